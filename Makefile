@@ -1,0 +1,44 @@
+# The two commands: `make demo` (the main job) and `make test` (everything CI runs). `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Everything we build or download lives here, outside the work tree, in folders named after what went into them.
+export GPUSERVE_CACHE ?= $(HOME)/.cache/gpuserve-fleet
+VENV := $(GPUSERVE_CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-12)
+export PATH := $(VENV)/bin:$(PATH)
+# Only the project's own settings count, not what the shell that calls us happens to hold.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+HOUSE := .collections/ansible_collections/gpuserve/fleet
+
+$(VENV)/.ready: requirements/dev.txt
+	@mk/venv.sh $(VENV)
+
+.PHONY: help venv check lint types unit sanity lock
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+venv: $(VENV)/.ready ## the development venv (cached outside the work tree)
+
+check: lint types unit sanity ## the quick tier: lint, types, unit tests, sanity
+	@echo "make check: all green"
+
+lint: $(VENV)/.ready
+	@echo "== ruff"; ruff check --no-cache plugins tests; ruff format --no-cache --check --diff plugins tests
+	@echo "== yamllint"; yamllint -s $$(git ls-files -co --exclude-standard '*.yml' '*.yaml')
+	@echo "== shellcheck"; shellcheck $$(git ls-files -co --exclude-standard '*.sh' .ci/run)
+	@echo "== ansible-lint"; ansible-lint --offline -q
+
+types: $(VENV)/.ready
+	@echo "== mypy --strict"; mypy --cache-dir $(GPUSERVE_CACHE)/mypy $(HOUSE)/plugins $(HOUSE)/tests
+
+unit: $(VENV)/.ready
+	@echo "== unit tests"; python -m pytest tests/unit
+
+sanity: $(VENV)/.ready
+	@echo "== ansible-test sanity"; mk/sanity.sh $(VENV) $(GPUSERVE_CACHE) 2>&1 | { grep -vE '^(Running sanity|WARNING: All targets skipped|Initializing )' || true; }
+
+lock: $(VENV)/.ready ## renew requirements/dev.txt from requirements/dev.in
+	@python -m pip install -q pip-tools && pip-compile -q --upgrade --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links -o requirements/dev.txt requirements/dev.in
+
+include $(wildcard mk/*.mk)

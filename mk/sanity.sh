@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# ansible-test sanity on a copy of this checkout: it insists on a path that ends in ansible_collections/gpuserve/fleet.
+# HOME is a folder of ours, so that neither its venvs nor its caches land in the user's.
+set -euo pipefail
+venv=$1
+cache=$2
+here=$(cd "$(dirname "$0")/.." && pwd)
+key=$(printf '%s' "$here" | sha256sum | cut -c1-12)
+root=$cache/sanity/$key
+copy=$root/ansible_collections/gpuserve/fleet
+home=$cache/sanity/home
+mkdir -p "$copy" "$home/.ansible/test/cache"
+
+# The test venvs are bootstrapped by a get-pip.py from a server of the Ansible project; Python's own ensurepip does the same without it.
+cat > "$home/.ansible/test/cache/get_pip_24_2.py" <<'PY'
+import ensurepip
+import subprocess
+import sys
+
+ensurepip.bootstrap()
+pins = [argument for argument in sys.argv[1:] if "==" in argument]
+if pins:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins])
+PY
+
+cd "$here"
+find "$copy" -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +
+git ls-files -z --cached --others --exclude-standard -- . ':!:.collections' | while IFS= read -r -d '' file; do
+  if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+done | tar -cf - --null -T - | tar -C "$copy" -xf -
+cd "$copy"
+[ -d .git ] || git init -q .
+git add -A . >/dev/null 2>&1
+python=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# pyenv's shims answer for Pythons that are not there.
+path=$venv/bin:$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/shims$' | paste -sd:)
+HOME=$home PATH=$path ansible-test sanity --color no --python "$python" "${@:3}"
