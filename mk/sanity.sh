@@ -14,13 +14,17 @@ mkdir -p "$copy" "$home/.ansible/test/cache"
 # The test venvs are bootstrapped by a get-pip.py from a server of the Ansible project; Python's own ensurepip does the same without it.
 cat > "$home/.ansible/test/cache/get_pip_24_2.py" <<'PY'
 import ensurepip
+import os
 import subprocess
 import sys
 
 ensurepip.bootstrap()
 pins = [argument for argument in sys.argv[1:] if "==" in argument]
 if pins:
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins])
+    # Older pips know only their own bundle of authorities; behind a proxy with a company's authority the system's is the one that counts.
+    system = "/etc/ssl/certs/ca-certificates.crt"
+    trust = ["--cert", system] if os.path.exists(system) else []
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *trust, *pins])
 PY
 
 cd "$here"
