@@ -1,0 +1,315 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Merge our options into a daemon.json that others write too, check them, and say what a change costs.
+
+Three sides: what the file says, what we want, and what we wrote last time. A default of ours never overrides a value
+that someone else set; an option of ours that is no longer wanted goes away again, unless someone changed it since.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+
+Path = tuple[str, ...]
+Leaves = dict[Path, Any]
+
+# Lists where several parties each add their own entries; every other list is one value.
+UNION_LISTS: frozenset[Path] = frozenset({("insecure-registries",), ("registry-mirrors",), ("dns",), ("labels",)})
+# What dockerd takes over on SIGHUP (dockerd reference, "Configuration reload behavior"); the rest needs a restart.
+RELOADABLE = frozenset(
+    {
+        "authorization-plugins",
+        "debug",
+        "default-runtime",
+        "insecure-registries",
+        "labels",
+        "live-restore",
+        "max-concurrent-downloads",
+        "max-concurrent-uploads",
+        "max-download-attempts",
+        "registry-mirrors",
+        "runtimes",
+        "shutdown-timeout",
+    }
+)
+# Drivers that know max-size and max-file; options of one driver make containers of another fail to start.
+_ROTATING_DRIVERS = frozenset({"json-file", "local"})
+_CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
+_BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
+_SIZE = re.compile(r"^[1-9][0-9]*[kmg]?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The merged options, the leaves that are ours, and the defaults that gave way."""
+
+    options: dict[str, Any]
+    ours: Leaves
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What the checks need to know about the host."""
+
+    swarm_active: bool = False
+    hosts_flag: bool = False
+    files: frozenset[str] = field(default_factory=frozenset)
+
+
+def leaves(options: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield every value that is not a mapping, with the way to it."""
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*prefix, str(key)))
+        else:
+            yield (*prefix, str(key)), value
+
+
+def _get(options: Mapping[str, Any], path: Path) -> Any:
+    at: Any = options
+    for key in path:
+        if not isinstance(at, Mapping) or key not in at:
+            return None
+        at = at[key]
+    return at
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Tell whether one way leads to, or through, the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _blocked(options: Mapping[str, Any], path: Path) -> Path:
+    """Name the value that stands where a mapping would have to, if there is one."""
+    for length in range(1, len(path)):
+        value = _get(options, path[:length])
+        if value is not None and not isinstance(value, Mapping):
+            return path[:length]
+    return ()
+
+
+def _set(options: dict[str, Any], path: Path, value: Any) -> None:
+    at = options
+    for key in path[:-1]:
+        child = at.get(key)
+        if not isinstance(child, dict):
+            child = at[key] = {}
+        at = child
+    at[path[-1]] = copy.deepcopy(value)
+
+
+def _delete(options: dict[str, Any], path: Path) -> None:
+    if len(path) > 1:
+        child = options.get(path[0])
+        if isinstance(child, dict):
+            _delete(child, path[1:])
+            if not child:
+                del options[path[0]]
+        return
+    options.pop(path[0], None)
+
+
+def _without_entries(value: Any, entries: Any) -> list[Any]:
+    mine = entries if isinstance(entries, list) else []
+    return [item for item in value if item not in mine] if isinstance(value, list) else []
+
+
+def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Mapping[str, Any], ours: Leaves) -> Merge:
+    """Lay required options over the file, and defaults where it says nothing."""
+    result: dict[str, Any] = copy.deepcopy(dict(current))
+    wanted = dict(leaves(required))
+    soft = {path: value for path, value in leaves(defaults) if not any(_overlap(path, other) for other in wanted)}
+    kept: list[str] = []
+    claimed: Leaves = {}
+
+    for path, value in ours.items():
+        if path in wanted or path in soft:
+            continue
+        if path in UNION_LISTS:
+            rest = _without_entries(_get(result, path), value)
+            if rest:
+                _set(result, path, rest)
+            else:
+                _delete(result, path)
+        elif _get(result, path) == value:
+            _delete(result, path)
+
+    for path, value in wanted.items():
+        there = _get(current, path)
+        if path in UNION_LISTS and isinstance(value, list):
+            foreign = _without_entries(there, ours.get(path))
+            added = [item for item in value if item not in foreign]
+            _set(result, path, foreign + added)
+            claimed[path] = added
+        else:
+            _set(result, path, value)
+            if there != value or path in ours:
+                claimed[path] = value
+
+    driver = _get(result, ("log-driver",))
+    other_driver = driver is not None and ours.get(("log-driver",)) != driver and driver not in _ROTATING_DRIVERS
+    for path, value in soft.items():
+        there, blocked = _get(result, path), _blocked(result, path)
+        if path[0] == "log-opts" and other_driver:
+            if path in ours and ours[path] == there:
+                _delete(result, path)
+            continue
+        if blocked:
+            kept.append(f"{'.'.join(blocked)} stays {_get(result, blocked)!r}")
+        elif there is None or (path in ours and ours[path] == there):
+            _set(result, path, value)
+            claimed[path] = value
+        elif there != value:
+            kept.append(f"{'.'.join(path)} stays {there!r}")
+    return Merge(options=result, ours=claimed, kept=tuple(kept))
+
+
+def effect(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Say what the running daemon needs to take the change over: none, reload or restart."""
+    changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    if not changed:
+        return "none"
+    return "reload" if changed <= RELOADABLE else "restart"
+
+
+def check_consent(before: Mapping[str, Any], after: Mapping[str, Any], containers_running: int) -> None:
+    """Refuse a restart that would stop containers; with live-restore, which a reload turns on first, none stops."""
+    if containers_running and effect(before, after) == "restart" and not after.get("live-restore"):
+        changed = sorted(
+            key for key in {*before, *after} if before.get(key) != after.get(key) and key not in RELOADABLE
+        )
+        raise FleetError(
+            f"Docker must restart to take over {', '.join(changed)}, and without live-restore that stops "
+            f"{containers_running} running containers.",
+            "Set docker_engine_live_restore: true to keep them, or docker_engine_allow_stopping_containers: true. "
+            "Nothing was changed.",
+            field="docker_engine_allow_stopping_containers",
+        )
+
+
+def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, str], path: str) -> None:
+    """Refuse what `dockerd --validate` lets through and a running daemon, or a container, then dies of."""
+
+    def fail(key: str, rest: str, problem: str, cure: str) -> None:
+        where = f"{variables[key]}{rest}" if key in variables else f"{path}: {key}{rest}"
+        raise FleetError(f"{where}: {problem}", f"{cure} Nothing was changed.", field=where)
+
+    _check_pools(options.get("default-address-pools"), fail)
+    runtimes = options.get("runtimes")
+    names = set(runtimes) if isinstance(runtimes, Mapping) else set()
+    default_runtime = options.get("default-runtime")
+    if default_runtime is not None and default_runtime not in names | _BUILT_IN_RUNTIMES:
+        fail(
+            "default-runtime",
+            "",
+            f"no runtime is named {default_runtime!r}.",
+            f"Define it under runtimes, or use one of {', '.join(sorted(names | {'runc'}))}.",
+        )
+    if isinstance(runtimes, Mapping):
+        for name, runtime in runtimes.items():
+            program = runtime.get("path") if isinstance(runtime, Mapping) else None
+            if isinstance(program, str) and program.startswith("/") and program not in host.files:
+                fail(
+                    "runtimes",
+                    f".{name}.path",
+                    f"{program} does not exist.",
+                    "Install the program first, or correct the path.",
+                )
+    for option in _strings(options.get("exec-opts")):
+        key, _, value = option.partition("=")
+        if key == "native.cgroupdriver" and value not in _CGROUP_DRIVERS:
+            fail(
+                "exec-opts",
+                "",
+                f"{value!r} is no cgroup driver.",
+                "Use native.cgroupdriver=systemd or native.cgroupdriver=cgroupfs.",
+            )
+    log_options = options.get("log-opts")
+    if isinstance(log_options, Mapping):
+        for key, value in log_options.items():
+            if not isinstance(value, str):
+                fail("log-opts", f".{key}", f"{value!r} must be a text.", f'Write "{value}" in quotes.')
+        size = log_options.get("max-size")
+        if isinstance(size, str) and size != "-1" and not _SIZE.match(size):
+            fail("log-opts", ".max-size", f"{size!r} is no size.", "Write a whole number and k, m or g, such as 50m.")
+    if options.get("live-restore") and host.swarm_active:
+        fail(
+            "live-restore",
+            "",
+            "a node of a swarm can't keep containers through a restart of Docker.",
+            "Set docker_engine_live_restore: false.",
+        )
+    if "hosts" in options and host.hosts_flag:
+        fail(
+            "hosts",
+            "",
+            "the docker service already passes -H, and dockerd refuses to start with both.",
+            "Remove one of the two.",
+        )
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _check_pools(pools: Any, fail: Any) -> None:
+    if not isinstance(pools, list):
+        return
+    seen: list[tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
+    for index, pool in enumerate(pools):
+        base = pool.get("base") if isinstance(pool, Mapping) else None
+        size = pool.get("size") if isinstance(pool, Mapping) else None
+        where = f"[{index}]"
+        try:
+            network = ipaddress.ip_network(str(base))
+        except ValueError:
+            fail(
+                "default-address-pools",
+                f"{where}.base",
+                f"{base!r} is not a network.",
+                "Write one with its first address, such as 10.200.0.0/16.",
+            )
+            return
+        if not isinstance(size, int) or not network.prefixlen <= size <= network.max_prefixlen:
+            fail(
+                "default-address-pools", f"{where}.size", f"{size!r} does not cut {base} into networks.",
+                f"Use a prefix length from {network.prefixlen} to {network.max_prefixlen}, such as 24.",
+            )  # fmt: skip
+        for other, taken in seen:
+            if taken.version == network.version and taken.overlaps(network):  # type: ignore[arg-type]
+                fail(
+                    "default-address-pools",
+                    f"{where}.base",
+                    f"{base} overlaps pool [{other}] ({taken}).",
+                    "Use networks that don't overlap.",
+                )
+        seen.append((index, network))
+
+
+def parse_ours(stored: Any) -> Leaves:
+    """Read what we recorded last time; a record nobody can read counts as none."""
+    found: Leaves = {}
+    for entry in stored if isinstance(stored, list) else []:
+        if isinstance(entry, Mapping) and isinstance(entry.get("path"), list):
+            found[tuple(str(part) for part in entry["path"])] = entry.get("value")
+    return found
+
+
+def store_ours(ours: Leaves) -> list[dict[str, Any]]:
+    """Write the record in a stable order."""
+    return [{"path": list(path), "value": value} for path, value in sorted(ours.items())]
+
+
+def redact(text: str) -> str:
+    """Hide the credentials of proxy addresses before a diff is shown."""
+    return re.sub(r"://[^/@\s\"]+@", "://***@", text)

@@ -1,0 +1,263 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: docker_daemon_config
+short_description: Merge options into Docker's daemon.json without taking the file over
+version_added: 0.1.0
+description:
+  - Lays O(required) over what C(daemon.json) says, fills in O(defaults) where it says nothing, and keeps the rest.
+  - Remembers in O(record) what it wrote, so that an option no longer asked for goes away again, and a value that
+    someone else changed since is left alone.
+  - Checks the result with C(dockerd --validate) where the installed daemon knows it, and checks by itself what that
+    lets through.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  path:
+    description:
+      - The daemon's configuration file.
+    type: path
+    default: /etc/docker/daemon.json
+  record:
+    description:
+      - Where the module notes which options are its own.
+    type: path
+    default: /var/lib/gpuserve/docker_daemon.json
+  required:
+    description:
+      - Options that win over what the file says. Of C(insecure-registries), C(registry-mirrors), C(dns) and C(labels)
+        other parties' entries stay.
+    type: dict
+    default: {}
+  defaults:
+    description:
+      - Options that give way to what the file says already.
+    type: dict
+    default: {}
+  variables:
+    description:
+      - For an option of O(required), the name of the variable it came from, so that a message can name it;
+        C(docker_engine_options) where none is given.
+    type: dict
+    default: {}
+  containers_running:
+    description:
+      - How many containers run now. A change that would stop them is refused.
+    type: int
+    default: 0
+  allow_stopping_containers:
+    description:
+      - Allow a change that stops running containers.
+    type: bool
+    default: false
+  swarm_active:
+    description:
+      - Whether the daemon is part of a swarm.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Rotate logs, and keep everything else in the file
+  gpuserve.fleet.docker_daemon_config:
+    required:
+      features: {cdi: true}
+    defaults:
+      log-driver: json-file
+      log-opts: {max-size: 50m, max-file: "5"}
+    containers_running: 3
+"""
+
+RETURN = r"""
+effect:
+  description: What the running daemon needs to take the change over, V(none), V(reload) or V(restart).
+  returned: always
+  type: str
+  sample: restart
+kept:
+  description: Defaults that gave way to what the file says.
+  returned: always
+  type: list
+  elements: str
+  sample: ["log-driver stays 'journald'"]
+options:
+  description: The merged options.
+  returned: always
+  type: dict
+  sample: {features: {cdi: true}}
+validated:
+  description: Whether C(dockerd --validate) looked at the result.
+  returned: always
+  type: bool
+  sample: true
+"""
+
+import json
+import os
+import re
+import tempfile
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import docker_daemon
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+
+_UNIT_FOLDERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system")
+
+
+def render(value: Any) -> str:
+    """Write JSON one way, so that only a change of meaning changes the file."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_options(path: str, text: str | None) -> dict[str, Any]:
+    """Read the file; an empty one counts as no options."""
+    if text is None or not text.strip():
+        return {}
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        at = f"line {getattr(error, 'lineno', 1)}, column {getattr(error, 'colno', 1)}"
+        raise FleetError(
+            f"{path} is not JSON ({at}: {getattr(error, 'msg', error)}): "
+            "Docker can't start from it, and we don't write over what we can't read.",
+            "Correct the file, or move it away, and run again. Nothing was changed.",
+            field=path,
+        ) from None
+    if not isinstance(options, dict):
+        raise FleetError(
+            f"{path} holds no JSON object.", "It must begin with { and end with }. Nothing was changed.", field=path
+        )
+    return options
+
+
+def passes_hosts(files: HostFiles) -> bool:
+    """Tell whether the service's command line names listeners; dockerd refuses to hear of them twice."""
+    text = ""
+    for folder in _UNIT_FOLDERS:
+        text += files.read(f"{folder}/docker.service") or ""
+        overrides = [
+            files.read(f"{folder}/docker.service.d/{name}") or "" for name in files.names(f"{folder}/docker.service.d")
+        ]
+        text += "".join(overrides)
+    starts = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    return bool(starts) and re.search(r"\s(-H|--host)[=\s]", starts[-1]) is not None
+
+
+def validate(module: AnsibleModule, path: str, text: str) -> bool:
+    """Let the installed daemon judge; Engine 20.10 does not know how."""
+    dockerd = module.get_bin_path("dockerd", opt_dirs=["/usr/sbin", "/usr/local/bin"])
+    if dockerd is None:
+        return False
+    handle, name = tempfile.mkstemp(dir=module.tmpdir, suffix=".json")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    status, out, err = module.run_command([dockerd, "--validate", "--config-file", name])
+    said = (err or out).strip().replace(name, path)
+    if status == 0:
+        return True
+    if "unknown flag" in said:
+        return False
+    raise FleetError(
+        f"dockerd refuses the options for {path}: {said.splitlines()[-1] if said else status}.",
+        "Correct docker_engine_options, or the file. Nothing was changed.",
+    )
+
+
+def write(module: AnsibleModule, path: str, text: str, mode: int) -> None:
+    """Replace a file in one step."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    module.atomic_move(name, path)
+    module.set_mode_if_different(path, mode, False)
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Merge, check, write."""
+    params = module.params
+    files = HostFiles()
+    path, record = params["path"], params["record"]
+    before_text = files.read(path)
+    before = read_options(path, before_text)
+    try:
+        stored = json.loads(files.read(record) or "[]")
+    except ValueError:
+        stored = []
+    ours = docker_daemon.parse_ours(stored)
+    merge = docker_daemon.merge(before, params["required"], params["defaults"], ours)
+    programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
+    state = docker_daemon.HostState(
+        swarm_active=params["swarm_active"],
+        hosts_flag=passes_hosts(files),
+        files=frozenset(p for p in programs if isinstance(p, str) and files.exists(p)),
+    )
+    variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in params["required"]}
+    docker_daemon.check(merge.options, state, variables, path)
+    changed = merge.options != before
+    text = render(merge.options)
+    validated = validate(module, path, text)
+    effect = docker_daemon.effect(before, merge.options)
+    if not params["allow_stopping_containers"]:
+        docker_daemon.check_consent(before, merge.options, params["containers_running"])
+    if not module.check_mode:
+        if changed:
+            write(module, path, text, 0o644)
+        if merge.ours != ours:
+            write(module, record, render(docker_daemon.store_ours(merge.ours)), 0o644)
+    return {
+        "changed": changed,
+        "effect": effect,
+        "kept": list(merge.kept),
+        "options": merge.options,
+        "validated": validated,
+        "diff": {
+            "before_header": path,
+            "after_header": path,
+            "before": docker_daemon.redact(before_text or ""),
+            "after": docker_daemon.redact(text if changed else before_text or ""),
+        },
+    }
+
+
+def main() -> NoReturn:
+    """Run, and turn our own errors into a sentence."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "record": {"type": "path", "default": "/var/lib/gpuserve/docker_daemon.json"},
+            "required": {"type": "dict", "default": {}},
+            "defaults": {"type": "dict", "default": {}},
+            "variables": {"type": "dict", "default": {}},
+            "containers_running": {"type": "int", "default": 0},
+            "allow_stopping_containers": {"type": "bool", "default": False},
+            "swarm_active": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
+    try:
+        result = run(module)
+    except FleetError as error:
+        module.fail_json(msg=str(error), field=error.field)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
