@@ -226,7 +226,7 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
                     "Install the program first, or correct the path.",
                 )
     for option in _strings(options.get("exec-opts")):
-        key, _, value = option.partition("=")
+        key, _sep, value = option.partition("=")
         if key == "native.cgroupdriver" and value not in _CGROUP_DRIVERS:
             fail(
                 "exec-opts",

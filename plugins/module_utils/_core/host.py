@@ -100,7 +100,7 @@ def parse_apt_policy(text: str) -> dict[str, str]:
 
 def split_wanted(wanted: str) -> tuple[str, str]:
     """Split "name" or "name=version-pattern" as apt writes it."""
-    name, _, version = wanted.partition("=")
+    name, _sep, version = wanted.partition("=")
     return name, version
 
 
