@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab's command line: `lab box up NAME`, `lab box down NAME`, `lab down`, `lab clean`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, engine
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, say
+
+
+def main() -> int:
+    """Do what the command line says; failures are one sentence and exit status 1."""
+    if sys.version_info < (3, 11):
+        print("lab: needs Python 3.11 or newer.", file=sys.stderr)
+        return 1
+    arguments = _parser().parse_args()
+    try:
+        arguments.do(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lab", description="Simulated hosts on this machine's Docker Engine, all labelled owner=gpuserve-lab."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "engine", "make sure that a Docker Engine answers", _engine)
+    base = _add(commands, "base", "make the base image of a suite and print its name", _base)
+    base.add_argument("suite", choices=bases.SUITES)
+
+    box = commands.add_parser("box", help="make, find and remove boxes").add_subparsers(required=True, metavar="ACTION")
+    up = _add(box, "up", "make or start a box; print how to reach it as JSON", _box_up)
+    up.add_argument("name")
+    up.add_argument("--suite", choices=bases.SUITES, default="trixie")
+    up.add_argument(
+        "--publish",
+        action="append",
+        default=[],
+        metavar="127.0.0.1:8000:8000",
+        help="a port of the box on this machine",
+    )
+    up.add_argument("--fresh", action="store_true", help="remove an older box of this name first")
+    up.add_argument(
+        "--docker-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="handed to docker run (write --docker-option=--memory=2g)",
+    )
+    show = _add(box, "show", "print how to reach a running box as JSON", _box_show)
+    show.add_argument("name")
+    down = _add(box, "down", "remove a box with its volumes", _box_down)
+    down.add_argument("name")
+    _add(box, "list", "list the boxes of this checkout", _box_list)
+
+    _add(commands, "down", "remove every box of this checkout", _down)
+    _add(commands, "clean", "remove every box of this checkout, then what the lab's boxes share", _clean)
+    return parser
+
+
+def _add(commands, name, text, do):  # type: ignore[no-untyped-def]
+    parser = commands.add_parser(name, help=text)
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _engine(_arguments: argparse.Namespace) -> None:
+    engine.ensure_engine()
+
+
+def _base(arguments: argparse.Namespace) -> None:
+    print(bases.ensure_base(bases.host_base(arguments.suite)))
+
+
+def _box_up(arguments: argparse.Namespace) -> None:
+    box = boxes.up(
+        arguments.name,
+        suite=arguments.suite,
+        publish=tuple(arguments.publish),
+        options=tuple(arguments.docker_option),
+        fresh=arguments.fresh,
+    )
+    print(box.as_json())
+
+
+def _box_show(arguments: argparse.Namespace) -> None:
+    print(boxes.get(arguments.name).as_json())
+
+
+def _box_down(arguments: argparse.Namespace) -> None:
+    say(f"box {arguments.name} is removed" if boxes.down(arguments.name) else f"there was no box {arguments.name}")
+
+
+def _box_list(_arguments: argparse.Namespace) -> None:
+    for name in boxes.names():
+        print(name)
+
+
+def _down(_arguments: argparse.Namespace) -> None:
+    gone = boxes.remove_all_of_this_checkout()
+    say(f"removed {', '.join(gone)}" if gone else "there was no box of this checkout")
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    _down(arguments)
+    for line in boxes.remove_shared():
+        say(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
