@@ -24,6 +24,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -126,7 +127,8 @@ class Server:
         return False
 
     def complete(self, prompt_tokens: int, new_tokens: int, **sampling: Any) -> bool:
-        prompt = [5 + (7 * i) % 480 for i in range(prompt_tokens)]
+        # Every prompt is another one: of equal ones the prefix cache would leave nothing to compute.
+        prompt = [random.randrange(3, 490) for _ in range(prompt_tokens)]
         body = {"model": self.name, "prompt": prompt, "max_tokens": new_tokens, "ignore_eos": True, **sampling}
         try:
             return request(self.port, "/v1/completions", body)[0] == 200
