@@ -233,8 +233,8 @@ def _simulated_host() -> dict[str, Any]:
 
 
 def _real_host(address: str) -> dict[str, Any]:
-    user, _, host = address.rpartition("@")
-    host, _, port = host.partition(":")
+    user, _at, host = address.rpartition("@")
+    host, _colon, port = host.partition(":")
     return {
         "gpuserve_demo_url": f"http://{host}:{GATEWAY_PORT}",
         "ansible_host": host,
