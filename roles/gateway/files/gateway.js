@@ -1,0 +1,314 @@
+// Copyright: (c) 2026, gpuserve.fleet contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// The door's decisions: who may come in (gate), and to which engine a request goes (handle). It has to run on njs 0.8.9 and newer,
+// so: no destructuring, no default parameters, no classes, no for-of.
+// A name that a client sends is only ever looked up; nothing of it becomes part of an address, a header or a path.
+
+import crypto from 'crypto';
+import data from 'data.js';
+
+// What an engine serves to clients, by the method it takes. Everything else of an engine stays closed.
+const POSTS = data.posts;
+
+function refusal(type, code, message, param) {
+    return JSON.stringify({error: {message: message, type: type, param: param, code: code}}) + '\n';
+}
+
+function fail(r, status, type, code, message, param) {
+    r.headersOut['Content-Type'] = 'application/json';
+    r.return(status, refusal(type, code, message, param || null));
+}
+
+// A request's path, taken apart: {kind: post|models|model|health, model: index or -1, name, path: what the engine is asked}.
+function target(uri) {
+    if (POSTS[uri] === 1) {
+        return {kind: 'post', model: -1, name: '', path: uri};
+    }
+    if (uri === '/v1/models') {
+        return {kind: 'models', model: -1, name: '', path: uri};
+    }
+    if (uri === '/health') {
+        return {kind: 'health', model: -1, name: '', path: uri};
+    }
+    // A name may hold slashes (Qwen/Qwen2.5-3B-Instruct), so what follows it is looked for from the end.
+    let rest = '';
+    if (uri.startsWith('/v1/models/')) {
+        return {kind: 'model', model: known(uri.slice(11)), name: uri.slice(11), path: uri};
+    }
+    if (uri.startsWith('/m/')) {
+        rest = uri.slice(3);
+        const at = rest.indexOf('/v1/');
+        if (at < 1) {
+            return null;
+        }
+        return direct(rest.slice(0, at), rest.slice(at));
+    }
+    if (uri.startsWith('/v1/')) {
+        rest = uri.slice(4);
+        for (const path in data.direct) {
+            const tail = path.slice(3);
+            if (rest.endsWith(tail) && rest.length > tail.length) {
+                return direct(rest.slice(0, rest.length - tail.length), path);
+            }
+        }
+    }
+    return null;
+}
+
+function direct(name, path) {
+    const model = known(name);
+    if (path === '/v1/models') {
+        return {kind: 'model', model: model, name: name, path: path};
+    }
+    if (data.direct[path] !== 1) {
+        return null;
+    }
+    return {kind: 'post', model: model, name: name, path: path};
+}
+
+// The index of the model that answers to a name, or -1. The prefix keeps names such as __proto__ harmless.
+function known(name) {
+    const found = data.names[':' + name];
+    return found === undefined ? -1 : found;
+}
+
+function credential(r) {
+    const authorization = r.headersIn['Authorization'];
+    const other = r.headersIn['X-Api-Key'];
+    let bearer = '';
+    if (authorization !== undefined) {
+        if (authorization.length < 8 || authorization.slice(0, 7).toLowerCase() !== 'bearer ') {
+            return null;
+        }
+        bearer = authorization.slice(7).trim();
+    }
+    // Two different keys in one request: which one counts would be a guess.
+    if (other !== undefined && bearer !== '' && other !== bearer) {
+        return null;
+    }
+    return bearer || other || null;
+}
+
+// The record of the key that a request carries, or null. Looking up the digest of what was sent takes the same time whatever
+// part of a key is right: how long it takes says nothing about the key.
+function keyOf(r) {
+    if (!data.auth) {
+        return data.anyone;
+    }
+    const sent = credential(r);
+    if (sent === null || sent.length > 256) {
+        return null;
+    }
+    const key = data.keys[crypto.createHash('sha256').update(sent).digest('hex')];
+    if (key === undefined || (key.expires && Date.now() >= key.expires * 1000)) {
+        return null;
+    }
+    return key;
+}
+
+function mayUse(key, index) {
+    return key.models === null || key.models.indexOf(index) >= 0;
+}
+
+function existing(key) {
+    const names = [];
+    for (let index = 0; index < data.models.length; index++) {
+        if (mayUse(key, index)) {
+            names.push(data.models[index].name);
+        }
+    }
+    return names.join(', ') || 'none';
+}
+
+// Before the body is read: '' lets a request in, else the status to refuse it with; $gw_refusal is then what to say.
+function gate(r) {
+    const v = r.variables;
+    const uri = r.uri;
+    v.gw_path = uri.length > 200 ? uri.slice(0, 200) : uri;
+    const wanted = target(uri);
+    if (wanted === null) {
+        v.gw_refusal = refusal('invalid_request_error', 'not_found', 'There is nothing at this path.', null);
+        return '404';
+    }
+    if (wanted.kind === 'post' ? r.method !== 'POST' : r.method !== 'GET' && r.method !== 'HEAD') {
+        v.gw_allow = wanted.kind === 'post' ? 'POST' : 'GET, HEAD';
+        v.gw_refusal = refusal('invalid_request_error', 'method_not_allowed', 'This path takes ' + v.gw_allow + ' only.', null);
+        return '405';
+    }
+    if (wanted.kind === 'health') {
+        return '';
+    }
+    const key = keyOf(r);
+    if (key === null) {
+        v.gw_refusal = refusal('invalid_request_error', 'invalid_api_key',
+            'No valid API key was sent: put one into "Authorization: Bearer KEY" or "x-api-key: KEY".', null);
+        return '401';
+    }
+    v.gw_key = key.name;
+    return '';
+}
+
+async function handle(r) {
+    const wanted = target(r.uri);
+    if (wanted.kind === 'health') {
+        return health(r);
+    }
+    const key = keyOf(r);
+    if (wanted.kind === 'models') {
+        return listModels(r, key);
+    }
+    if (wanted.kind === 'model') {
+        return oneModel(r, key, wanted);
+    }
+    let index = wanted.model;
+    let name = wanted.name;
+    if (!wanted.name) {
+        let body;
+        try {
+            body = JSON.parse(r.requestText);
+        } catch (error) {
+            return notJson(r);
+        }
+        if (body === null || typeof body !== 'object' || Array.isArray(body)) {
+            return fail(r, 400, 'invalid_request_error', 'invalid_json', 'The body has to be a JSON object.');
+        }
+        name = Object.prototype.hasOwnProperty.call(body, 'model') ? body.model : undefined;
+        if (typeof name !== 'string' || name === '') {
+            return fail(r, 400, 'invalid_request_error', 'missing_model',
+                'The body has to name a "model" (a string); there are: ' + existing(key) + '.', 'model');
+        }
+        index = known(name);
+        // The engine knows itself by one name only.
+        if (index >= 0 && name !== data.models[index].name && mayUse(key, index)) {
+            body.model = data.models[index].name;
+            r.variables.gw_body = JSON.stringify(body);
+            return forward(r, index, '/_a/', wanted.path);
+        }
+    }
+    if (index < 0 || !mayUse(key, index)) {
+        return unknownModel(r, key, name);
+    }
+    forward(r, index, '/_u/', wanted.path);
+}
+
+function notJson(r) {
+    const type = (r.headersIn['Content-Type'] || '').toLowerCase();
+    if (type.startsWith('multipart/')) {
+        return fail(r, 415, 'invalid_request_error', 'unsupported_media_type',
+            'A multipart body names no model that can be read here: send it to /m/MODEL/v1/... instead.');
+    }
+    fail(r, 400, 'invalid_request_error', 'invalid_json',
+        'The body is not JSON that can be read here (UTF-8, at most 32 levels deep).');
+}
+
+function unknownModel(r, key, name) {
+    const shown = String(name).slice(0, 100);
+    fail(r, 404, 'invalid_request_error', 'model_not_found',
+        'The model `' + shown + '` does not exist here; there are: ' + existing(key) + '.', 'model');
+}
+
+function forward(r, index, way, path) {
+    r.variables.gw_model = data.models[index].name;
+    r.internalRedirect(way + index + path);
+}
+
+// ready, down, or starting while nothing has been heard yet.
+function statusOf(index) {
+    const endpoints = data.models[index].endpoints;
+    let heard = 0;
+    for (let at = 0; at < endpoints.length; at++) {
+        const state = ngx.shared.gw.get('up ' + endpoints[at]);
+        if (state === 1) {
+            return 'ready';
+        }
+        if (state === 0) {
+            heard++;
+        }
+    }
+    return heard === endpoints.length ? 'down' : 'starting';
+}
+
+function describe(index, id) {
+    const model = data.models[index];
+    return {id: id, object: 'model', created: data.created, owned_by: 'gpuserve', root: model.name, parent: null,
+        status: statusOf(index)};
+}
+
+function listModels(r, key) {
+    const onlyReady = r.args.ready === 'true';
+    const found = [];
+    for (let index = 0; index < data.models.length; index++) {
+        if (!mayUse(key, index)) {
+            continue;
+        }
+        const model = data.models[index];
+        const ids = [model.name].concat(model.aliases);
+        for (let at = 0; at < ids.length; at++) {
+            const entry = describe(index, ids[at]);
+            if (!onlyReady || entry.status === 'ready') {
+                found.push(entry);
+            }
+        }
+    }
+    r.headersOut['Content-Type'] = 'application/json';
+    r.return(200, JSON.stringify({object: 'list', data: found}) + '\n');
+}
+
+function oneModel(r, key, wanted) {
+    if (wanted.model < 0 || !mayUse(key, wanted.model)) {
+        return unknownModel(r, key, wanted.name);
+    }
+    r.headersOut['Content-Type'] = 'application/json';
+    r.return(200, JSON.stringify(describe(wanted.model, wanted.name)) + '\n');
+}
+
+function health(r) {
+    const states = {};
+    const missing = [];
+    for (let index = 0; index < data.models.length; index++) {
+        const name = data.models[index].name;
+        states[name] = statusOf(index);
+        if (states[name] !== 'ready') {
+            missing.push(name);
+        }
+    }
+    r.headersOut['Content-Type'] = 'application/json';
+    r.headersOut['Cache-Control'] = 'no-store';
+    r.return(missing.length ? 503 : 200, JSON.stringify({
+        status: missing.length ? 'not ready: ' + missing.join(', ') : 'ready',
+        models: states, generation: data.generation}) + '\n');
+}
+
+// Asks every engine how it is, from one worker, every few seconds.
+async function watch() {
+    const asked = [];
+    for (let at = 0; at < data.watched.length; at++) {
+        asked.push(look(data.watched[at]));
+    }
+    await Promise.all(asked);
+}
+
+async function look(address) {
+    let good = false;
+    try {
+        const reply = await ngx.fetch('http://' + address + '/health');
+        good = reply.status === 200;
+    } catch (error) {
+        good = false;
+    }
+    const dict = ngx.shared.gw;
+    if (good) {
+        dict.set('failed ' + address, 0);
+        dict.set('up ' + address, 1);
+        return;
+    }
+    // One slow answer of a busy engine is no failure; two in a row are.
+    const failed = dict.incr('failed ' + address, 1, 0);
+    if (failed >= 2 || dict.get('up ' + address) !== 1) {
+        dict.set('up ' + address, 0);
+    }
+}
+
+export default {gate, handle, watch};
