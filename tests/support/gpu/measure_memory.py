@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -128,7 +127,7 @@ class Server:
 
     def complete(self, prompt_tokens: int, new_tokens: int, **sampling: Any) -> bool:
         # Every prompt is another one: of equal ones the prefix cache would leave nothing to compute.
-        prompt = [random.randrange(3, 490) for _ in range(prompt_tokens)]
+        prompt = random.choices(range(3, 490), k=prompt_tokens)
         body = {"model": self.name, "prompt": prompt, "max_tokens": new_tokens, "ignore_eos": True, **sampling}
         try:
             return request(self.port, "/v1/completions", body)[0] == 200

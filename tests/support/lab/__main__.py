@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, engine
-from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, say
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, demo, engine, images, models
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, LabError, say
+
+CACHED = ("debs", "demo", "locks", "log", "models", "mypy", "pip", "sanity", "scratch", "ssh", "venv-*")
 
 
 def main() -> int:
@@ -57,12 +61,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OPTION",
         help="handed to docker run (write --docker-option=--memory=2g)",
     )
-    show = _add(box, "show", "print how to reach a running box as JSON", _box_show)
-    show.add_argument("name")
+    found = _add(box, "show", "print how to reach a running box as JSON", _box_show)
+    found.add_argument("name")
     down = _add(box, "down", "remove a box with its volumes", _box_down)
     down.add_argument("name")
     _add(box, "list", "list the boxes of this checkout", _box_list)
 
+    _add(commands, "images", "make the engine's and the gateway's image, print them as variables (JSON)", _images)
+    _add(commands, "models", "make the demonstration's models and print their folder", _models)
+    show = commands.add_parser("demo", help="the demonstration").add_subparsers(required=True, metavar="ACTION")
+    _add(show, "up", "bring it up and show it (DEMO_HOST=user@address: on a real machine)", lambda _: demo.up())
+    _add(show, "prepare", "make its host ready for the play, and stop there", lambda _: demo.prepare())
+    _add(show, "down", "remove what it made on its host", lambda _: demo.down())
     _add(commands, "down", "remove every box of this checkout", _down)
     _add(commands, "clean", "remove every box of this checkout, then what the lab's boxes share", _clean)
     return parser
@@ -106,15 +116,35 @@ def _box_list(_arguments: argparse.Namespace) -> None:
         print(name)
 
 
+def _images(_arguments: argparse.Namespace) -> None:
+    print(json.dumps(images.ensure_images(), indent=2))
+
+
+def _models(_arguments: argparse.Namespace) -> None:
+    print(models.ensure_models())
+
+
 def _down(_arguments: argparse.Namespace) -> None:
     gone = boxes.remove_all_of_this_checkout()
     say(f"removed {', '.join(gone)}" if gone else "there was no box of this checkout")
 
 
 def _clean(arguments: argparse.Namespace) -> None:
-    _down(arguments)
-    for line in boxes.remove_shared():
-        say(line)
+    if engine.answers():
+        _down(arguments)
+        others = boxes.of_other_checkouts()
+        if others:
+            say(f"{others} box(es) of another checkout still use the shared images and caches: those stay")
+            return
+        for line in boxes.remove_shared():
+            say(line)
+    # By name, so that nothing else goes if somebody put the cache into a folder with other things.
+    for pattern in CACHED:
+        for path in CACHE.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if CACHE.is_dir() and not any(CACHE.iterdir()):
+        CACHE.rmdir()
+    say(f"removed what was cached in {CACHE}")
 
 
 if __name__ == "__main__":

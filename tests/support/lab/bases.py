@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     key_of,
     locked,
     run,
+    run_inside,
     say,
 )
 from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_debootstrap, ensure_engine
@@ -67,9 +68,13 @@ class Base:
     @property
     def image(self) -> str:
         """Return the image's name; its tag is the key of what went in."""
+        return f"gpuserve-lab/{self.name}:{self.key}"
+
+    @property
+    def key(self) -> str:
+        """Return the key of what goes in."""
         bundle = SYSTEM_CA_BUNDLE.read_bytes().hex() if SYSTEM_CA_BUNDLE.exists() else ""
-        key = key_of(RECIPE, self.suite, self.packages, self.systemd, MIRROR, bundle, _pip_index(), _proxies())
-        return f"gpuserve-lab/{self.name}:{key}"
+        return key_of(RECIPE, self.suite, self.packages, self.systemd, MIRROR, bundle, _pip_index(), _proxies())
 
 
 def host_base(suite: str) -> Base:
@@ -86,10 +91,10 @@ def ensure_base(base: Base) -> str:
         return base.image
     with locked(f"base-{base.name}"):
         if not docker_ok("image", "inspect", base.image):
-            with tempfile.TemporaryDirectory(prefix="gpuserve-base-", dir=_scratch()) as folder:
+            with tempfile.TemporaryDirectory(prefix="gpuserve-base-", dir=scratch()) as folder:
                 root = Path(folder) / "root"
                 make_root(base, root)
-                _import(base, root)
+                import_root(root, base.image, ['CMD ["/lib/systemd/systemd"]'] if base.systemd else [])
     return base.image
 
 
@@ -124,19 +129,17 @@ def make_root(base: Base, root: Path) -> None:
         _as_a_host(root)
 
 
-def _import(base: Base, root: Path) -> None:
-    changes = [f"LABEL {OWNER} {SHARED}"]
-    if base.systemd:
-        changes.append('CMD ["/lib/systemd/systemd"]')
-    options = [part for change in changes for part in ("-c", change)]
+def import_root(root: Path, image: str, changes: list[str]) -> None:
+    """Make an image of a root file system, labelled as ours."""
+    options = [part for change in [f"LABEL {OWNER} {SHARED}", *changes] for part in ("-c", change)]
     tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
     done = subprocess.run(
-        ["docker", "import", *options, "-", base.image], stdin=tar.stdout, capture_output=True, text=True, check=False
+        ["docker", "import", *options, "-", image], stdin=tar.stdout, capture_output=True, text=True, check=False
     )
     if tar.stdout:
         tar.stdout.close()  # else a tar that nobody reads would wait for ever
     if tar.wait() != 0 or done.returncode != 0:
-        raise LabError(f"docker import of {base.image} failed: {done.stderr.strip() or 'tar could not read the root'}.")
+        raise LabError(f"docker import of {image} failed: {done.stderr.strip() or 'tar could not read the root'}.")
 
 
 def _sources(root: Path, suite: str) -> None:
@@ -159,7 +162,7 @@ def _trust_what_this_machine_trusts(root: Path) -> None:
         for index, pem in enumerate(own):
             (folder / f"lab-{index:03}.crt").write_text(pem + "\n")
         if own:
-            run(["chroot", root, "update-ca-certificates"], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+            run_inside(root, "update-ca-certificates")
     settings = ["[global]", f"cert = {SYSTEM_CA_BUNDLE}"]
     if _pip_index():
         settings.append(f"index-url = {_pip_index()}")
@@ -197,7 +200,8 @@ def _proxies() -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-def _scratch() -> Path:
+def scratch() -> Path:
+    """Return a folder for file systems in the making."""
     # Not /tmp: there it is often a small tmpfs, mounted nodev, where debootstrap can't make device nodes.
     folder = CACHE / "scratch"
     folder.mkdir(parents=True, exist_ok=True)

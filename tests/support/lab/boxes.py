@@ -225,13 +225,13 @@ def remove_all_of_this_checkout() -> list[str]:
     return gone
 
 
+def of_other_checkouts() -> int:
+    """Return how many boxes of other checkouts there are; they use what is shared."""
+    return len(docker("ps", "-aq", "--filter", f"label={OWNER}", "--filter", "label=gpuserve.lab.checkout").split())
+
+
 def remove_shared() -> list[str]:
-    """Remove what all checkouts share (network, caches, images), unless another checkout's box still lives."""
-    others = docker("ps", "-aq", "--filter", f"label={OWNER}", "--filter", "label=gpuserve.lab.checkout").split()
-    if others:
-        return [
-            f"kept the shared network, volumes and images: {len(others)} box(es) of another checkout still use them"
-        ]
+    """Remove what all checkouts share: registry, network, volumes, images."""
     shared = ("--filter", f"label={OWNER}", "--filter", f"label={SHARED}")
     done = []
     for container in docker("ps", "-aq", *shared).split():

@@ -24,6 +24,7 @@ CHECKOUT_ID = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6]
 OWNER = "owner=gpuserve-lab"
 MINE = f"gpuserve.lab.checkout={CHECKOUT_ID}"
 SHARED = "gpuserve.lab.shared=true"
+INSIDE_PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -88,6 +89,11 @@ def run(
         more = f" The whole log is {log}." if log else ""
         raise LabError(f"`{' '.join(command[:6])}` failed ({done.returncode}): {last}.{more}")
     return done
+
+
+def run_inside(root: Path, *argv: str, check: bool = True) -> None:
+    """Run a command of a root file system in it."""
+    run(["chroot", root, *argv], check=check, env=INSIDE_PATH, timeout_s=900)
 
 
 def docker(*argv: str | Path, check: bool = True, stdin: str | None = None, timeout_s: float = 600) -> str:

@@ -16,10 +16,10 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, L
 
 def ensure_engine() -> None:
     """Return with a Docker Engine that answers."""
-    if _answers():
+    if answers():
         return
     with locked("engine"):
-        if _answers():
+        if answers():
             return
         if os.environ.get("DOCKER_HOST"):
             raise LabError(
@@ -32,7 +32,7 @@ def ensure_engine() -> None:
             )
         if shutil.which("dockerd") is None:
             need_packages("Docker Engine", ["docker.io", "iptables"])
-        if not _answers():
+        if not answers():
             _start()
 
 
@@ -66,7 +66,8 @@ def need_packages(what: str, packages: list[str]) -> None:
     run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], log=log, env=environment)
 
 
-def _answers() -> bool:
+def answers() -> bool:
+    """Tell whether a Docker Engine answers."""
     try:
         return run(["docker", "version", "--format", "{{.Server.Version}}"], check=False, timeout_s=20).returncode == 0
     except LabError:
@@ -85,7 +86,7 @@ def _start() -> None:
         with log.open("a") as sink:
             subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
     try:
-        wait_for("An answer of the Docker Engine", _answers, timeout_s=60)
+        wait_for("An answer of the Docker Engine", answers, timeout_s=60)
     except LabError as error:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
         raise LabError(f"{error} {' '.join(last)}") from None

@@ -1,0 +1,15 @@
+# The demonstration, the whole test, and taking away what they made. What they do is in tests/support/lab and tests/run.
+LAB := tests/support/lab/lab
+
+.PHONY: demo demo-down test clean
+demo: $(VENV)/.ready ## a bare box to three models behind one gateway (DEMO_HOST=user@address: on a real machine)
+	@$(LAB) demo up
+
+demo-down: $(VENV)/.ready ## remove what `make demo` made on its host
+	@$(LAB) demo down
+
+test: $(VENV)/.ready ## everything CI runs: check, molecule scenarios, one end-to-end run with the real vLLM
+	@tests/run
+
+clean: ## remove every box, image, volume and cache that this checkout made
+	@$(LAB) clean

@@ -1,0 +1,324 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put the models on the cards: fixed needs first, the rest to KV caches, and a reason for every decision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import BLOCK_TOKENS, KvPool, ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import SHARES, budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST, ModelSpec
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib, round_up
+
+DEFAULT_LENGTH = 8192
+DEFAULT_SEQS = 16
+DEFAULT_BATCHED_TOKENS = 2048
+# With exact KV bytes the share only feeds the engine's own check of free memory, which our gate has made before.
+ADMISSION_SHARE = 0.01
+# The CPU engine cuts its cache into blocks of this many tokens.
+CPU_BLOCK_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model with everything decided but its place and its KV cache."""
+
+    index: int
+    spec: ModelSpec
+    shape: ModelShape
+    load: memory.Load
+    length: int
+    pool: KvPool
+    parts: tuple[memory.Part, ...]
+    kv_dtype: str
+    notes: tuple[str, ...]
+    measured_fixed_bytes: int | None = None
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Everything but the KV cache, on each of its cards."""
+        if self.measured_fixed_bytes is not None:
+            return self.measured_fixed_bytes
+        return sum(part.size_bytes for part in self.parts)
+
+    def part(self, name: str) -> int:
+        return sum(part.size_bytes for part in self.parts if part.name == name)
+
+    def kv_bytes(self, requests: float) -> int:
+        """Whole blocks for this many full-length requests, and the one block that the engine keeps empty."""
+        if not self.shape.has_kv_cache:
+            return 0
+        blocks = int(self.pool.blocks_per_request(self.length, self.load.max_num_batched_tokens) * requests + 1e-9)
+        step = CPU_BLOCK_TOKENS // BLOCK_TOKENS if self.load.on_cpu else 1
+        return (round_up(blocks, step) + step) * self.pool.block_bytes
+
+    @property
+    def floor_bytes(self) -> int:
+        """The least KV cache: one full-length request, or what the user pinned."""
+        pinned = self.spec.kv_cache_memory_bytes
+        return self.kv_bytes(1) if pinned is None else pinned
+
+
+def candidate(
+    index: int, spec: ModelSpec, shape: ModelShape, version: vllm.Profile, gpu: Gpu, calibration: Mapping[str, int]
+) -> Candidate:
+    """Fill in what the user left open, and refuse what can't be."""
+    at = f"{LIST}[{index}]"
+    notes = []
+    if spec.max_model_len is not None and spec.max_model_len > shape.max_positions:
+        raise FleetError(
+            f"{at}.max_model_len: {spec.max_model_len} is more than {spec.model} can, {shape.max_positions}.",
+            f"Set it to {shape.max_positions} or less.",
+            f"{at}.max_model_len",
+        )
+    length = spec.max_model_len or min(shape.max_positions, DEFAULT_LENGTH)
+    if spec.max_model_len is None:
+        notes.append(f"max_model_len {length}: not set, the model could {shape.max_positions}")
+    seqs = spec.max_num_seqs or DEFAULT_SEQS
+    tokens = spec.max_num_batched_tokens or max(DEFAULT_BATCHED_TOKENS, seqs)
+    if not shape.known:
+        notes.append(
+            f"architecture {shape.architecture} is unknown: planned like a Llama with a tenth more, check after the start"
+        )
+    vllm.check_extra_args(spec, at)
+    fp8_cache = spec.kv_cache_dtype.startswith("fp8")
+    tensor_parallel = spec.tensor_parallel_size or 1
+    if (shape.kv_heads % tensor_parallel and tensor_parallel % shape.kv_heads) or shape.heads % tensor_parallel:
+        raise FleetError(
+            f"{at}.tensor_parallel_size: {tensor_parallel} does not divide {spec.model}'s {shape.heads} heads.",
+            "Take a power of two that does.",
+            f"{at}.tensor_parallel_size",
+        )
+    load = memory.Load(
+        max_num_seqs=seqs,
+        max_num_batched_tokens=tokens,
+        enforce_eager=spec.enforce_eager or gpu.is_cpu,
+        tensor_parallel=tensor_parallel,
+        fp8_cache=fp8_cache,
+        compute_capability=gpu.compute_capability,
+        max_model_len=length,
+        lora_slots=len(spec.lora_adapters),
+        online_fp8=spec.quantization == "fp8" and shape.quantization == "fp8",
+        on_cpu=gpu.is_cpu,
+    )
+    found = memory.parts(shape, load)
+    if not shape.known:
+        found = tuple(dataclasses.replace(part, size_bytes=part.size_bytes * 11 // 10) for part in found)
+    made = Candidate(
+        index=index,
+        spec=spec,
+        shape=shape,
+        load=load,
+        length=length,
+        pool=shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel),
+        parts=found,
+        kv_dtype=spec.kv_cache_dtype,
+        notes=tuple(notes),
+        measured_fixed_bytes=calibration.get(spec.name),
+    )
+    pinned = spec.kv_cache_memory_bytes
+    if pinned is not None and shape.has_kv_cache and pinned < made.kv_bytes(1):
+        raise FleetError(
+            f"{at}.kv_cache_memory_bytes: {gib(pinned)} is less than one request of {length} tokens needs, {gib(made.kv_bytes(1))}.",
+            f"Raise it to {made.kv_bytes(1)}, or lower max_model_len.",
+            f"{at}.kv_cache_memory_bytes",
+        )
+    if pinned is not None and not version.exact_kv:
+        raise FleetError(
+            f"{at}.kv_cache_memory_bytes: this engine version takes no exact bytes.",
+            "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
+            f"{at}.kv_cache_memory_bytes",
+        )
+    return made
+
+
+def make_plan(
+    candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str, version: vllm.Profile
+) -> dict[str, Any]:
+    """The plan as plain data, in the shape that the memory_plan module returns."""
+    placed, reasons = _place(candidates, gpus, preset)
+    cards = []
+    for gpu in gpus:
+        here = [item for item in candidates if gpu.uuid in placed.get(item.index, ())]
+        budget = budget_bytes(preset, gpu.usable_bytes)
+        kv, short = _fit(here, budget)
+        if short > 0:
+            reasons.append(_short_reason(here, gpu, preset, short))
+        models = [_model_entry(item, kv[item.index], gpu, placed[item.index], version) for item in here]
+        used = sum(model["total_bytes"] for model in models)
+        cards.append(
+            {
+                "index": gpu.index,
+                "uuid": gpu.uuid,
+                "name": gpu.name,
+                "usable_bytes": gpu.usable_bytes,
+                "budget_bytes": budget,
+                "used_bytes": used,
+                "headroom_bytes": gpu.usable_bytes - used,
+                "models": models,
+            }
+        )
+    return {"feasible": not reasons, "reasons": reasons, "preset": preset, "gpus": cards}
+
+
+def _place(
+    candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str
+) -> tuple[dict[int, tuple[str, ...]], list[str]]:
+    """Which cards each model is on: the largest first, each onto the card with most left."""
+    left = {gpu.uuid: budget_bytes(preset, gpu.usable_bytes) for gpu in gpus}
+    names = {key: gpu.uuid for gpu in gpus for key in (gpu.uuid, str(gpu.index))}
+    placed: dict[int, tuple[str, ...]] = {}
+    reasons: list[str] = []
+    if not gpus:
+        return placed, ["No card to plan for: none answers on the host, and vllm_stack_gpus names none."]
+    for item in sorted(candidates, key=lambda one: (-(one.fixed_bytes + one.floor_bytes), one.spec.name)):
+        wanted = [names.get(gpu, "") for gpu in item.spec.gpus]
+        if "" in wanted:
+            raise FleetError(
+                f"{LIST}[{item.index}].gpus: the host has no GPU {item.spec.gpus[wanted.index('')]}.",
+                f"Take from {', '.join(str(gpu.index) for gpu in gpus)}.",
+                f"{LIST}[{item.index}].gpus",
+            )
+        need = item.fixed_bytes + item.floor_bytes
+        among = sorted(wanted or list(left), key=lambda uuid: (-left[uuid], uuid))
+        chosen = tuple(among[: item.load.tensor_parallel])
+        if len(chosen) < item.load.tensor_parallel:
+            reasons.append(
+                f"{item.spec.name} asks for {item.load.tensor_parallel} cards (tensor_parallel_size) and {len(among)} are there."
+            )
+        placed[item.index] = chosen
+        for uuid in chosen:
+            left[uuid] -= need
+    return placed, reasons
+
+
+def _fit(here: Sequence[Candidate], budget: int) -> tuple[dict[int, int], int]:
+    """KV bytes for each model on one card, and by how many bytes the least that must be there is short.
+
+    Higher priorities are filled first, up to what max_num_seqs full-length requests can use; within one priority every model
+    gets the same number of requests, as far as it wants them.
+    """
+    kv = {item.index: item.floor_bytes for item in here}
+    rest = budget - sum(item.fixed_bytes for item in here) - sum(kv.values())
+    if rest < 0:
+        return kv, -rest
+    open_items = [i for i in here if i.spec.kv_cache_memory_bytes is None and i.shape.has_kv_cache]
+    for priority in sorted({item.spec.priority for item in open_items}, reverse=True):
+        level = [item for item in open_items if item.spec.priority == priority]
+        available = rest + sum(item.floor_bytes for item in level)
+        requests = _requests(level, available)
+        for item in level:
+            kv[item.index] = max(item.floor_bytes, item.kv_bytes(min(item.load.max_num_seqs, requests)))
+        rest = available - sum(kv[item.index] for item in level)
+    return kv, 0
+
+
+def _requests(level: Sequence[Candidate], available: int) -> float:
+    """The most full-length requests that every model of a level can have at once, by bisection on a fine grid."""
+
+    def cost(requests: float) -> int:
+        return sum(max(item.floor_bytes, item.kv_bytes(min(item.load.max_num_seqs, requests))) for item in level)
+
+    low, high = 64, 64 * max(item.load.max_num_seqs for item in level)
+    if cost(high / 64) <= available:
+        return high / 64
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle / 64) <= available else (low, middle)
+    return low / 64
+
+
+def _model_entry(
+    item: Candidate, kv_bytes: int, gpu: Gpu, cards: tuple[str, ...], version: vllm.Profile
+) -> dict[str, Any]:
+    exact = version.exact_kv and item.spec.gpu_memory_utilization is None
+    utilization: float | None = None if gpu.is_cpu else ADMISSION_SHARE
+    blocks = None
+    profiled = item.part("weights") + memory.profiled_bytes(item.shape, item.load)
+    if item.spec.gpu_memory_utilization is not None:
+        utilization = item.spec.gpu_memory_utilization
+        given = int(utilization * gpu.usable_bytes) - profiled
+        kv_bytes = max(0, given // item.pool.block_bytes * item.pool.block_bytes)
+    elif not version.exact_kv:
+        # The share must let the engine's own profile pass; the blocks then pin the cache whatever it measured.
+        utilization = round(min(1.0, (profiled * 1.05 + kv_bytes) / gpu.usable_bytes) + 0.00005, 4)
+        blocks = kv_bytes // item.pool.block_bytes
+    arguments = vllm.engine_args(
+        item.spec,
+        version,
+        max_model_len=item.length,
+        max_num_seqs=item.load.max_num_seqs,
+        max_num_batched_tokens=item.load.max_num_batched_tokens,
+        kv_cache_bytes=kv_bytes if exact and item.shape.has_kv_cache else None,
+        utilization=utilization,
+        blocks=blocks,
+        tensor_parallel=item.load.tensor_parallel,
+        kv_cache_dtype=item.kv_dtype,
+        enforce_eager=item.load.enforce_eager,
+        capture_sizes=item.load.capture_sizes,
+    )
+    length, tokens = item.length, item.load.max_num_batched_tokens
+    concurrency = item.pool.concurrency(kv_bytes, length, tokens) if kv_bytes else 0.0
+    listed = [*item.parts, memory.Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens")]
+    notes = list(item.notes)
+    if item.shape.has_kv_cache and concurrency < item.load.max_num_seqs:
+        notes.append(f"serves {int(concurrency)} of the {item.load.max_num_seqs} full-length requests of max_num_seqs")
+    if item.measured_fixed_bytes is not None:
+        notes.append("planned from what an earlier start on this host measured")
+    return {
+        "name": item.spec.name,
+        "model": item.spec.model,
+        "engine": item.spec.engine,
+        "port": item.spec.port,
+        "gpu_uuids": list(cards),
+        "tensor_parallel_size": item.load.tensor_parallel,
+        "max_model_len": length,
+        "max_num_seqs": item.load.max_num_seqs,
+        "max_num_batched_tokens": tokens,
+        "enforce_eager": item.load.enforce_eager,
+        "kv_cache_dtype": item.kv_dtype,
+        "weights_bytes": item.part("weights"),
+        "kv_cache_bytes": kv_bytes,
+        "activation_bytes": item.part("activations") + item.part("sampler"),
+        "cuda_graph_bytes": item.part("cuda_graphs"),
+        "context_bytes": item.part("context"),
+        "total_bytes": item.fixed_bytes + kv_bytes,
+        "peak_bytes": item.fixed_bytes + kv_bytes,
+        "kv_cache_tokens": item.pool.tokens(kv_bytes, length, tokens) if kv_bytes else 0,
+        "max_concurrency": round(concurrency, 2),
+        "exact_kv": exact,
+        "engine_args": arguments,
+        "env": {},
+        "parts": [{"name": part.name, "bytes": part.size_bytes, "reason": part.reason} for part in listed],
+        "notes": notes,
+    }
+
+
+def _short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -> str:
+    """What is short, and the nearest thing that would fit."""
+    text = f"{', '.join(item.spec.name for item in here)} need {gib(short)} more than preset {preset} allows on {gpu.name}."
+    for other, share in SHARES.items():
+        if share > SHARES.get(preset, 1.0) and _fit(here, budget_bytes(other, gpu.usable_bytes))[1] == 0:
+            return f"{text} Set vllm_stack_preset: {other}, where they fit."
+    longest = max(here, key=lambda item: item.floor_bytes)
+    if longest.shape.has_kv_cache and longest.spec.kv_cache_memory_bytes is None:
+        spare = longest.floor_bytes - short
+        per_token = longest.pool.request_bytes(longest.length, longest.load.max_num_batched_tokens) / longest.length
+        length = int(spare / per_token) // 256 * 256
+        if length >= 256:
+            return f"{text} Set max_model_len of {longest.spec.name} to {length}, where they fit."
+    budget = budget_bytes(preset, gpu.usable_bytes)
+    for count in range(len(here) - 1, 0, -1):
+        kept = sorted(here, key=lambda item: (item.fixed_bytes + item.floor_bytes, item.spec.name))[:count]
+        if _fit(kept, budget)[1] == 0:
+            return f"{text} Without {', '.join(i.spec.name for i in here if i not in kept)} the others fit."
+    return f"{text} Take a smaller or a quantized model."

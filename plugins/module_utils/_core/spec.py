@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user writes of each model, checked once and for all: names, ports, sizes, presets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
+
+FIRST_PORT = 8001
+# 8000 is the gateway's and 9400 the GPU exporter's.
+RESERVED_PORTS = {8000: "the gateway's", 9400: "the GPU exporter's"}
+PRESETS = ("conservative", "balanced", "aggressive", "auto")
+ENGINES = ("vllm",)
+# A name becomes a Compose service, a container, a file and a host name in Docker's DNS.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
+_KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
+LIST = "vllm_stack_models"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model as the user wants it; None means that the plan or the engine decides."""
+
+    name: str
+    model: str
+    port: int
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    revision: str | None = None
+    dtype: str = "auto"
+    quantization: str | None = None
+    kv_cache_dtype: str = "auto"
+    enforce_eager: bool = False
+    priority: int = 1
+    gpus: tuple[str, ...] = ()
+    tensor_parallel_size: int | None = None
+    engine: str = "vllm"
+    kv_cache_memory_bytes: int | None = None
+    gpu_memory_utilization: float | None = None
+    extra_args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    lora_adapters: tuple[Mapping[str, str], ...] = ()
+    trust_remote_code: bool = False
+    config: Mapping[str, Any] | None = None
+    config_path: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is a folder on the host and not a hub id."""
+        return self.model.startswith("/")
+
+
+_KNOWN = frozenset(ModelSpec.__dataclass_fields__)
+
+
+def parse_models(models: Any) -> tuple[ModelSpec, ...]:
+    """The models as written in vllm_stack_models; the first mistake is a FleetError that names its place."""
+    if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
+        raise FleetError(f"{LIST}: it must be a list of models.", "Each entry needs at least name and model.", LIST)
+    if not models:
+        raise FleetError(f"{LIST}: it is empty.", "Add one entry with name and model for each model to serve.", LIST)
+    named = [_require_mapping(entry, index) for index, entry in enumerate(models)]
+    ports = assign_ports(named)
+    specs = tuple(_parse(entry, index, ports[index]) for index, entry in enumerate(named))
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(specs):
+        for name in (spec.name, *spec.aliases):
+            if name in seen:
+                where = f"{LIST}[{index}].{'name' if name == spec.name else 'aliases'}"
+                raise FleetError(
+                    f"{where}: {name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.", where
+                )
+            seen[name] = index
+    return specs
+
+
+def assign_ports(models: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The port of each model: as written, else the next free one from 8001 up."""
+    taken: dict[int, str] = {}
+    for index, entry in enumerate(models):
+        if entry.get("port") is None:
+            continue
+        where = f"{LIST}[{index}].port"
+        port = _integer(entry["port"], where, 1024, 65535)
+        if port in RESERVED_PORTS:
+            raise FleetError(f"{where}: {port} is {RESERVED_PORTS[port]}.", f"Take one from {FIRST_PORT} up.", where)
+        if port in taken:
+            free = _next_free({*taken, port}, max(taken) + 1)
+            raise FleetError(f"{where}: {port} is already {taken[port]}'s.", f"Ports from {free} are free.", where)
+        taken[port] = str(entry.get("name", f"{LIST}[{index}]"))
+    ports = []
+    for entry in models:
+        if entry.get("port") is None:
+            port = _next_free(taken, FIRST_PORT)
+            taken[port] = str(entry.get("name", ""))
+        else:
+            port = int(entry["port"])
+        ports.append(port)
+    return ports
+
+
+def check_preset(preset: Any) -> str:
+    """The preset, or a FleetError that lists the ones there are."""
+    if preset not in PRESETS:
+        raise FleetError(
+            f"vllm_stack_preset: there is no preset {preset!r}.",
+            f"Take one of {', '.join(PRESETS)}.",
+            "vllm_stack_preset",
+        )
+    return str(preset)
+
+
+def _require_mapping(entry: Any, index: int) -> Mapping[str, Any]:
+    where = f"{LIST}[{index}]"
+    if not isinstance(entry, Mapping):
+        raise FleetError(f"{where}: it must be a mapping.", "Write name: and model: below it.", where)
+    unknown = sorted(str(key) for key in entry if key not in _KNOWN)
+    if unknown:
+        raise FleetError(
+            f"{where}.{unknown[0]}: there is no such setting.", f"Known are {', '.join(sorted(_KNOWN))}.", where
+        )
+    return entry
+
+
+def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
+    at = f"{LIST}[{index}]"
+    whole = {
+        key: None if entry.get(key) is None else _integer(entry[key], f"{at}.{key}", 1, 2**31)
+        for key in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size")
+    }
+    seqs, tokens = whole["max_num_seqs"], whole["max_num_batched_tokens"]
+    if seqs is not None and tokens is not None and tokens < seqs:
+        raise FleetError(
+            f"{at}.max_num_batched_tokens: {tokens} is less than max_num_seqs, {seqs}.",
+            f"Raise it to {seqs} at least: each running request needs one token a step.",
+            f"{at}.max_num_batched_tokens",
+        )
+    utilization = entry.get("gpu_memory_utilization")
+    if utilization is not None and not (_is_number(utilization) and 0 < float(utilization) <= 1):
+        raise FleetError(
+            f"{at}.gpu_memory_utilization: {utilization!r} is not a share.",
+            "Take a number above 0 and up to 1.",
+            f"{at}.gpu_memory_utilization",
+        )
+    kv_bytes = entry.get("kv_cache_memory_bytes")
+    if entry.get("lora_adapters"):
+        _check_lora(entry["lora_adapters"], at)
+    return ModelSpec(
+        name=_name(entry.get("name"), f"{at}.name"),
+        model=_model(entry.get("model"), f"{at}.model"),
+        port=port,
+        **whole,
+        revision=_text(entry, "revision", at),
+        dtype=_choice(entry, "dtype", _DTYPES, at, "auto"),
+        quantization=_text(entry, "quantization", at),
+        kv_cache_dtype=_choice(entry, "kv_cache_dtype", _KV_DTYPES, at, "auto"),
+        enforce_eager=_flag(entry, "enforce_eager", at),
+        priority=_integer(entry.get("priority", 1), f"{at}.priority", 0, 1000),
+        gpus=tuple(str(gpu) for gpu in _list(entry, "gpus", at)),
+        engine=_choice(entry, "engine", ENGINES, at, "vllm"),
+        kv_cache_memory_bytes=None if kv_bytes is None else parse_size(kv_bytes, f"{at}.kv_cache_memory_bytes"),
+        gpu_memory_utilization=None if utilization is None else float(utilization),
+        extra_args=tuple(str(arg) for arg in _list(entry, "extra_args", at)),
+        env=_environment(entry.get("env") or {}, f"{at}.env"),
+        aliases=tuple(_name(alias, f"{at}.aliases") for alias in _list(entry, "aliases", at)),
+        lora_adapters=tuple(entry.get("lora_adapters") or ()),
+        trust_remote_code=_flag(entry, "trust_remote_code", at),
+        config=entry.get("config"),
+        config_path=_text(entry, "config_path", at),
+    )
+
+
+def _name(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        shown = "nothing" if value is None else repr(value)[:60]
+        raise FleetError(
+            f"{where}: {shown} is no name for a container.",
+            "Use lower-case letters, digits, dot, dash and underscore, beginning and ending with a letter or digit.",
+            where,
+        )
+    return value
+
+
+def _model(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
+        shown = "nothing" if value is None else repr(value)[:60]
+        raise FleetError(
+            f"{where}: {shown} is no model.", "Write a hub id like owner/name, or a folder on the host.", where
+        )
+    if value.startswith("-") or ".." in value.split("/"):
+        raise FleetError(f"{where}: {value!r} is no model.", "Write a hub id like owner/name, or a whole path.", where)
+    return value
+
+
+def _environment(value: Any, where: str) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)) for key in value):
+        raise FleetError(f"{where}: it must map variable names to values.", "Write NAME: value below it.", where)
+    return {str(key): str(item) for key, item in value.items()}
+
+
+def _check_lora(value: Any, at: str) -> None:
+    where = f"{at}.lora_adapters"
+    whole = isinstance(value, Sequence) and not isinstance(value, str)
+    if not whole or not all(isinstance(item, Mapping) and "name" in item and "path" in item for item in value):
+        raise FleetError(f"{where}: each adapter needs name and path.", "Write both below it.", where)
+
+
+def _integer(value: Any, where: str, low: int, high: int) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
+        whole, value = True, int(value)
+    if not whole or not low <= value <= high:
+        raise FleetError(f"{where}: {value!r} is out of bounds.", f"Take a whole number from {low} to {high}.", where)
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
+
+
+def _flag(entry: Mapping[str, Any], key: str, at: str) -> bool:
+    value = entry.get(key, False)
+    if not isinstance(value, bool):
+        raise FleetError(f"{at}.{key}: {value!r} is neither true nor false.", "Write one of them.", f"{at}.{key}")
+    return value
+
+
+def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:
+    value = entry.get(key)
+    if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w./@:+-]+", value)):
+        raise FleetError(
+            f"{at}.{key}: {value!r} is not one word.", "Use letters, digits and ./@:+-_ only.", f"{at}.{key}"
+        )
+    return value
+
+
+def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str, default: str) -> str:
+    value = entry.get(key) or default
+    if value not in choices:
+        raise FleetError(f"{at}.{key}: {value!r} is not known.", f"Take one of {', '.join(choices)}.", f"{at}.{key}")
+    return str(value)
+
+
+def _list(entry: Mapping[str, Any], key: str, at: str) -> Sequence[Any]:
+    value = entry.get(key) or []
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise FleetError(f"{at}.{key}: it must be a list.", "Write it as [one, two].", f"{at}.{key}")
+    return value
+
+
+def _next_free(taken: Any, start: int) -> int:
+    port = start
+    while port in taken or port in RESERVED_PORTS:
+        port += 1
+    return port

@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sizes: parsing what people write, showing what people read. The only place that knows 1024."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+_FACTORS = {
+    "": 1,
+    "B": 1,
+    "KIB": KIB,
+    "MIB": MIB,
+    "GIB": GIB,
+    "TIB": 1024 * GIB,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "TB": 1000**4,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+
+
+def parse_size(value: Any, field: str = "size") -> int:
+    """Bytes in "6GiB", "512 MiB", "20GB" or a plain number of bytes."""
+    if isinstance(value, bool):
+        raise FleetError(f"{field}: {value!r} is not a size.", "Write it like 6GiB, or in plain bytes.", field)
+    if isinstance(value, (int, float)):
+        if value < 0 or value != int(value):
+            raise FleetError(f"{field}: {value!r} is not a number of bytes.", "Write it like 6GiB.", field)
+        return int(value)
+    match = _SIZE.fullmatch(str(value).strip())
+    factor = _FACTORS.get(match.group(2).upper()) if match else None
+    if match is None or factor is None:
+        raise FleetError(f"{field}: {value!r} is not a size.", "Write it like 6GiB, or in plain bytes.", field)
+    return int(float(match.group(1)) * factor)
+
+
+def gib(size_bytes: float, digits: int = 2) -> str:
+    """A size as a person reads it: "13.87 GiB"."""
+    return f"{size_bytes / GIB:.{digits}f} GiB"
+
+
+def round_up(size: int, step: int) -> int:
+    """The smallest multiple of step that is not below size."""
+    return -(-size // step) * step

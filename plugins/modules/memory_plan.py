@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: memory_plan
+short_description: Plan how much of a card each engine will hold, before anything starts
+version_added: 0.1.0
+description:
+  - Predicts what NVML will show for each engine in steady state after traffic, and hands out the rest as exact KV cache bytes.
+  - That it does not fit is an answer, not a failure. It says by how much, and what would fit.
+  - Touches nothing, and needs neither Docker nor a card nor a network; runs on the controller too.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+requirements:
+  - Python 3.10 or newer
+options:
+  models:
+    description:
+      - The models, each with at least C(name) and C(model), a hub id or a folder on the host.
+      - The shape comes from C(config) (what the model's C(config.json) holds), from the file C(config_path), from the folder, or from the
+        shipped catalogue by hub id.
+    type: list
+    elements: dict
+    required: true
+  gpus:
+    description:
+      - The cards, as M(gpuserve.fleet.gpu_info) returns them, or named from the catalogue.
+    type: list
+    elements: dict
+    required: true
+  preset:
+    description:
+      - How much of each card's usable memory the whole stack may hold.
+    type: str
+    default: balanced
+  engine_version:
+    description:
+      - The engine's version, which decides on flags; empty means the newest that is known.
+    type: str
+    default: ""
+  device:
+    description:
+      - What the engines compute on.
+    type: str
+    choices: [cuda, cpu]
+    default: cuda
+  calibration:
+    description:
+      - Bytes besides the KV cache that an earlier start measured, by model name, under C(fixed_bytes).
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: none
+    details:
+      - It changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Plan two models on a card that is not here yet
+  gpuserve.fleet.memory_plan:
+    gpus:
+      - name: NVIDIA GeForce RTX 5090
+    preset: balanced
+    models:
+      - name: tinyllama
+        model: TinyLlama/TinyLlama-1.1B-Chat-v1.0
+        max_model_len: 1024
+        max_num_seqs: 32
+      - name: qwen
+        model: Qwen/Qwen2.5-3B-Instruct
+        max_model_len: 1536
+        max_num_seqs: 24
+  register: planned
+"""
+
+RETURN = r"""
+plan:
+  description: The plan.
+  returned: success
+  type: dict
+  contains:
+    feasible: {description: Whether everything fits., type: bool}
+    reasons: {description: "Why not, a sentence each, with what would fit.", type: list, elements: str}
+    preset: {description: The preset planned for., type: str}
+    gpus:
+      description: A card each.
+      type: list
+      elements: dict
+      contains:
+        uuid: {description: The card's UUID., type: str}
+        name: {description: Its name., type: str}
+        usable_bytes: {description: Bytes that processes can use., type: int}
+        budget_bytes: {description: Bytes that the stack may hold under the preset., type: int}
+        used_bytes: {description: Bytes that it will hold., type: int}
+        headroom_bytes: {description: Usable bytes that stay free., type: int}
+        models:
+          description:
+            - The models on the card, with C(weights_bytes), C(kv_cache_bytes), C(activation_bytes), C(cuda_graph_bytes), C(context_bytes),
+              C(total_bytes) (what NVML will show), C(peak_bytes), C(kv_cache_tokens), C(max_concurrency) (full-length requests),
+              C(exact_kv), C(engine_args), C(env), C(parts) and C(notes).
+          type: list
+          elements: dict
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import candidate, make_plan
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
+    LIST,
+    ModelSpec,
+    check_preset,
+    parse_models,
+)
+
+
+def model_config(spec: ModelSpec, where: str) -> Any:
+    """What the model's config.json holds, from wherever it can be had."""
+    if spec.config is not None:
+        return spec.config
+    if spec.config_path is None and not spec.is_local:
+        if spec.model in CONFIGS:
+            return CONFIGS[spec.model]
+        raise FleetError(
+            f"{where}.model: the catalogue does not know {spec.model}.",
+            "Hand over its config.json as config or config_path.",
+            f"{where}.model",
+        )
+    path = Path(spec.config_path or Path(spec.model, "config.json"))
+    key = f"{where}.config_path" if spec.config_path else f"{where}.model"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FleetError(
+            f"{key}: {path} can't be read ({error.strerror}).", "Put the model there, or correct the path.", key
+        ) from error
+    except ValueError as error:
+        raise FleetError(
+            f"{key}: {path} is not JSON ({error}).", "Put the model's own config.json there.", key
+        ) from error
+
+
+def plan(params: dict[str, Any]) -> dict[str, Any]:
+    preset = check_preset(params["preset"])
+    specs, gpus = parse_models(params["models"]), parse_gpus(params["gpus"])
+    version = vllm.profile(params["engine_version"])
+    measured = {str(name): int(size) for name, size in (params["calibration"].get("fixed_bytes") or {}).items()}
+    found = []
+    for index, spec in enumerate(specs):
+        where = f"{LIST}[{index}]"
+        shape = ModelShape.from_config(model_config(spec, where), spec.dtype, spec.quantization, f"{where}.config")
+        if gpus:
+            found.append(candidate(index, spec, shape, version, gpus[0], measured))
+    return make_plan(found, gpus, preset, version)
+
+
+def main() -> NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "models": {"type": "list", "elements": "dict", "required": True},
+            "gpus": {"type": "list", "elements": "dict", "required": True},
+            "preset": {"type": "str", "default": "balanced"},
+            "engine_version": {"type": "str", "default": ""},
+            "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
+            "calibration": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(changed=False, plan=plan(module.params))
+    except FleetError as error:
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field)
+
+
+if __name__ == "__main__":
+    main()
