@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an engine's log says of how far it is, and of what it got."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# In the order in which a start goes through them. Lines of vLLM 0.10 to 0.33, unanchored: each carries a process prefix.
+PHASES = (
+    ("created", re.compile(r"Initializing a V1 LLM engine")),
+    ("loading", re.compile(r"Starting to load model|Loading safetensors checkpoint shards")),
+    ("loaded", re.compile(r"Model loading took|Loading weights took")),
+    ("profiled", re.compile(r"Available KV cache memory|memory for KV Cache as specified|GiB for KV cache on node")),
+    ("cache", re.compile(r"KV cache size: [\d,]+ tokens")),
+    ("graphs", re.compile(r"Graph capturing finished")),
+    ("initialized", re.compile(r"init engine \(profile, create kv cache")),
+    ("listening", re.compile(r"Starting vLLM (?:API )?server|Application startup complete")),
+)
+_PERCENT = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)%")
+_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
+_CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x")
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """The furthest phase, and figures where the log has them."""
+
+    phase: str = ""
+    percent: int | None = None
+    kv_cache_tokens: int | None = None
+    max_concurrency: float | None = None
+
+
+def read(lines: Iterable[str]) -> LogFacts:
+    """Facts of a whole log; later lines win."""
+    order = {name: place for place, (name, _pattern) in enumerate(PHASES)}
+    phase, percent, tokens, concurrency = "", None, None, None
+    for line in lines:
+        for name, pattern in PHASES:
+            if pattern.search(line) and order[name] >= order.get(phase, -1):
+                phase = name
+        if match := _PERCENT.search(line):
+            percent = int(match.group(1))
+        if match := _TOKENS.search(line):
+            tokens = int(match.group(1).replace(",", ""))
+        if match := _CONCURRENCY.search(line):
+            concurrency = float(match.group(1))
+    return LogFacts(phase, percent, tokens, concurrency)

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Docker through its SDK and the Compose command: only what a bring-up needs, only on containers that are named to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+try:
+    import docker
+    import docker.errors
+
+    DOCKER_ERROR: str | None = None
+except ImportError as error:
+    DOCKER_ERROR = str(error)
+
+
+class DockerError(Exception):
+    """Docker can't do it; the text says why, in one sentence."""
+
+
+class Docker:
+    """One daemon, on its local socket."""
+
+    def __init__(self) -> None:
+        if DOCKER_ERROR is not None:
+            raise DockerError(f"The Python package docker is missing on the host ({DOCKER_ERROR}).")
+        try:
+            self._client = docker.from_env(timeout=120)
+            self._client.ping()
+        except docker.errors.DockerException as error:
+            raise DockerError(f"No Docker Engine answers on the host ({error}).") from error
+
+    def inspect(self, container: str) -> dict[str, Any] | None:
+        """All that Docker knows of a container, by name; None if there is none."""
+        try:
+            found: dict[str, Any] = self._client.api.inspect_container(container)
+            return found
+        except docker.errors.NotFound:
+            return None
+        except docker.errors.DockerException as error:
+            raise DockerError(f"Docker does not say how {container} is ({error}).") from error
+
+    def labelled(self, label: str) -> list[str]:
+        """Names of all containers with a label, running or not."""
+        found = self._client.api.containers(all=True, filters={"label": label})
+        return [entry["Names"][0].lstrip("/") for entry in found]
+
+    def has_image(self, image: str) -> bool:
+        try:
+            self._client.api.inspect_image(image)
+        except docker.errors.DockerException:
+            return False
+        return True
+
+    def log(self, container: str, lines: int = 2000) -> list[str]:
+        """The last lines of what it printed since its start."""
+        try:
+            raw = self._client.api.logs(container, tail=lines)
+        except docker.errors.DockerException:
+            return []
+        return bytes(raw).decode(errors="replace").splitlines()
+
+    def pids(self, container: str) -> list[int]:
+        """Its processes, as the host numbers them."""
+        try:
+            top = self._client.api.top(container, ps_args="-o pid")
+        except docker.errors.DockerException:
+            return []
+        return [int(row[0]) for row in top.get("Processes") or []]
+
+    def stop(self, container: str, grace_s: int) -> None:
+        try:
+            self._client.api.stop(container, timeout=grace_s)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.DockerException as error:
+            raise DockerError(f"{container} does not stop ({error}).") from error
+
+    def remove(self, container: str) -> None:
+        try:
+            self._client.api.remove_container(container, v=True, force=True)
+        except docker.errors.NotFound:
+            return
+
+    def set_restart_policy(self, container: str, policy: str) -> None:
+        try:
+            self._client.containers.get(container).update(restart_policy={"Name": policy})  # type: ignore[arg-type]
+        except docker.errors.DockerException as error:
+            raise DockerError(f"{container} takes no restart policy ({error}).") from error
+
+
+def compose(project: str, file: str, arguments: Sequence[str], timeout_s: int = 300) -> None:
+    """Run docker compose on one project; what it says on failure is the error."""
+    command = ["docker", "compose", "--project-name", project, "--file", file, "--progress", "quiet", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DockerError(f"docker compose {arguments[0]} did not end ({error}).") from error
+    if done.returncode != 0:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise DockerError(f"docker compose {arguments[0]} failed: {lines[-1] if lines else 'no reason given'}")

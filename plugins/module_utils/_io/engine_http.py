@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP to an engine on loopback: is it healthy, does it name its model, does it generate."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+
+class Engine:
+    """One engine's endpoints. Every transport error reads as "not yet"."""
+
+    def __init__(self, port: int, model: str, api_key: str = "") -> None:
+        self._port = port
+        self._model = model
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+
+    def health(self) -> int | None:
+        """The status of /health; None while nothing answers."""
+        answer = self._ask("GET", "/health", None, 5)
+        return answer[0] if answer else None
+
+    def names_model(self) -> bool:
+        """Whether /v1/models has the model."""
+        answer = self._ask("GET", "/v1/models", None, 5)
+        if answer is None or answer[0] != 200:
+            return False
+        data = answer[1].get("data") if isinstance(answer[1], dict) else None
+        return any(isinstance(entry, dict) and entry.get("id") == self._model for entry in data or [])
+
+    def generates(self, timeout_s: float) -> bool:
+        """Whether one token comes back."""
+        body = {"model": self._model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+        answer = self._ask("POST", "/v1/completions", body, timeout_s)
+        return bool(answer and answer[0] == 200 and isinstance(answer[1], dict) and answer[1].get("choices"))
+
+    def embeds(self, timeout_s: float) -> bool:
+        """Whether one embedding comes back, for engines that generate nothing."""
+        answer = self._ask("POST", "/v1/embeddings", {"model": self._model, "input": "Hello"}, timeout_s)
+        return bool(answer and answer[0] == 200 and isinstance(answer[1], dict) and answer[1].get("data"))
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, Any] | None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            try:
+                return answer.status, json.loads(text)
+            except ValueError:
+                return answer.status, None
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
