@@ -1,4 +1,4 @@
-# The demonstration, the whole test, and taking away what they made. What they do is in tests/support/lab and tests/run.
+# The demonstration, the whole test, and taking away what they made. What they do is in tests/support/lab.
 LAB := tests/support/lab/lab
 
 .PHONY: demo demo-down test clean
@@ -9,7 +9,7 @@ demo-down: $(VENV)/.ready ## remove what `make demo` made on its host
 	@$(LAB) demo down
 
 test: $(VENV)/.ready ## everything CI runs: check, molecule scenarios, one end-to-end run with the real vLLM
-	@tests/run
+	@$(LAB) test
 
 clean: ## remove every box, image, volume and cache that this checkout made
 	@$(LAB) clean

@@ -11,10 +11,10 @@ import json
 import shutil
 import sys
 
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, demo, engine, images, models
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, demo, engine, images, models, whole
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, LabError, say
 
-CACHED = ("debs", "demo", "locks", "log", "models", "mypy", "pip", "sanity", "scratch", "ssh", "venv-*")
+CACHED = ("debs", "demo", "locks", "log", "models", "mypy", "pip", "sanity", "scratch", "ssh", "test", "venv-*")
 
 
 def main() -> int:
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(show, "up", "bring it up and show it (DEMO_HOST=user@address: on a real machine)", lambda _: demo.up())
     _add(show, "prepare", "make its host ready for the play, and stop there", lambda _: demo.prepare())
     _add(show, "down", "remove what it made on its host", lambda _: demo.down())
+    _add(commands, "test", "run everything that CI runs", _test)
     _add(commands, "down", "remove every box of this checkout", _down)
     _add(commands, "clean", "remove every box of this checkout, then what the lab's boxes share", _clean)
     return parser
@@ -122,6 +123,11 @@ def _images(_arguments: argparse.Namespace) -> None:
 
 def _models(_arguments: argparse.Namespace) -> None:
     print(models.ensure_models())
+
+
+def _test(_arguments: argparse.Namespace) -> None:
+    if not whole.whole_test():
+        sys.exit(1)
 
 
 def _down(_arguments: argparse.Namespace) -> None:

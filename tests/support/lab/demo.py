@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -28,8 +29,9 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     say,
 )
 
-BOX = "demo"
-NOTE = CACHE / "demo" / "host.json"
+# The end-to-end test runs the same path beside a demonstration, in a box of another name.
+BOX = os.environ.get("GPUSERVE_DEMO") or "demo"
+NOTE = CACHE / "demo" / f"{BOX}.json"
 TIMES = CACHE / "demo" / "times.json"
 MODELS_ON_HOST = "/srv/gpuserve-demo"
 REPORT = "/var/lib/gpuserve/report.json"
@@ -81,7 +83,7 @@ def up() -> None:
     report = read_report(target)
     print(table(report, target.url))
     for model in report["models"]:
-        print(f"  {model['name']}: {ask(target.url, model['name'], GREETING)!r}")
+        print(f"  {model['name']}: {ask(target, model['name'], GREETING)!r}")
     print("\nThe weights are random, so the words mean nothing; everything around them is real.")
     whole = time.monotonic() - started
     print(
@@ -143,12 +145,14 @@ def table(report: dict[str, Any], url: str) -> str:
     return "\n".join(["", *(f"  {line}" for line in lines), ""])
 
 
-def ask(url: str, model: str, question: str) -> str:
+def ask(target: Target, model: str, question: str) -> str:
     """Return what a model says to a question, through the gateway."""
     body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 24, "temperature": 0.7}
-    request = urllib.request.Request(
-        f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    url = target.url
+    headers = {"Content-Type": "application/json"}
+    for entry in target.hostvars.get("gateway_keys", []):
+        headers["Authorization"] = f"Bearer {entry['key']}"
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
             said: str = json.load(answer)["choices"][0]["message"]["content"]
@@ -193,6 +197,7 @@ def _prepare() -> Target:
         registry.trust_in(boxes.container_name(BOX))
     NOTE.parent.mkdir(parents=True, exist_ok=True)
     hostvars = {**hostvars, **images_by_variable, "vllm_stack_engine_version": images.VLLM}
+    NOTE.touch(mode=0o600)
     NOTE.write_text(json.dumps(hostvars, indent=2) + "\n")
     target = _target_of(hostvars)
     _put_models(target, folder)
@@ -224,6 +229,8 @@ def _simulated_host() -> dict[str, Any]:
     return {
         "gpuserve_demo_box": box.container,
         "gpuserve_demo_url": f"http://localhost:{_port()}",
+        # Only this machine reaches the box's port, so the door asks for no key.
+        "gateway_auth": False,
         "ansible_host": box.address,
         "ansible_port": box.port,
         "ansible_user": box.user,
@@ -237,6 +244,8 @@ def _real_host(address: str) -> dict[str, Any]:
     host, _colon, port = host.partition(":")
     return {
         "gpuserve_demo_url": f"http://{host}:{GATEWAY_PORT}",
+        # The door is open to the host's network: it asks for this key.
+        "gateway_keys": [{"name": "demo", "key": _key()}],
         "ansible_host": host,
         **({"ansible_port": int(port)} if port else {}),
         **({"ansible_user": user} if user else {}),
@@ -246,6 +255,14 @@ def _real_host(address: str) -> dict[str, Any]:
 def _target_of(hostvars: dict[str, Any]) -> Target:
     box = boxes.get(BOX) if hostvars.get("gpuserve_demo_box") else None
     return Target(hostvars, str(hostvars["gpuserve_demo_url"]), box)
+
+
+def _key() -> str:
+    """Return the key of an earlier run, or a new one."""
+    if NOTE.exists():
+        for entry in json.loads(NOTE.read_text()).get("gateway_keys", []):
+            return str(entry["key"])
+    return secrets.token_urlsafe(24)
 
 
 def _port() -> int:

@@ -144,12 +144,13 @@ def ensure_models() -> Path:
             say(f"making {len(SHAPES)} small models with random weights in {folder}")
             shutil.rmtree(folder, ignore_errors=True)
             for seed, shape in enumerate(SHAPES):
-                _make(shape, folder / shape.name, seed)
+                make(shape, folder / shape.name, seed)
             (folder / ".ready").touch()
     return folder
 
 
-def _make(shape: Shape, folder: Path, seed: int) -> None:
+def make(shape: Shape, folder: Path, seed: int) -> None:
+    """Write one model into a new folder."""
     folder.mkdir(parents=True)
     (folder / "README.md").write_text(NOTE)
     (folder / "config.json").write_text(json.dumps(shape.config(), indent=2) + "\n")

@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything that CI runs, one step after the other, counted: the quick tier, molecule's scenarios, the end-to-end run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, docker_ok
+
+LOGS = CACHE / "log" / "test"
+TIMES = CACHE / "test" / "times.json"
+QUICK = ("lint", "types", "unit", "sanity")
+END_TO_END = ["python", "-m", "pytest", "tests/e2e", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
+NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
+
+
+@dataclass
+class Tally:
+    """What passed, failed and was skipped, and how long each step took."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+def scenarios() -> list[str]:
+    """Return molecule's scenarios by name."""
+    return sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
+
+
+def whole_test() -> bool:
+    """Run every step, print what came of it, and tell whether all is well."""
+    started = time.monotonic()
+    kind = "warm" if _is_warm() else "cold"
+    tally = Tally()
+    for target in QUICK:
+        _step(tally, target, ["make", "--no-print-directory", target])
+    engine.ensure_engine()
+    for name in scenarios():
+        _step(tally, f"molecule {name}", ["molecule", "test", "-s", name])
+    _end_to_end(tally)
+    whole = time.monotonic() - started
+    _report(tally, kind, whole)
+    return tally.failed == 0
+
+
+def _step(tally: Tally, name: str, command: list[str]) -> None:
+    started = time.monotonic()
+    log = LOGS / f"{name.replace(' ', '-')}.log"
+    print(f"== {name}", flush=True)
+    done = _logged(command, log)
+    tally.seconds[name] = time.monotonic() - started
+    if done == 0:
+        tally.passed += 1
+    else:
+        tally.failed += 1
+        tally.broken.append(name)
+        _show_the_end_of(log)
+    print(f"   {'ok' if done == 0 else 'FAILED'} in {tally.seconds[name]:.0f} s", flush=True)
+
+
+def _end_to_end(tally: Tally) -> None:
+    started = time.monotonic()
+    print("== end to end: bare box, real vLLM", flush=True)
+    junit = LOGS / "end-to-end.xml"
+    junit.parent.mkdir(parents=True, exist_ok=True)
+    junit.unlink(missing_ok=True)
+    command = [*END_TO_END, *NO_PLUGINS, f"--junitxml={junit}"]
+    # Shown as it goes: it is the long one, and what it prints is what a user would see.
+    code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
+    tally.seconds["end to end"] = time.monotonic() - started
+    if not junit.exists():
+        tally.failed += 1
+        tally.broken.append("end to end")
+        return
+    for suite in ET.parse(junit).getroot().iter("testsuite"):
+        total, bad, skipped = (int(suite.get(name, 0)) for name in ("tests", "failures", "skipped"))
+        bad += int(suite.get("errors", 0))
+        tally.passed += total - bad - skipped
+        tally.failed += bad
+        tally.skipped += skipped
+    if code not in {0, 5}:
+        tally.broken.append("end to end")
+        if tally.failed == 0:
+            tally.failed += 1
+
+
+def _report(tally: Tally, kind: str, whole: float) -> None:
+    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    if tally.failed == 0:
+        times[kind] = round(whole)
+        TIMES.parent.mkdir(parents=True, exist_ok=True)
+        TIMES.write_text(json.dumps(times) + "\n")
+    print()
+    for name, seconds in tally.seconds.items():
+        print(f"  {seconds:6.0f} s  {name}")
+    if tally.broken:
+        print(f"\nFailed: {', '.join(tally.broken)}. Logs: {LOGS}")
+    other = {"cold": "warm", "warm": "cold"}[kind]
+    last = f"; the last {other} run took {times[other]} s" if other in times else ""
+    print(f"\n{kind} caches: {whole:.0f} s{last}.")
+    skipped = f", {tally.skipped} skipped" if tally.skipped else ""
+    print(f"{tally.passed} passed, {tally.failed} failed{skipped}", flush=True)
+
+
+def _logged(command: list[str], log: Path) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as sink:
+        return subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            check=False,
+        ).returncode
+
+
+def _show_the_end_of(log: Path) -> None:
+    for line in log.read_text(errors="replace").splitlines()[-60:]:
+        print(f"   | {line}")
+
+
+def _environment() -> dict[str, str]:
+    # Molecule and ansible-playbook each know their own configuration; a log has no use for colours.
+    kept = {name: value for name, value in os.environ.items() if name not in {"ANSIBLE_CONFIG", "MAKEFLAGS", "MFLAGS"}}
+    return {
+        **kept,
+        "GPUSERVE_CACHE": str(CACHE),
+        "NO_COLOR": "1",
+        "ANSIBLE_NOCOLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _is_warm() -> bool:
+    """Tell whether an earlier run has filled the caches."""
+    return TIMES.exists() and engine.answers() and docker_ok("image", "inspect", bases.host_base("trixie").image)
