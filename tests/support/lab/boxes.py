@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     say,
     wait_for,
 )
+from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_ssh
 
 NETWORK = "gpuserve-lab"
 KEY = CACHE / "ssh" / "id_ed25519"
@@ -96,6 +97,7 @@ def up(
     container = container_name(name)
     image = ensure_base(host_base(suite))
     ensure_network()
+    ensure_ssh()
     _ensure_key()
     if fresh:
         down(name)

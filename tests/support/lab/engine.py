@@ -46,6 +46,13 @@ def ensure_debootstrap() -> None:
             need_packages("debootstrap", missing)
 
 
+def ensure_ssh() -> None:
+    """Return with the ssh client and ssh-keygen on this machine."""
+    if shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
+        with locked("engine"):
+            need_packages("The SSH client", ["openssh-client"])
+
+
 _DEBOOTSTRAP_NEEDS = {
     "debootstrap": lambda: (
         shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
