@@ -233,7 +233,7 @@ function statusOf(index) {
 function describe(index, id) {
     const model = data.models[index];
     return {id: id, object: 'model', created: data.created, owned_by: 'gpuserve', root: model.name, parent: null,
-        status: statusOf(index)};
+        max_model_len: model.max_model_len, status: statusOf(index)};
 }
 
 function listModels(r, key) {
