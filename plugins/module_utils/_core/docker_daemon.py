@@ -191,7 +191,7 @@ def check_consent(before: Mapping[str, Any], after: Mapping[str, Any], container
         raise FleetError(
             f"Docker must restart to take over {', '.join(changed)}, and without live-restore that stops "
             f"{containers_running} running containers.",
-            "Set docker_engine_live_restore: true to keep them, or docker_engine_allow_stopping_containers: true. "
+            "Turn live-restore on in daemon.json to keep them, or set docker_engine_allow_stopping_containers: true. "
             "Nothing was changed.",
             field="docker_engine_allow_stopping_containers",
         )

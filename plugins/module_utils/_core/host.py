@@ -9,6 +9,7 @@ Runs under whatever Python a host has before our own venv exists (3.9 on RHEL 9)
 from __future__ import annotations
 
 import fnmatch
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,3 +119,32 @@ def missing_packages(wanted: Sequence[str], installed: Mapping[str, Package]) ->
 def unavailable_packages(wanted: Iterable[str], candidates: Mapping[str, str]) -> list[str]:
     """Name what the package manager has never heard of."""
     return [entry for entry in wanted if split_wanted(entry)[0] not in candidates]
+
+
+# What names the cause, the telling ones first; apt repeats the rest in several wordings.
+_APT_CAUSES = (
+    re.compile(r"(Missing key \w+)"),
+    re.compile(r"(NO_PUBKEY \w+)"),
+    re.compile(r"(EXPKEYSIG \w+)"),
+    re.compile(r"(SHA1 is not considered secure[^,.]*)"),
+    re.compile(r"([^:\n]*(?:not live|expired|not bound)[^:\n]*)"),
+    re.compile(r"((?:Hash Sum|File has unexpected size) ?\w*)"),
+    re.compile(r"(Could not connect to [^\n]*|Could not resolve [^\n]*|Connection failed[^\n]*|404 +Not Found)"),
+    re.compile(r"E: ([^\n]*)"),
+    re.compile(r"W: (Failed to fetch[^\n]*)"),
+)
+
+
+def apt_update_failure(status: int, out: str, err: str) -> str:
+    """Name why `apt-get update` could not use a repository; "" where it could.
+
+    apt leaves with status 0 when a server does not answer, and only warns.
+    """
+    said = f"{out}\n{err}"
+    if status == 0 and not re.search(r"^(E:|W: Failed to fetch|W: Some index files failed|Err:)", said, re.MULTILINE):
+        return ""
+    for cause in _APT_CAUSES:
+        match = cause.search(said)
+        if match:
+            return " ".join(match.group(1).split()).rstrip(".")
+    return f"apt-get update ended with {status}"

@@ -55,3 +55,23 @@ def test_missing_is_absent_or_of_another_version() -> None:
 
 def test_unavailable_goes_by_name() -> None:
     assert host.unavailable_packages(["a=1*", "b"], {"a": "1.0"}) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("status", "err", "reason"),
+    [
+        (0, "", ""),
+        (0, "W: Download is performed unsandboxed as root", ""),
+        (100, "W: OpenPGP signature verification failed: Missing key E039ED, which is needed", "Missing key E039ED"),
+        (
+            100,
+            "W: GPG error: http://m InRelease: NO_PUBKEY 6A415BD9\nE: The repository is not signed.",
+            "NO_PUBKEY 6A415BD9",
+        ),
+        (0, "W: Failed to fetch http://m  Could not connect to m:80 (refused).", "Could not connect to m:80 (refused)"),
+        (100, "E: The repository 'http://m' has no Release file.", "The repository 'http://m' has no Release file"),
+        (2, "", "apt-get update ended with 2"),
+    ],
+)
+def test_why_a_repository_can_t_be_used(status: int, err: str, reason: str) -> None:
+    assert host.apt_update_failure(status, "Hit:1 http://deb.debian.org/debian trixie InRelease", err) == reason
