@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading cards and driver from trees of files that stand for hosts (a double: see tests/support/host_trees.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_reboot
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import hostgpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.tests.support.host_trees import CLOSED, KERNEL, NEWER, HostTree
+
+V580 = "580.178.04"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> HostTree:
+    return HostTree(tmp_path).kernel(KERNEL)
+
+
+def state(tree: HostTree, kernel: str = KERNEL) -> host_reboot.DriverState:
+    return hostgpu.driver_state(HostFiles(str(tree.root)), tree.modinfo, kernel)
+
+
+def decide(tree: HostTree, kernel: str = KERNEL) -> tuple[str, str]:
+    decision = host_reboot.decide(state(tree, kernel))
+    return decision.action, decision.reason
+
+
+def test_an_rtx_5090_and_not_its_sound(tree: HostTree) -> None:
+    tree.card("0000:01:00.0", 0x2B85).card("0000:01:00.1", 0x22E8, kind="0x040300")
+    tree.card("0000:00:02.0", 0xA780, vendor="0x8086")
+    (card,) = hostgpu.cards(HostFiles(str(tree.root)))
+    assert (card.address, card.name) == ("0000:01:00.0", "NVIDIA GeForce RTX 5090")
+    assert (card.generation.name, card.generation.open_modules) == ("Blackwell", "required")
+    assert (card.pcie_width, card.bar_bytes) == (16, 32 << 30)
+
+
+def test_two_cards_one_of_them_a_3d_controller(tree: HostTree) -> None:
+    tree.card("0000:01:00.0", 0x2684).card("0000:41:00.0", 0x2335, kind="0x030200")
+    found = hostgpu.cards(HostFiles(str(tree.root)))
+    assert [(card.name, card.generation.name) for card in found] == [
+        ("NVIDIA GeForce RTX 4090", "Ada Lovelace"),
+        ("NVIDIA H200", "Hopper"),
+    ]
+
+
+def test_no_card_and_no_sysfs(tree: HostTree) -> None:
+    assert hostgpu.cards(HostFiles(str(tree.root))) == []
+
+
+def test_secure_boot_is_read_from_the_firmware_variable(tree: HostTree) -> None:
+    files = HostFiles(str(tree.root))
+    assert hostgpu.secure_boot(files) is False
+    assert hostgpu.secure_boot(HostFiles(str(tree.secure_boot(False).root))) is False
+    assert hostgpu.secure_boot(HostFiles(str(tree.secure_boot(True).root))) is True
+
+
+def test_a_bare_host_needs_nothing(tree: HostTree) -> None:
+    assert decide(tree) == ("none", "no NVIDIA driver is installed")
+
+
+def test_a_host_that_works(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).loaded(V580).library(V580)
+    assert state(tree).loaded_open is True
+    assert decide(tree)[0] == "none"
+
+
+def test_fresh_packages_wait_for_their_module(tree: HostTree) -> None:
+    assert decide(tree.kernel(KERNEL, V580).library(V580)) == (
+        "module_reload",
+        f"the kernel module {V580} is installed and not loaded",
+    )
+
+
+def test_nouveau_asks_for_a_reboot(tree: HostTree) -> None:
+    assert decide(tree.kernel(KERNEL, V580).library(V580).nouveau())[0] == "reboot"
+
+
+def test_a_mismatch_is_cured_without_a_reboot_while_nobody_uses_the_card(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).library(V580).loaded("580.95.05")
+    tree.process(900, "nvidia-persistenced"[:15], "/dev/nvidia0")
+    assert decide(tree)[0] == "module_reload"
+
+
+def test_a_mismatch_under_a_running_engine_asks_for_a_reboot(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).library(V580).loaded("580.95.05").process(4711, "python3", "/dev/nvidia0")
+    assert decide(tree) == (
+        "reboot",
+        f"the kernel runs driver 580.95.05, and {V580} is installed, and python3 (pid 4711) uses the card",
+    )
+
+
+def test_other_modules_of_the_same_version_are_a_mismatch(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).library(V580).loaded(V580, CLOSED)
+    assert decide(tree) == (
+        "module_reload",
+        "the kernel runs the proprietary modules, and the open ones are installed",
+    )
+
+
+def test_a_module_that_dkms_did_not_build_is_a_failure_and_no_reboot(tree: HostTree) -> None:
+    action, reason = decide(tree.library(V580))
+    assert action == "fail"
+    assert "DKMS did not build it" in reason
+
+
+def test_missing_headers_are_named(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path).write(f"lib/modules/{KERNEL}/modules.dep", "").library(V580)
+    action, reason = decide(tree)
+    assert (action, f"linux-headers-{KERNEL}" in reason) == ("fail", True)
+
+
+def test_a_kernel_without_module_beside_a_newer_one_with_it_asks_for_a_reboot(tree: HostTree) -> None:
+    assert decide(tree.kernel(NEWER, V580).library(V580))[0] == "reboot"
+
+
+def test_the_next_boot_s_kernel_without_module_is_noted(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).kernel(NEWER).library(V580).loaded(V580)
+    decision = host_reboot.decide(state(tree))
+    assert decision.action == "none"
+    assert decision.notes == (f"the next boot takes kernel {NEWER}, for which there is no NVIDIA module",)
+
+
+def test_packages_of_two_versions_are_a_failure(tree: HostTree) -> None:
+    assert decide(tree.kernel(KERNEL, V580).library("610.57.04"))[0] == "fail"
+
+
+def test_kernels_are_ordered_by_number() -> None:
+    releases = ["6.8.0-101-generic", "6.8.0-90-generic", "6.12.48+deb13-amd64", "6.12.9+deb13-amd64"]
+    assert sorted(releases, key=host_reboot.kernel_key) == [
+        "6.8.0-90-generic",
+        "6.8.0-101-generic",
+        "6.12.9+deb13-amd64",
+        "6.12.48+deb13-amd64",
+    ]
