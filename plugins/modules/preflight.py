@@ -1,0 +1,234 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: preflight
+short_description: Tell whether a host can serve, as a table and as data
+version_added: 0.1.0
+description:
+  - Reads cards, driver, kernel, disks, memory, ports, clock and name resolution, and says of each what is true and
+    what to do.
+  - Changes nothing, and fails only with O(fail_on).
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  name:
+    description:
+      - What to call the host in the table.
+    type: str
+    default: this host
+  image:
+    description:
+      - The engine image; its CUDA version is compared with the driver.
+    type: str
+    default: ""
+  need_card:
+    description:
+      - Whether a host without an NVIDIA card can't serve.
+    type: bool
+    default: true
+  disks:
+    description:
+      - File systems that have to hold something.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: A folder in it; it need not exist yet.
+        type: path
+        required: true
+      purpose:
+        description: What it has to hold.
+        type: str
+        required: true
+      min_bytes:
+        description: How much must be free.
+        type: int
+        required: true
+  min_ram_bytes:
+    description:
+      - How much memory the host should have.
+    type: int
+    default: 0
+  ports:
+    description:
+      - TCP ports that must be free, or taken by containers of ours.
+    type: list
+    elements: int
+    default: []
+  names:
+    description:
+      - Names that must resolve.
+    type: list
+    elements: str
+    default: []
+  fail_on:
+    description:
+      - Fail when a check has this status or a worse one.
+    type: str
+    choices: [never, fail, warn]
+    default: never
+  docker_socket:
+    description:
+      - The socket of the Docker daemon, which knows the ports of our containers.
+    type: path
+    default: /var/run/docker.sock
+  root:
+    description:
+      - Where the host's files begin; a tree of fixtures in tests.
+    type: path
+    default: /
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: none
+    details:
+      - It changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Can this host serve?
+  gpuserve.fleet.preflight:
+    image: vllm/vllm-openai:v0.33.0
+    ports: [8000, 8001, 8002, 8003]
+    fail_on: fail
+"""
+
+RETURN = r"""
+status:
+  description: The worst status of all checks.
+  returned: always
+  type: str
+  sample: ok
+checks:
+  description: Every check, its status V(ok), V(warn) or V(fail), what was found, and what to do.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - id: driver
+      status: ok
+      found: driver 580.178.04 is loaded, on disk and in the library
+      cure: ""
+table:
+  description: The same for people, line by line.
+  returned: always
+  type: list
+  elements: str
+  sample: ["gpu01   ok", "  ok    driver  driver 580.178.04 is loaded, on disk and in the library"]
+"""
+
+import platform
+import socket
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_preflight
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import engine_socket, hostgpu, hostnet
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+
+
+def resolves(name: str) -> bool:
+    """Ask the resolver."""
+    try:
+        socket.getaddrinfo(name, 443)
+    except OSError:
+        return False
+    return True
+
+
+def our_containers(socket_path: str) -> tuple[list[str], set[int]]:
+    """Ask Docker for the containers of ours and the ports they publish."""
+    identities, ports = [], set()
+    for container in engine_socket.get(socket_path, "/containers/json") or []:
+        names = [name.lstrip("/") for name in container.get("Names") or []]
+        labels = container.get("Labels") or {}
+        if "gpuserve-gateway" in names or any(key.startswith("fleet.gpuserve.") for key in labels):
+            identities.append(str(container["Id"]))
+            ports |= {port["PublicPort"] for port in container.get("Ports") or [] if "PublicPort" in port}
+    return identities, ports
+
+
+def read(module: AnsibleModule) -> host_preflight.Snapshot:
+    """Read the host."""
+    params = module.params
+    files = HostFiles(params["root"])
+
+    def command(arguments: list[str]) -> tuple[int, str, str]:
+        program = module.get_bin_path(arguments[0])
+        return module.run_command([program, *arguments[1:]]) if program else (127, "", f"no {arguments[0]}")
+
+    containers, published = our_containers(params["docker_socket"])
+    users = hostnet.listeners(files, params["ports"], containers)
+    taken = {port: "ours" if port in published else user for port, user in users.items()}
+    return host_preflight.Snapshot(
+        cards=hostgpu.cards(files),
+        driver=hostgpu.driver_state(files, command, platform.release()),
+        secure_boot=hostgpu.secure_boot(files),
+        disks=[
+            host_preflight.Disk(disk["path"], disk["purpose"], files.free_bytes(disk["path"])[0], disk["min_bytes"])
+            for disk in params["disks"]
+        ],
+        ram_bytes=hostnet.ram_bytes(files),
+        min_ram_bytes=params["min_ram_bytes"],
+        ports_wanted=params["ports"],
+        ports_taken=taken,
+        time_synchronised=hostnet.time_synchronised(files, command),
+        unresolved=[name for name in params["names"] if not resolves(name)],
+        names=params["names"],
+        reboot_pending=files.exists("/var/run/reboot-required") or files.exists("/run/reboot-required"),
+        image=params["image"],
+        need_card=params["need_card"],
+    )
+
+
+def main() -> NoReturn:
+    """Read, judge, answer."""
+    disk = {
+        "path": {"type": "path", "required": True},
+        "purpose": {"type": "str", "required": True},
+        "min_bytes": {"type": "int", "required": True},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "default": "this host"},
+            "image": {"type": "str", "default": ""},
+            "need_card": {"type": "bool", "default": True},
+            "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
+            "min_ram_bytes": {"type": "int", "default": 0},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "names": {"type": "list", "elements": "str", "default": []},
+            "fail_on": {"type": "str", "choices": ["never", "fail", "warn"], "default": "never"},
+            "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "root": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
+    checks = host_preflight.judge(read(module))
+    status = host_preflight.worst(checks)
+    result: dict[str, Any] = {
+        "status": status,
+        "checks": [asdict(check) for check in checks],
+        "table": host_preflight.table(module.params["name"], checks),
+    }
+    stops = {"never": (), "fail": ("fail",), "warn": ("fail", "warn")}[module.params["fail_on"]]
+    bad = [check for check in checks if check.status in stops]
+    if bad:
+        module.fail_json(msg="; ".join(f"{check.id}: {check.found}. {check.cure}".strip() for check in bad), **result)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
