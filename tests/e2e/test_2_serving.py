@@ -76,10 +76,10 @@ def test_an_unknown_model_is_refused(box: Box) -> None:
 
 
 def test_images_were_pulled_by_digest(box: Box) -> None:
-    images = box.run("docker", "ps", "--format", "{{.Names}} {{.Image}}").splitlines()
-    engines = [row for row in images if row.startswith("vllm-")]
-    assert len(engines) == len(MODELS)
-    assert all("@sha256:" in row for row in engines)
+    names = box.run("docker", "ps", "--format", "{{.Names}}").split()
+    images = box.run("docker", "inspect", "--format", "{{.Name}} {{.Config.Image}}", *names).splitlines()
+    assert sum(row.startswith("/vllm-") for row in images) == len(MODELS)
+    assert all("@sha256:" in row for row in images)
 
 
 def test_a_second_run_changes_nothing(box: Box) -> None:
