@@ -159,6 +159,11 @@ models:
     max_concurrency: {description: Full-length requests by the engine's log., type: float}
     image: {description: The image that runs., type: str}
     port: {description: Its port on loopback., type: int}
+report:
+  description: What serves, and only what stays the same while nothing restarts, sorted by name.
+  returned: success
+  type: list
+  elements: dict
 failures:
   description: What failed, each with C(name), C(cause), C(remedy) and C(log), the last lines.
   returned: on failure
@@ -438,7 +443,17 @@ class Bringup:
             "mode": {"mode": self.mode, "reason": self.mode_reason},
             "serving": [name for name in state.order if state.tracks[name].step in (rollout.READY, rollout.KEPT)],
             "failures": failures,
+            "report": self.report(models),
         }
+
+    @staticmethod
+    def report(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        keys = ("name", "ready_s", "planned_bytes", "measured_bytes", "kv_cache_tokens", "max_concurrency", "image")
+        return [
+            {"endpoint": f"http://127.0.0.1:{model['port']}/v1", **{key: model.get(key) for key in keys}}
+            for model in sorted(models, key=lambda model: str(model["name"]))
+            if "port" in model
+        ]
 
     def failure(self, name: str, track: rollout.Track) -> dict[str, Any]:
         """The first true cause, and the engine stopped so that it disturbs nobody; its log stays."""

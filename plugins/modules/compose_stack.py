@@ -106,6 +106,11 @@ services:
     image: {description: The image., type: str}
     port: {description: The port on the host's loopback., type: int}
     digest: {description: Changes when the engine has to be replaced., type: str}
+endpoints:
+  description: What a door in front of the engines needs, C(name), C(aliases), C(endpoints) and C(max_num_seqs) of each model.
+  returned: success
+  type: list
+  elements: dict
 changed_services:
   description: Services that are new or differ from the set before.
   returned: success
@@ -243,6 +248,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": changed,
         "services": services,
+        "endpoints": compose.endpoints(specs, params["plan"]),
         "changed_services": [name for name in new if old.get(name) != new[name]],
         "removed_services": [name for name in old if name not in new],
         "compose_file": str(files.file),

@@ -76,6 +76,20 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a door in front of the engines needs to know of each."""
+    planned = {model["name"]: model for gpu in plan["gpus"] for model in gpu["models"]}
+    return [
+        {
+            "name": spec.name,
+            "aliases": list(spec.aliases),
+            "endpoints": [f"127.0.0.1:{spec.port}"],
+            "max_num_seqs": planned[spec.name]["max_num_seqs"],
+        }
+        for spec in specs
+    ]
+
+
 def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, Any]:
     service: dict[str, Any] = {
         "image": options.image,

@@ -34,7 +34,7 @@ GRAPH_LAYER_BYTES = int(0.173 * MIB)
 # FlashInfer's workspace, taken where FlashAttention has no kernel for an fp8 cache.
 FLASHINFER_BYTES = 394 * MIB
 # An engine on the CPU: Python, torch and the compiled kernels, as proportional set size.
-CPU_PROCESS_BYTES = 1100 * MIB
+CPU_PROCESS_BYTES = 1256 * MIB
 
 
 @dataclass(frozen=True)
