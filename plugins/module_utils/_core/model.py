@@ -155,8 +155,8 @@ class ModelShape:
             up = self.latent.kv_rank * self.heads * (self.latent.nope_dim + self.latent.value_dim)
             copies = up * self.layers * self.dtype_bytes
         rotary = self.latent.rope_dim if self.latent else self.head_dim
-        # One table of cosines and sines for each kind of layer, as long as the model's context.
-        tables = min(self.max_positions, 2**20) * rotary * (2 if self.sliding_layers else 1)
+        # One table of cosines and sines, as long as the model's context.
+        tables = min(self.max_positions, 2**20) * rotary
         return int((vocabulary + small + tables) * self.dtype_bytes + linear + copies)
 
     def _attention_parameters(self) -> int:

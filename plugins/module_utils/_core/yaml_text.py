@@ -48,7 +48,8 @@ def scalar(value: Any) -> str:
         if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
             return value
         # Compose replaces $NAME in its file; a doubled one is a dollar.
-        return json.dumps(value.replace("$", "$$"), ensure_ascii=False)
+        text = json.dumps(value.replace("$", "$$"), ensure_ascii=False)
+        return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in text)
     if isinstance(value, (dict, list)):
         return "{}" if isinstance(value, dict) else "[]"
     return json.dumps(value)

@@ -1,0 +1,30 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put the table of predicted beside measured into docs/memory-model.md, between its two marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.bench.plan import leave_one_model_out, markdown, rows, summary
+
+PAGE = Path(__file__).parents[2] / "docs" / "memory-model.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def renewed(text: str) -> str:
+    """The page with its table made anew."""
+    data = rows()
+    found, left_out = summary([row.error_mib for row in data]), summary(leave_one_model_out(data))
+    table = (
+        f"{len(data)} starts: median error {found['p50_mib']:.0f} MiB, p95 {found['p95_mib']:.0f} MiB, worst under-prediction "
+        f"{found['worst_under_mib']:.0f} MiB. With each dense model left out of the fit in turn: p95 "
+        f"{left_out['p95_mib']:.0f} MiB.\n\n{markdown(data)}"
+    )
+    return re.sub(f"{BEGIN}.*{END}", f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text()))

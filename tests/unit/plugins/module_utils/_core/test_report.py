@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as text."""
+
+from __future__ import annotations
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import BAR_CELLS, bar, render
+from tests.bench.plan import plan_host
+
+
+def test_a_bar_is_as_long_as_its_share_and_never_vanishes() -> None:
+    assert bar(50, 100).count("█") == BAR_CELLS // 2
+    assert bar(1, 10**9).strip() != ""
+    assert bar(0, 100).strip() == ""
+    assert set(bar(50, 100, unicode=False)) == {"#", " "}
+    assert all(len(bar(share, 100)) == BAR_CELLS for share in range(101))
+
+
+def test_every_model_has_a_row_and_the_rest_is_shown() -> None:
+    plan = plan_host([{"name": "NVIDIA GeForce RTX 5090"}])
+    text = render("gpu01", plan, {})
+    for name in ("tinyllama", "qwen", "yi", "small", "free"):
+        assert f"\n  {name}" in text
+    assert "31.36 GiB usable" in text
+    assert "preset balanced" in text
+
+
+def test_other_presets_are_named_where_they_do_not_fit() -> None:
+    plan = plan_host([{"name": "NVIDIA GeForce RTX 5090"}])
+    other = {**plan, "feasible": False, "preset": "conservative"}
+    assert "With preset conservative: does not fit." in render("gpu01", plan, {"conservative": other})
