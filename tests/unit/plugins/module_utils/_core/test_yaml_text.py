@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_text import dump
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="$"), max_size=30)
+# A dollar is doubled for Compose, and half of a surrogate pair is no text.
+TEXT = st.text(max_size=30).filter(
+    lambda text: "$" not in text and text.isprintable() or text.isascii() and "$" not in text
+)
 VALUES = st.recursive(
     st.one_of(st.booleans(), st.integers(-(10**12), 10**12), TEXT),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
