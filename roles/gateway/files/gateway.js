@@ -48,6 +48,7 @@ function target(uri) {
     if (uri.startsWith('/v1/')) {
         rest = uri.slice(4);
         for (const path in data.direct) {
+            // What follows the /v1 of an engine's path.
             const tail = path.slice(3);
             if (rest.endsWith(tail) && rest.length > tail.length) {
                 return direct(rest.slice(0, rest.length - tail.length), path);
@@ -180,17 +181,17 @@ async function handle(r) {
                 'The body has to name a "model" (a string); there are: ' + existing(key) + '.', 'model');
         }
         index = known(name);
-        // The engine knows itself by one name only.
-        if (index >= 0 && name !== data.models[index].name && mayUse(key, index)) {
+        // An alias is ours: the engine has never heard of it.
+        if (index >= 0 && data.models[index].aliases.indexOf(name) >= 0 && mayUse(key, index)) {
             body.model = data.models[index].name;
             r.variables.gw_body = JSON.stringify(body);
-            return forward(r, index, '/_a/', wanted.path);
+            return forward(r, key, index, '/_a/', wanted.path);
         }
     }
     if (index < 0 || !mayUse(key, index)) {
         return unknownModel(r, key, name);
     }
-    forward(r, index, '/_u/', wanted.path);
+    forward(r, key, index, '/_u/', wanted.path);
 }
 
 function notJson(r) {
@@ -209,9 +210,146 @@ function unknownModel(r, key, name) {
         'The model `' + shown + '` does not exist here; there are: ' + existing(key) + '.', 'model');
 }
 
-function forward(r, index, way, path) {
-    r.variables.gw_model = data.models[index].name;
-    r.internalRedirect(way + index + path);
+function forward(r, key, index, way, path) {
+    const model = data.models[index];
+    const at = model.endpoints.length === 1 ? 0 : pick(r, key, model);
+    const dict = ngx.shared.gw;
+    const v = r.variables;
+    v.gw_model = model.name;
+    v.gw_endpoint = model.endpoints[at];
+    dict.incr('in ' + v.gw_endpoint, 1, 0);
+    r.internalRedirect(way + index + '/' + at + path);
+}
+
+// Which replica a request goes to: the same one for the same sender where that is asked for, else the least busy one.
+function pick(r, key, model) {
+    const dict = ngx.shared.gw;
+    const now = Date.now() / 1000;
+    const all = model.endpoints;
+    const usable = [];
+    const ready = [];
+    for (let at = 0; at < all.length; at++) {
+        if (data.draining.indexOf(all[at]) < 0) {
+            usable.push(at);
+            if (dict.get('up ' + all[at]) === 1) {
+                ready.push(at);
+            }
+        }
+    }
+    // Where none is known to be ready, trying beats refusing.
+    const candidates = ready.length ? ready : usable.length ? usable : [0];
+    const sender = data.sticky === 'key' ? key.name : data.sticky ? r.headersIn[data.sticky] : '';
+    let best = candidates[0];
+    let bestScore = Infinity;
+    for (let at = 0; at < candidates.length; at++) {
+        const address = all[candidates[at]];
+        let score;
+        if (sender) {
+            score = digestOf(sender + ' ' + address);
+        } else {
+            // A replica that has just come back is given its share little by little.
+            const age = now - (dict.get('since ' + address) || 0);
+            const weight = data.slow_start_s ? Math.min(1, Math.max(0.1, age / data.slow_start_s)) : 1;
+            score = ((dict.get('in ' + address) || 0) + 1) / weight + Math.random() / 100;
+        }
+        if (score < bestScore) {
+            best = candidates[at];
+            bestScore = score;
+        }
+    }
+    return best;
+}
+
+// FNV-1a: spreads senders over replicas such that one replica more or less moves few of them.
+function digestOf(text) {
+    let sum = 2166136261;
+    for (let at = 0; at < text.length; at++) {
+        sum = Math.imul(sum ^ text.charCodeAt(at), 16777619) >>> 0;
+    }
+    return Math.imul(sum ^ (sum >>> 15), 2246822519) >>> 0;
+}
+
+const BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+function observe(dict, name, model, seconds) {
+    let at = 0;
+    while (at < BUCKETS.length && seconds > BUCKETS[at]) {
+        at++;
+    }
+    dict.incr(name + ' ' + at + ' ' + model, 1, 0);
+    dict.incr(name + ' sum ' + model, seconds, 0);
+}
+
+// Runs once at the end of every request, as the condition of its log line: counts it.
+function account(r) {
+    const v = r.variables;
+    const dict = ngx.shared.gw;
+    const model = v.gw_model || '-';
+    dict.incr('total ' + v.status + ' ' + model, 1, 0);
+    if (!v.gw_endpoint) {
+        return '1';
+    }
+    dict.incr('in ' + v.gw_endpoint, -1, 0);
+    if (v.limit_req_status === 'REJECTED') {
+        dict.incr('rejected rate ' + model, 1, 0);
+    } else if (v.limit_conn_status === 'REJECTED') {
+        dict.incr('rejected concurrency ' + model, 1, 0);
+    } else {
+        observe(dict, 'whole', model, Number(v.request_time));
+        const first = parseFloat(v.upstream_header_time);
+        if (first >= 0) {
+            observe(dict, 'first', model, first);
+        } else if (v.status === '502') {
+            // It could not even be reached: nobody else is sent there until the next look finds it well.
+            dict.set('up ' + v.gw_endpoint, 0);
+        }
+    }
+    return '1';
+}
+
+function metrics(r) {
+    const dict = ngx.shared.gw;
+    const lines = [];
+    const keys = dict.keys(10000).sort();
+    lines.push('# TYPE gpuserve_gateway_requests_total counter');
+    const rejected = [];
+    for (let at = 0; at < keys.length; at++) {
+        const part = keys[at].split(' ');
+        const value = dict.get(keys[at]);
+        if (part[0] === 'total') {
+            lines.push('gpuserve_gateway_requests_total{model="' + part[2] + '",status="' + part[1] + '"} ' + value);
+        } else if (part[0] === 'rejected') {
+            rejected.push('gpuserve_gateway_rejected_total{model="' + part[2] + '",reason="' + part[1] + '"} ' + value);
+        }
+    }
+    lines.push('# TYPE gpuserve_gateway_rejected_total counter');
+    const tail = ['# TYPE gpuserve_gateway_in_flight gauge'];
+    const up = ['# TYPE gpuserve_gateway_endpoint_up gauge'];
+    const whole = ['# TYPE gpuserve_gateway_request_seconds histogram'];
+    const first = ['# TYPE gpuserve_gateway_first_byte_seconds histogram'];
+    for (let index = 0; index < data.models.length; index++) {
+        const model = data.models[index];
+        histogram(dict, whole, 'whole', 'gpuserve_gateway_request_seconds', model.name);
+        histogram(dict, first, 'first', 'gpuserve_gateway_first_byte_seconds', model.name);
+        for (let at = 0; at < model.endpoints.length; at++) {
+            const label = '{model="' + model.name + '",endpoint="' + model.endpoints[at] + '"} ';
+            tail.push('gpuserve_gateway_in_flight' + label + (dict.get('in ' + model.endpoints[at]) || 0));
+            up.push('gpuserve_gateway_endpoint_up' + label + (dict.get('up ' + model.endpoints[at]) || 0));
+        }
+    }
+    r.headersOut['Content-Type'] = 'text/plain; version=0.0.4';
+    r.return(200, lines.concat(rejected, tail, up, whole, first).join('\n') + '\n');
+}
+
+function histogram(dict, lines, name, title, model) {
+    let sum = 0;
+    for (let at = 0; at <= BUCKETS.length; at++) {
+        sum += dict.get(name + ' ' + at + ' ' + model) || 0;
+        const edge = at < BUCKETS.length ? BUCKETS[at] : '+Inf';
+        lines.push(title + '_bucket{model="' + model + '",le="' + edge + '"} ' + sum);
+    }
+    lines.push(title + '_sum{model="' + model + '"} ' + (dict.get(name + ' sum ' + model) || 0));
+    lines.push(title + '_count{model="' + model + '"} ' + sum);
 }
 
 // ready, down, or starting while nothing has been heard yet.
@@ -244,7 +382,7 @@ function listModels(r, key) {
             continue;
         }
         const model = data.models[index];
-        const ids = [model.name].concat(model.aliases);
+        const ids = [model.name].concat(model.aliases, model.adapters);
         for (let at = 0; at < ids.length; at++) {
             const entry = describe(index, ids[at]);
             if (!onlyReady || entry.status === 'ready') {
@@ -301,7 +439,10 @@ async function look(address) {
     const dict = ngx.shared.gw;
     if (good) {
         dict.set('failed ' + address, 0);
-        dict.set('up ' + address, 1);
+        if (dict.get('up ' + address) !== 1) {
+            dict.set('since ' + address, Date.now() / 1000);
+            dict.set('up ' + address, 1);
+        }
         return;
     }
     // One slow answer of a busy engine is no failure; two in a row are.
@@ -311,4 +452,4 @@ async function look(address) {
     }
 }
 
-export default {gate, handle, watch};
+export default {gate, handle, watch, account, metrics};
