@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_text imp
 
 # A dollar is doubled for Compose, and half of a surrogate pair is no text.
 TEXT = st.text(max_size=30).filter(
-    lambda text: "$" not in text and text.isprintable() or text.isascii() and "$" not in text
+    lambda text: ("$" not in text and text.isprintable()) or (text.isascii() and "$" not in text)
 )
 VALUES = st.recursive(
     st.one_of(st.booleans(), st.integers(-(10**12), 10**12), TEXT),
