@@ -63,6 +63,12 @@ options:
     type: str
     choices: [bridge, host]
     default: bridge
+  extra_volumes:
+    description:
+      - More volumes for every engine, as Compose writes them.
+    type: list
+    elements: str
+    default: []
   hf_token:
     description:
       - Token for gated models.
@@ -226,6 +232,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         device=params["device"],
         cache_dir=params["cache_dir"],
         network=params["network"],
+        extra_volumes=tuple(params["extra_volumes"]),
         hf_token=params["hf_token"],
         api_key=params["api_key"],
     )
@@ -268,6 +275,7 @@ def main() -> NoReturn:
             "project_dir": {"type": "path", "required": True},
             "cache_dir": {"type": "path", "default": "/var/lib/gpuserve/cache"},
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
+            "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},
         },

@@ -30,6 +30,7 @@ class StackOptions:
     device: str
     cache_dir: str
     network: str
+    extra_volumes: tuple[str, ...] = ()
     hf_token: str = ""
     api_key: str = ""
 
@@ -159,7 +160,7 @@ def _volumes(spec: ModelSpec, options: StackOptions) -> list[str]:
     found += [
         f"{adapter['path']}:{adapter['path']}:ro" for adapter in spec.lora_adapters if adapter["path"].startswith("/")
     ]
-    return found
+    return [*found, *options.extra_volumes]
 
 
 def _cards(uuids: Sequence[str]) -> dict[str, Any]:
