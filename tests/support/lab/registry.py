@@ -56,9 +56,14 @@ http:
 def ensure_registry() -> None:
     """Return with the registry answering."""
     with locked("registry"):
-        if docker("container", "inspect", "--format", "{{.State.Running}}", CONTAINER, check=False) != "true":
+        if not is_running():
             _start()
         wait_for("An answer of the lab's registry", _answers, timeout_s=30)
+
+
+def is_running() -> bool:
+    """Tell whether the registry's container is up."""
+    return docker("container", "inspect", "--format", "{{.State.Running}}", CONTAINER, check=False) == "true"
 
 
 def certificate() -> str:

@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine, images
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, docker_ok
 
 LOGS = CACHE / "log" / "test"
@@ -148,4 +148,4 @@ def _environment() -> dict[str, str]:
 
 def _is_warm() -> bool:
     """Tell whether an earlier run has filled the caches."""
-    return TIMES.exists() and engine.answers() and docker_ok("image", "inspect", bases.host_base("trixie").image)
+    return engine.answers() and docker_ok("image", "inspect", bases.host_base("trixie").image) and images.are_there()
