@@ -1,0 +1,254 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: apt_subset
+short_description: Copy a part of an apt repository with its signature, for hosts without a network
+version_added: 0.1.0
+description:
+  - Copies the signed Release file and the index of a repository as they are, and of its packages those that are asked for.
+  - Served from any web server, the copy is used with the same key as the original.
+  - Files that are there already with the right checksum are not fetched again.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  url:
+    description:
+      - The repository's root, as in the field C(URIs) of an entry.
+    type: str
+    required: true
+  suite:
+    description:
+      - The suite, such as V(trixie); V(/) for a flat repository, as NVIDIA's are.
+    type: str
+    default: /
+  component:
+    description:
+      - The component of a repository that is not flat.
+    type: str
+    default: stable
+  architecture:
+    description:
+      - The architecture of a repository that is not flat, as Debian names it.
+    type: str
+    default: amd64
+  packages:
+    description:
+      - Packages to copy.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: A pattern of names, such as V(*nvidia*).
+        type: str
+        required: true
+      version:
+        description: A pattern of versions, such as V(580.*).
+        type: str
+        default: "*"
+  path:
+    description:
+      - The folder that becomes the copy's root.
+    type: path
+    required: true
+  ca_file:
+    description:
+      - A bundle of authorities to trust for O(url), behind a proxy that re-signs.
+    type: path
+  timeout_s:
+    description:
+      - How long to wait for each connection, in seconds.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Carry the driver's branch 580
+  gpuserve.fleet.apt_subset:
+    url: https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2404/x86_64
+    path: /srv/bundle/cuda/repos/ubuntu2404/x86_64
+    packages:
+      - name: "*nvidia*"
+        version: "580.*"
+"""
+
+RETURN = r"""
+packages:
+  description: The packages in the copy, with their versions.
+  returned: success
+  type: list
+  elements: str
+  sample: [libnvidia-compute-580=580.178.04-1ubuntu1]
+fetched:
+  description: The files that were fetched.
+  returned: success
+  type: list
+  elements: str
+  sample: [InRelease, Packages.gz]
+total_bytes:
+  description: What the packages take together.
+  returned: success
+  type: int
+  sample: 402653184
+"""
+
+import gzip
+import hashlib
+import lzma
+import os
+import tempfile
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_mirror
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+
+
+class Copier:
+    """Fetch files of one repository into one folder."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.url = module.params["url"].rstrip("/")
+        self.folder = module.params["path"]
+        self.fetched: list[str] = []
+
+    def get(self, path: str) -> bytes:
+        """Fetch a file."""
+        params = self.module.params
+        try:
+            answer = open_url(
+                f"{self.url}/{path}",
+                timeout=params["timeout_s"],
+                ca_path=params["ca_file"],
+                http_agent="gpuserve.fleet",
+            )
+            data: bytes = answer.read()
+        except Exception as error:  # open_url lets every kind of network error through
+            raise FleetError(
+                f"url: {self.url}/{path} can't be read ({error}).", "Check the address.", field="url"
+            ) from None
+        return data
+
+    def keep(self, path: str, data: bytes) -> None:
+        """Write a file of the copy, unless it says the same already."""
+        target = os.path.join(self.folder, path)
+        if HostFiles().read_bytes(target) == data:
+            return
+        self.fetched.append(path)
+        if self.module.check_mode:
+            return
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.module.tmpdir)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        self.module.atomic_move(name, target)
+        self.module.set_mode_if_different(target, 0o644, False)
+
+    def there(self, file: host_mirror.File) -> bool:
+        """Tell whether the copy has the file already."""
+        target = os.path.join(self.folder, file.path)
+        return os.path.exists(target) and self.module.sha256(target) == file.sha256
+
+    def checked(self, file: host_mirror.File, path: str) -> bytes:
+        """Fetch a file and compare its checksum."""
+        data = self.get(path)
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise FleetError(
+                f"url: {self.url}/{path} is not the file that the repository's index names.", "Try again later."
+            )
+        return data
+
+
+def unpack(path: str, data: bytes) -> str:
+    """Read an index in any of its forms."""
+    if path.endswith(".gz"):
+        data = gzip.decompress(data)
+    elif path.endswith(".xz"):
+        data = lzma.decompress(data)
+    return data.decode("utf-8", "replace")
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Copy index and packages."""
+    params = module.params
+    copier = Copier(module)
+    flat = params["suite"] == "/"
+    root = "" if flat else f"dists/{params['suite']}/"
+    folder = "" if flat else f"{params['component']}/binary-{params['architecture']}"
+    release = copier.get(f"{root}InRelease")
+    forms = host_mirror.index_files(release.decode("utf-8", "replace"), folder)
+    readable = [file for file in forms if file.path.endswith(("Packages", ".gz", ".xz"))]
+    if not readable:
+        raise FleetError(
+            f"url: {copier.url} lists no index of packages.", "Check suite, component and architecture.", field="url"
+        )
+    index = ""
+    indexes = {}
+    for file in readable:
+        try:
+            indexes[file.path] = copier.checked(file, f"{root}{file.path}")
+        except FleetError:
+            # A repository may list forms of its index that it does not keep.
+            if file is readable[-1] and not indexes:
+                raise
+            continue
+        index = index or unpack(file.path, indexes[file.path])
+    wanted = [host_mirror.Wanted(**entry) for entry in params["packages"]]
+    chosen = host_mirror.select(host_mirror.packages(index), wanted)
+    for file in chosen.values():
+        if not copier.there(file):
+            copier.keep(file.path, b"" if module.check_mode else copier.checked(file, file.path))
+    # The index goes last: a copy that broke off never promises what it does not have.
+    for path, data in indexes.items():
+        copier.keep(f"{root}{path}", data)
+    copier.keep(f"{root}InRelease", release)
+    return {
+        "changed": bool(copier.fetched),
+        "packages": sorted(chosen),
+        "fetched": copier.fetched,
+        "total_bytes": host_mirror.total_bytes(chosen),
+    }
+
+
+def main() -> NoReturn:
+    """Run, and turn our own errors into a sentence."""
+    package = {"name": {"type": "str", "required": True}, "version": {"type": "str", "default": "*"}}
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "suite": {"type": "str", "default": "/"},
+            "component": {"type": "str", "default": "stable"},
+            "architecture": {"type": "str", "default": "amd64"},
+            "packages": {"type": "list", "elements": "dict", "required": True, "options": package},
+            "path": {"type": "path", "required": True},
+            "ca_file": {"type": "path"},
+            "timeout_s": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except FleetError as error:
+        module.fail_json(msg=str(error), field=error.field)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
