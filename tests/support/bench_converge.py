@@ -96,7 +96,7 @@ def main() -> int:
             hosts = inventory(box, folder)
             # The scenarios leave other recipes' entries behind, which stop apt until the role that knows them has run.
             first = [{"hosts": "all", "gather_facts": False, "roles": ["gpuserve.fleet.nvidia_driver"]}]
-            prepare = [
+            prepare: list[dict[str, Any]] = [
                 {"import_playbook": str(CHECKOUT / "molecule/nvidia_driver/prepare.yml")},
                 *first,
                 {"import_playbook": str(CHECKOUT / "molecule/nvidia_container_toolkit/prepare.yml")},
