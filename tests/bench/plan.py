@@ -130,7 +130,7 @@ def leave_one_model_out(data: Sequence[Row]) -> list[float]:
     for model in sorted({row.model for row in dense}):
         kept = [row for row in dense if row.model != model]
         rest = [row.measured_mib - (row.kv_bytes + row.shape.weights_bytes()) / MIB for row in kept]
-        constants, *_ = np.linalg.lstsq(np.array([_features(row) for row in kept]), np.array(rest), rcond=None)
+        constants = np.linalg.lstsq(np.array([_features(row) for row in kept]), np.array(rest), rcond=None)[0]
         for row in dense:
             if row.model == model:
                 fixed = (row.kv_bytes + row.shape.weights_bytes()) / MIB

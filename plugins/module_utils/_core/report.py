@@ -40,7 +40,7 @@ def render(host: str, plan: Mapping[str, Any], others: Mapping[str, Mapping[str,
     return "\n".join(lines).rstrip() + "\n"
 
 
-def bar(size: int, whole: int, unicode: bool = True) -> str:
+def cells(size: int, whole: int, unicode: bool = True) -> str:
     """A bar of BAR_CELLS cells for the whole; at least a sliver for what is there."""
     eighths = round(size / whole * BAR_CELLS * 8) if whole else 0
     eighths = max(1, min(BAR_CELLS * 8, eighths)) if size > 0 else 0
@@ -53,7 +53,7 @@ def _table(gpu: Mapping[str, Any], unicode: bool) -> list[str]:
     rows = [
         (
             model["name"],
-            bar(model["total_bytes"], gpu["usable_bytes"], unicode),
+            cells(model["total_bytes"], gpu["usable_bytes"], unicode),
             f"{model['total_bytes'] / GIB:.1f} GiB",
             f"weights {model['weights_bytes'] / GIB:.1f}",
             f"kv {model['kv_cache_bytes'] / GIB:.1f}",
@@ -67,7 +67,7 @@ def _table(gpu: Mapping[str, Any], unicode: bool) -> list[str]:
         for model in gpu["models"]
     ]
     left = gpu["headroom_bytes"]
-    rows.append(("free", bar(left, gpu["usable_bytes"], unicode), f"{left / GIB:.1f} GiB", "", "", "", "", "", ""))
+    rows.append(("free", cells(left, gpu["usable_bytes"], unicode), f"{left / GIB:.1f} GiB", "", "", "", "", "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = {2, 6}
     return [

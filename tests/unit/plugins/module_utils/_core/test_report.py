@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import BAR_CELLS, bar, render
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import BAR_CELLS, cells, render
 from tests.bench.plan import plan_host
 
 
 def test_a_bar_is_as_long_as_its_share_and_never_vanishes() -> None:
-    assert bar(50, 100).count("█") == BAR_CELLS // 2
-    assert bar(1, 10**9).strip() != ""
-    assert bar(0, 100).strip() == ""
-    assert set(bar(50, 100, unicode=False)) == {"#", " "}
-    assert all(len(bar(share, 100)) == BAR_CELLS for share in range(101))
+    assert cells(50, 100).count("█") == BAR_CELLS // 2
+    assert cells(1, 10**9).strip() != ""
+    assert cells(0, 100).strip() == ""
+    assert set(cells(50, 100, unicode=False)) == {"#", " "}
+    assert all(len(cells(share, 100)) == BAR_CELLS for share in range(101))
 
 
 def test_every_model_has_a_row_and_the_rest_is_shown() -> None:
