@@ -40,6 +40,7 @@ def inventory(box: boxes.Box, folder: Path) -> Path:
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={box.known_hosts}",
         "ansible_python_interpreter": "/usr/bin/python3",
         "stub_folder": stub,
+        "stub_keep": True,
         "stub_url": url,
         "docker_engine_source": "distro",
         "nvidia_driver_repository_url": f"{url}/good/cuda/repos",
