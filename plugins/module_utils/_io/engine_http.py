@@ -35,7 +35,8 @@ class Engine:
 
     def generates(self, timeout_s: float) -> bool:
         """Whether one token comes back."""
-        body = {"model": self._model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+        # A prompt of token ids is one for every model: a text can be nothing at all to a tokenizer, and is then refused.
+        body = {"model": self._model, "prompt": [1], "max_tokens": 1, "temperature": 0}
         answer = self._ask("POST", "/v1/completions", body, timeout_s)
         return bool(answer and answer[0] == 200 and isinstance(answer[1], dict) and answer[1].get("choices"))
 
