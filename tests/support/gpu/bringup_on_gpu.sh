@@ -3,9 +3,9 @@
 # Needs, prepared: dockerd with CDI on, the card as nvidia.com/gpu=0 and by UUID, vLLM's packages in /tmp/site, /tmp/models/NAME with
 # config.json and a tokenizer, ansible on the PATH, the modules' environment in /opt/gpuserve/venv. Prints one line a step.
 set -uo pipefail
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../../.." || exit 1
 here=tests/support/gpu
-play() { ansible-playbook -i $here/bringup_inventory.yml $here/bringup_on_gpu.yml "$@" 2>&1; }
+play() { ansible-playbook -i $here/bringup_inventory.yml $here/bringup_on_gpu.yml 2>&1; }
 step() { echo "== $1"; }
 down() {
   ids=$(docker ps -aq --filter label=fleet.gpuserve.stack=gpuserve)
