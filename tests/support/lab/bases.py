@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
+    NAME,
     OWNER,
     SHARED,
     SYSTEM_CA_BUNDLE,
@@ -68,7 +69,7 @@ class Base:
     @property
     def image(self) -> str:
         """Return the image's name; its tag is the key of what went in."""
-        return f"gpuserve-lab/{self.name}:{self.key}"
+        return f"{NAME}/{self.name}:{self.key}"
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
     CHECKOUT_ID,
     MINE,
+    NAME,
     OWNER,
     SHARED,
     LabError,
@@ -28,7 +29,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
 )
 from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_ssh
 
-NETWORK = "gpuserve-lab"
+NETWORK = NAME
 KEY = CACHE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = CACHE / "ssh" / "known_hosts"
 
@@ -87,7 +88,7 @@ class Box:
 
 def container_name(name: str) -> str:
     """Return the container that plays the host called name for this checkout."""
-    return f"gpuserve-lab-{CHECKOUT_ID}-{name}"
+    return f"{NAME}-{CHECKOUT_ID}-{name}"
 
 
 def up(
@@ -157,7 +158,7 @@ def ensure_network() -> None:
 def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options: tuple[str, ...]) -> None:
     container = container_name(name)
     say(f"making box {name} ({suite}, container {container})")
-    archive = f"gpuserve-lab-apt-{suite}"
+    archive = f"{NAME}-apt-{suite}"
     if not docker_ok("volume", "inspect", archive):
         docker("volume", "create", *labels(shared=True), archive)
     docker("volume", "create", *labels(), f"{container}-docker")

@@ -22,8 +22,10 @@ CACHE = Path(os.environ.get("GPUSERVE_CACHE") or Path.home() / ".cache" / "gpuse
 # Two checkouts on one machine must not take each other's boxes down.
 CHECKOUT_ID = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6]
 OWNER = "owner=gpuserve-lab"
+# What all checkouts share on this machine's Docker Engine is named after this; another name starts from nothing.
+NAME = os.environ.get("GPUSERVE_LAB_NAME") or "gpuserve-lab"
 MINE = f"gpuserve.lab.checkout={CHECKOUT_ID}"
-SHARED = "gpuserve.lab.shared=true"
+SHARED = f"gpuserve.lab.shared={NAME}"
 INSIDE_PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from ansible_collections.gpuserve.fleet.tests.support.lab.bases import Base, import_root, make_root, scratch
 from ansible_collections.gpuserve.fleet.tests.support.lab.boxes import NETWORK, ensure_network
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
+    NAME,
     LabError,
     docker,
     docker_ok,
@@ -32,7 +33,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     wait_for,
 )
 
-CONTAINER = "gpuserve-lab-registry"
+CONTAINER = f"{NAME}-registry"
 HOST = "registry.lab"
 PORT = 5000
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, C
 
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
+TALLY = CACHE / "test" / "tally"
 QUICK = ("lint", "types", "unit", "sanity")
 END_TO_END = ["python", "-m", "pytest", "tests/e2e", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
 NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
@@ -43,6 +44,7 @@ def scenarios() -> list[str]:
 def whole_test() -> bool:
     """Run every step, print what came of it, and tell whether all is well."""
     started = time.monotonic()
+    TALLY.unlink(missing_ok=True)
     kind = "warm" if _is_warm() else "cold"
     tally = Tally()
     for target in QUICK:
@@ -112,7 +114,10 @@ def _report(tally: Tally, kind: str, whole: float) -> None:
     last = f"; the last {other} run took {times[other]} s" if other in times else ""
     print(f"\n{kind} caches: {whole:.0f} s{last}.")
     skipped = f", {tally.skipped} skipped" if tally.skipped else ""
-    print(f"{tally.passed} passed, {tally.failed} failed{skipped}", flush=True)
+    closing = f"{tally.passed} passed, {tally.failed} failed{skipped}"
+    TALLY.parent.mkdir(parents=True, exist_ok=True)
+    TALLY.write_text(closing + "\n")
+    print(closing, flush=True)
 
 
 def _logged(command: list[str], log: Path) -> int:
