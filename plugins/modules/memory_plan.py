@@ -118,12 +118,12 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.choices import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import candidate, make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     LIST,
     ModelSpec,
@@ -163,13 +163,13 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     specs, gpus = parse_models(params["models"]), parse_gpus(params["gpus"])
     version = vllm.profile(params["engine_version"])
     measured = {str(name): int(size) for name, size in (params["calibration"].get("fixed_bytes") or {}).items()}
-    found = []
-    for index, spec in enumerate(specs):
-        where = f"{LIST}[{index}]"
-        shape = ModelShape.from_config(model_config(spec, where), spec.dtype, spec.quantization, f"{where}.config")
-        if gpus:
-            found.append(candidate(index, spec, shape, version, gpus[0], measured))
-    return make_plan(found, gpus, preset, version)
+    shapes = [
+        ModelShape.from_config(
+            model_config(spec, f"{LIST}[{index}]"), spec.dtype, spec.quantization, f"{LIST}[{index}].config"
+        )
+        for index, spec in enumerate(specs)
+    ]
+    return choose(specs, shapes, gpus, preset, version, measured)
 
 
 def main() -> NoReturn:

@@ -69,11 +69,18 @@ class Candidate:
 
 
 def candidate(
-    index: int, spec: ModelSpec, shape: ModelShape, version: vllm.Profile, gpu: Gpu, calibration: Mapping[str, int]
+    index: int,
+    spec: ModelSpec,
+    shape: ModelShape,
+    version: vllm.Profile,
+    gpu: Gpu,
+    calibration: Mapping[str, int],
+    capture_sizes: tuple[int, ...] | None = None,
+    choices: Sequence[str] = (),
 ) -> Candidate:
-    """Fill in what the user left open, and refuse what can't be."""
+    """Fill in what the user left open, and refuse what can't be; `choices` says what was chosen for the model, and why."""
     at = f"{LIST}[{index}]"
-    notes = []
+    notes = [*choices]
     if spec.max_model_len is not None and spec.max_model_len > shape.max_positions:
         raise FleetError(
             f"{at}.max_model_len: {spec.max_model_len} is more than {spec.model} can, {shape.max_positions}.",
@@ -102,6 +109,7 @@ def candidate(
         max_num_seqs=seqs,
         max_num_batched_tokens=tokens,
         enforce_eager=spec.enforce_eager or gpu.is_cpu,
+        capture_sizes=capture_sizes,
         tensor_parallel=tensor_parallel,
         fp8_cache=fp8_cache,
         compute_capability=gpu.compute_capability,

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user left open and the plan decides: cards for a model that is too large for one, and preset auto's trades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import Candidate, candidate, make_plan
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
+
+FEW_CAPTURE_SIZES = (1, 2, 4, 8, 16)
+FEW_SEQS = 4
+MORE_SEQS = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model with what was chosen for it so far."""
+
+    spec: ModelSpec
+    shape: ModelShape
+    capture_sizes: tuple[int, ...] | None = None
+    reasons: tuple[str, ...] = ()
+
+    def having(self, reason: str, capture_sizes: tuple[int, ...] | None = None, **settings: Any) -> Choice:
+        return replace(
+            self,
+            spec=replace(self.spec, **settings),
+            capture_sizes=capture_sizes or self.capture_sizes,
+            reasons=(*self.reasons, reason),
+        )
+
+
+Trade = Callable[[Choice, Gpu], Choice]
+
+
+def choose(
+    specs: Sequence[ModelSpec],
+    shapes: Sequence[ModelShape],
+    gpus: Sequence[Gpu],
+    preset: str,
+    version: vllm.Profile,
+    calibration: Mapping[str, int],
+) -> dict[str, Any]:
+    """The plan with everything decided; pinned values are never changed."""
+    if not gpus:
+        return make_plan([], gpus, preset, version)
+
+    def plan(choices: Sequence[Choice]) -> tuple[dict[str, Any], list[Candidate]]:
+        found = [
+            candidate(index, c.spec, c.shape, version, gpus[0], calibration, c.capture_sizes, c.reasons)
+            for index, c in enumerate(choices)
+        ]
+        return make_plan(found, gpus, preset, version), found
+
+    choices = [Choice(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
+    result, found = plan(choices)
+    if len(gpus) > 1 and not result["feasible"]:
+        choices = [_spread(c, item, gpus, preset) for c, item in zip(choices, found, strict=True)]
+        result, found = plan(choices)
+    if preset != "auto" or gpus[0].is_cpu:
+        return result
+    for trade in (_smaller_cache, _fewer_graphs, _fewer_sequences, _no_graphs):
+        if result["feasible"]:
+            return _more_sequences(choices, result, plan)
+        choices = [trade(c, gpus[0]) for c in choices]
+        result, found = plan(choices)
+    return result
+
+
+def _spread(choice: Choice, item: Candidate, gpus: Sequence[Gpu], preset: str) -> Choice:
+    """As few cards as hold it, where one is too small."""
+    spec, smallest = choice.spec, min(budget_bytes(preset, gpu.usable_bytes) for gpu in gpus)
+    if spec.tensor_parallel_size is not None or item.fixed_bytes + item.floor_bytes <= smallest:
+        return choice
+    for cards in (2, 4, 8):
+        splits = choice.shape.heads % cards == 0 and (
+            choice.shape.kv_heads % cards == 0 or cards % choice.shape.kv_heads == 0
+        )
+        if cards <= len(gpus) and splits:
+            shared = choice.shape.weights_bytes() * (cards - 1) // cards
+            if item.fixed_bytes - shared + item.floor_bytes // cards <= smallest:
+                return choice.having(
+                    f"tensor parallel over {cards} cards: one is too small", tensor_parallel_size=cards
+                )
+    return choice
+
+
+def _smaller_cache(choice: Choice, gpu: Gpu) -> Choice:
+    """Half the cache for a little accuracy, on cards that compute in fp8."""
+    capable = gpu.compute_capability and tuple(int(part) for part in gpu.compute_capability.split(".")) >= (8, 9)
+    if not capable or choice.spec.kv_cache_dtype != "auto" or choice.shape.latent or not choice.shape.has_kv_cache:
+        return choice
+    return choice.having("kv_cache_dtype fp8: nothing fits without it", kv_cache_dtype="fp8")
+
+
+def _fewer_graphs(choice: Choice, _gpu: Gpu) -> Choice:
+    if choice.spec.enforce_eager:
+        return choice
+    return choice.having("graphs for at most 16 sequences: more don't fit", capture_sizes=FEW_CAPTURE_SIZES)
+
+
+def _fewer_sequences(choice: Choice, _gpu: Gpu) -> Choice:
+    if choice.spec.max_num_seqs is not None:
+        return choice
+    return choice.having(f"max_num_seqs {FEW_SEQS}: more don't fit", max_num_seqs=FEW_SEQS)
+
+
+def _no_graphs(choice: Choice, _gpu: Gpu) -> Choice:
+    if choice.spec.enforce_eager:
+        return choice
+    return choice.having("enforce_eager: nothing fits with CUDA graphs", enforce_eager=True)
+
+
+def _more_sequences(
+    choices: Sequence[Choice],
+    result: dict[str, Any],
+    plan: Callable[[Sequence[Choice]], tuple[dict[str, Any], list[Candidate]]],
+) -> dict[str, Any]:
+    """More requests at once where they were left open and the memory is there."""
+    for seqs in MORE_SEQS:
+        more = [
+            c if c.spec.max_num_seqs is not None else c.having(f"max_num_seqs {seqs}: there is room", max_num_seqs=seqs)
+            for c in choices
+        ]
+        if more == list(choices):
+            return result
+        larger, _found = plan(more)
+        served = {model["name"]: model["max_concurrency"] for gpu in larger["gpus"] for model in gpu["models"]}
+        open_names = [c.spec.name for c in choices if c.spec.max_num_seqs is None]
+        if not larger["feasible"] or any(served[name] < seqs for name in open_names):
+            return result
+        result = larger
+    return result
