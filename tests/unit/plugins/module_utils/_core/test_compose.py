@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rendered stack: what is in it, what never is, and when an engine counts as changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.compose import (
+    StackOptions,
+    endpoints,
+    render,
+    services,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
+from tests.bench.plan import GUIDE, plan_host
+
+PLAN = plan_host([{"name": "NVIDIA GeForce RTX 5090", "uuid": "GPU-abc"}])
+OPTIONS = StackOptions("gpuserve", "vllm/vllm-openai@sha256:0", "cuda", "/var/cache/x", "bridge")
+
+
+def stack(options: StackOptions = OPTIONS, **change: Any) -> dict[str, Any]:
+    return render(parse_models([{**GUIDE[0], **change}, *GUIDE[1:]]), PLAN, options)
+
+
+def digests(rendered: dict[str, Any]) -> dict[str, str]:
+    return {service["name"]: service["digest"] for service in services(rendered)}
+
+
+def test_a_service_a_model_on_loopback_without_powers() -> None:
+    for service in stack()["services"].values():
+        assert service["ports"][0].startswith("127.0.0.1:80")
+        assert service["cap_drop"] == ["ALL"]
+        assert service["restart"] == "no"
+        devices = service["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == [{"driver": "cdi", "device_ids": ["nvidia.com/gpu=GPU-abc"], "capabilities": ["gpu"]}]
+
+
+def test_secrets_are_nowhere_in_it() -> None:
+    text = json.dumps(stack(replace(OPTIONS, hf_token="hf_secret", api_key="sk-secret")))
+    assert "secret" not in text
+    assert "env/tinyllama.env" in text
+
+
+def test_only_what_changed_has_another_digest() -> None:
+    before, after = digests(stack()), digests(stack(env={"A": "1"}))
+    assert before["tinyllama"] != after["tinyllama"]
+    assert {name: value for name, value in before.items() if name != "tinyllama"} == {
+        name: value for name, value in after.items() if name != "tinyllama"
+    }
+
+
+def test_a_new_secret_is_a_change() -> None:
+    assert digests(stack(replace(OPTIONS, hf_token="a"))) != digests(stack(replace(OPTIONS, hf_token="b")))
+
+
+def test_a_folder_is_mounted_read_only_and_the_hub_left_alone() -> None:
+    service = stack(model="/srv/models/x")["services"]["tinyllama"]
+    assert "/srv/models/x:/srv/models/x:ro" in service["volumes"]
+    assert service["environment"]["HF_HUB_OFFLINE"] == "1"
+
+
+def test_the_door_gets_every_endpoint() -> None:
+    assert endpoints(parse_models(GUIDE), PLAN)[1]["endpoints"] == ["127.0.0.1:8002"]
