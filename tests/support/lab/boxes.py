@@ -229,8 +229,16 @@ def remove_all_of_this_checkout() -> list[str]:
 
 
 def of_other_checkouts() -> int:
-    """Return how many boxes of other checkouts there are; they use what is shared."""
-    return len(docker("ps", "-aq", "--filter", f"label={OWNER}", "--filter", "label=gpuserve.lab.checkout").split())
+    """Return how many boxes of other checkouts use what is shared."""
+    sharing = (
+        "--filter",
+        f"label={OWNER}",
+        "--filter",
+        "label=gpuserve.lab.checkout",
+        "--filter",
+        f"network={NETWORK}",
+    )
+    return len(docker("ps", "-aq", *sharing).split())
 
 
 def remove_shared() -> list[str]:

@@ -177,7 +177,7 @@ def _prepare() -> Target:
     folder = models.ensure_models()
     if address:
         say(f"the demonstration goes to {address}: Docker Engine, three small models and a gateway go in there")
-        hostvars = _real_host(address)
+        hostvars = real_host(address)
     else:
         say(
             "the demonstration goes into one simulated Debian 13 box on this machine: Docker Engine, three small "
@@ -239,7 +239,8 @@ def _simulated_host() -> dict[str, Any]:
     }
 
 
-def _real_host(address: str) -> dict[str, Any]:
+def real_host(address: str) -> dict[str, Any]:
+    """Return how ansible reaches DEMO_HOST, with a key for its door."""
     user, _at, host = address.rpartition("@")
     host, _colon, port = host.partition(":")
     return {

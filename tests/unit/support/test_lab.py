@@ -78,3 +78,14 @@ def test_the_table_has_units_and_says_what_was_up_already() -> None:
 def test_every_scenario_is_in_the_whole_test() -> None:
     folders = {path.parent.name for path in (CHECKOUT / "molecule").glob("*/converge.yml")}
     assert set(whole.scenarios()) == folders
+
+
+def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "NOTE", tmp_path / "none.json")
+    hostvars = demo.real_host("ops@192.0.2.10:2222")
+    assert hostvars["ansible_host"] == "192.0.2.10"
+    assert hostvars["ansible_user"] == "ops"
+    assert hostvars["ansible_port"] == 2222
+    assert hostvars["gpuserve_demo_url"] == "http://192.0.2.10:8000"
+    assert len(hostvars["gateway_keys"][0]["key"]) >= 24, "a door that the network can reach asks for a key"
+    assert "ansible_user" not in demo.real_host("gpu01")
