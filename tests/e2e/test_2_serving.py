@@ -61,11 +61,12 @@ def test_the_gateway_lists_and_routes(box: Box) -> None:
 
 
 def test_a_stream_comes_in_pieces(box: Box) -> None:
-    body = {"model": "qwen", "prompt": "Once", "max_tokens": 8, "ignore_eos": True, "stream": True}
+    body = {"model": "qwen", "prompt": "Once", "max_tokens": 40, "ignore_eos": True, "stream": True}
     status, text = call(f"{box.url}/v1/completions", body)
     assert status == 200
     events = [line for line in text.splitlines() if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]"
+    # Random weights make half characters, which an engine keeps until they are whole: fewer pieces than tokens.
     assert len(events) >= 8
 
 

@@ -108,7 +108,7 @@ def test_different_cards_never_wait_for_each_other() -> None:
     other = replace(LARGE, gpus=("GPU-2",), exact_kv=False)
     world = World(other, SMALL)
     state, now = world.state, 0.0
-    started = []
+    started: list[str] = []
     for _step in range(10):
         now += 1
         seen = {name: Seen(container="running") for name in started}
