@@ -1,0 +1,188 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Streams, limits, replicas, figures and the log."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import statistics
+import threading
+import time
+from typing import Any
+
+CHAT = "/v1/chat/completions"
+KEY = "key-for-everything"
+
+
+def open_stream(gateway: Any, **body: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection(gateway.host, gateway.port, timeout=60)
+    raw = json.dumps({"model": "qwen", "stream": True, **body})
+    connection.request("POST", CHAT, raw, {"Authorization": f"Bearer {KEY}"})
+    return connection, connection.getresponse()
+
+
+def events(reply: http.client.HTTPResponse) -> list[tuple[int, int]]:
+    """When each token left the engine and when it arrived; fails unless the stream came to its end."""
+    times = []
+    while line := reply.readline():
+        if line.startswith(b"data: {"):
+            times.append((json.loads(line[6:])["stub_sent_ns"], time.monotonic_ns()))
+        elif line.startswith(b"data: [DONE]"):
+            return times
+    raise AssertionError(f"the stream broke off after {len(times)} tokens")
+
+
+def test_tokens_leave_one_by_one(gateway: Any) -> None:
+    """Gaps in are gaps out, within 5 ms for the middle one: box and tests share one clock.
+
+    The middle one, because a busy test machine may hold up any single token for longer than that.
+    """
+    _connection, reply = open_stream(gateway, max_tokens=20, stub_gap_ms=50)
+    assert reply.getheader("content-type", "").startswith("text/event-stream")
+    assert reply.getheader("content-encoding") is None
+    times = events(reply)
+    assert len(times) == 20
+    off = [abs((late[1] - early[1]) - (late[0] - early[0])) / 1e6 for early, late in itertools.pairwise(times)]
+    assert statistics.median(off) <= 5
+    # Nothing was held back: a buffered stream would come all at once.
+    assert (times[-1][1] - times[0][1]) / 1e6 > 19 * 50 * 0.8
+
+
+def test_a_client_that_leaves_stops_the_engine(gateway: Any) -> None:
+    aborted = gateway.stub("qwen")["aborted"]
+    connection, reply = open_stream(gateway, max_tokens=1000, stub_gap_ms=20)
+    reply.readline()
+    reply.close()
+    connection.close()
+    gateway.wait_for(lambda: gateway.stub("qwen")["aborted"] == aborted + 1)
+    gateway.wait_for(lambda: gateway.stub("qwen")["running"] == 0)
+
+
+def test_a_reload_drops_no_stream(gateway: Any) -> None:
+    lengths: list[int] = []
+    replies = [open_stream(gateway, max_tokens=60, stub_gap_ms=50) for _at in range(20)]
+    readers = [threading.Thread(target=lambda r=reply: lengths.append(len(events(r)))) for _c, reply in replies]
+    for reader in readers:
+        reader.start()
+    workers = gateway.in_box("docker", "top", "gpuserve-gateway", "-o", "pid")
+    for _at in range(3):
+        gateway.in_box("docker", "kill", "--signal", "HUP", "gpuserve-gateway")
+        time.sleep(0.4)
+        assert gateway.ask("POST", CHAT, {"model": "yi"}).status in (200, 429)
+    assert gateway.in_box("docker", "top", "gpuserve-gateway", "-o", "pid") != workers
+    for reader in readers:
+        reader.join(60)
+    assert lengths == [60] * 20
+
+
+def together(gateway: Any, number: int, key: str, model: str) -> list[Any]:
+    """Send requests at once that take a second each."""
+    answers: list[Any] = []
+
+    def one() -> None:
+        answers.append(gateway.ask("POST", CHAT, {"model": model, "stub_delay_ms": 1000}, key=key))
+
+    threads = [threading.Thread(target=one) for _at in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def refused(answers: list[Any]) -> int:
+    too_many = [answer for answer in answers if answer.status == 429]
+    for answer in too_many:
+        assert answer.code == "rate_limit_exceeded"
+        assert int(answer.headers["retry-after"]) >= 1
+    assert len(too_many) + sum(answer.status == 200 for answer in answers) == len(answers)
+    return len(too_many)
+
+
+def test_a_model_s_queue_is_as_long_as_its_engine_can_work_off(gateway: Any) -> None:
+    # One sequence at a time, and two that wait (gateway_queue_factor).
+    assert refused(together(gateway, 8, KEY, "yi")) == 5
+
+
+def test_a_key_s_requests_under_way(gateway: Any) -> None:
+    assert refused(together(gateway, 6, "key-that-is-narrow", "qwen")) == 4
+    assert refused(together(gateway, 6, KEY, "qwen")) == 0
+
+
+def test_a_key_s_requests_a_minute(gateway: Any) -> None:
+    # Twelve a minute: one and a sixth of a minute's at once, then one every five seconds.
+    answers = [gateway.ask("POST", CHAT, {"model": "qwen"}, key="key-that-is-slow") for _at in range(8)]
+    assert refused(answers) == 5
+    assert {answer.headers["retry-after"] for answer in answers if answer.status == 429} == {"5"}
+
+
+def test_an_engine_s_own_refusal_passes_as_it_is(gateway: Any) -> None:
+    answer = gateway.ask("POST", CHAT, {"model": "qwen", "stub_status": 429})
+    assert (answer.status, answer.json["model"]) == (429, "qwen")
+
+
+def test_replicas_share_and_stand_in_for_each_other(gateway: Any) -> None:
+    def counts() -> list[int]:
+        return [sum(seen["path"] == CHAT for seen in gateway.stub(name)["seen"]) for name in ("twin", "twin-b")]
+
+    gateway.wait_for(lambda: gateway.ask("GET", "/health").json["models"]["twin"] == "ready")
+    before = counts()
+    assert refused(together(gateway, 10, KEY, "twin")) == 0
+    assert all(after - earlier >= 2 for after, earlier in zip(counts(), before, strict=True))
+    # One goes away: not one request is lost, from the first on.
+    gateway.in_box("systemctl", "stop", "stub-twin-a")
+    try:
+        assert [gateway.ask("POST", CHAT, {"model": "twin"}).status for _at in range(20)] == [200] * 20
+        figure = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:8003"}'
+        gateway.wait_for(lambda: gateway.metrics()[figure] == 0)
+        assert gateway.ask("GET", "/v1/models/twin").json["status"] == "ready"
+    finally:
+        gateway.in_box("systemctl", "start", "stub-twin-a")
+    gateway.wait_for(lambda: gateway.metrics()[figure] == 1)
+
+
+def test_health_says_which(gateway: Any) -> None:
+    gateway.wait_for(lambda: gateway.ask("GET", "/health", key=None).json["models"]["gone"] == "down")
+    answer = gateway.ask("GET", "/health", key=None)
+    assert (answer.status, answer.json["status"]) == (503, "not ready: gone")
+    gateway.tell_stub("qwen", healthy=False)
+    try:
+        gateway.wait_for(lambda: gateway.ask("GET", "/health").json["status"] == "not ready: qwen, gone")
+    finally:
+        gateway.tell_stub("qwen", healthy=True)
+    gateway.wait_for(lambda: gateway.ask("GET", "/health").json["models"]["qwen"] == "ready")
+
+
+def test_figures(gateway: Any) -> None:
+    total = 'gpuserve_gateway_requests_total{model="qwen",status="200"}'
+    count = 'gpuserve_gateway_request_seconds_count{model="qwen"}'
+    inf = 'gpuserve_gateway_request_seconds_bucket{model="qwen",le="+Inf"}'
+    rejected = 'gpuserve_gateway_rejected_total{model="yi",reason="concurrency"}'
+    gateway.ask("POST", CHAT, {"model": "qwen"})
+    before = gateway.metrics()
+    for _at in range(3):
+        gateway.ask("POST", CHAT, {"model": "qwen"})
+    after = gateway.metrics()
+    assert [after[name] - before[name] for name in (total, count, inf)] == [3, 3, 3]
+    together(gateway, 5, KEY, "yi")
+    assert gateway.metrics()[rejected] - after.get(rejected, 0) == 2
+    for name, value in gateway.metrics().items():
+        if name.startswith("gpuserve_gateway_in_flight"):
+            assert value == 0, name
+
+
+def test_the_log_has_lines_without_bodies_or_keys(gateway: Any) -> None:
+    gateway.ask("POST", CHAT + "?token=secret-in-address", {"model": "yi", "prompt": "words-of-a-person"})
+    text = gateway.in_box("sh", "-c", "docker logs --since 60s gpuserve-gateway 2>&1")
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    mine = [line for line in lines if line["model"] == "yi" and line["status"] == 200][-1]
+    assert (mine["key"], mine["path"], mine["method"]) == ("all", CHAT, "POST")
+    assert float(mine["upstream_s"]) >= 0
+    assert float(mine["first_byte_s"]) >= 0
+    everything = gateway.in_box("sh", "-c", "docker logs gpuserve-gateway 2>&1; docker inspect gpuserve-gateway")
+    for secret in ("secret-in-address", "words-of-a-person", KEY, "key-for-yi-only", "engine-secret-of-yi"):
+        assert secret not in everything
