@@ -273,23 +273,25 @@ class Bringup:
         health = None
         if status == "running" and (starting or state is None):
             health = self.engines[service.name].health()
+        serves, refusal = self.serves(service.name) if health == 200 else (False, "")
         return rollout.Seen(
             container=status if status in ("running", "restarting", "created") else "exited",
             digest=labels.get(f"{compose.LABEL}.digest", ""),
             exit_code=found["State"].get("ExitCode"),
             healthy=health == 200,
             dead=health is not None and health >= 500,
-            serves=health == 200 and self.serves(service.name),
+            serves=serves,
+            refusal=refusal,
             phase=facts.phase,
             progress=size,
             port_taken=status != "running" and state is None and self.port_taken(service.port),
             image_present=image,
         )
 
-    def serves(self, name: str) -> bool:
+    def serves(self, name: str) -> tuple[bool, str]:
         engine = self.engines[name]
         if not engine.names_model():
-            return False
+            return False, ""
         if not self.planned[name]["kv_cache_bytes"]:
             return engine.embeds(TOKEN_TIMEOUT_S)
         return engine.generates(TOKEN_TIMEOUT_S)

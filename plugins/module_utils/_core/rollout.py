@@ -54,6 +54,7 @@ class Seen:
     exit_code: int | None = None
     healthy: bool = False
     serves: bool = False
+    refusal: str = ""  # what it said where it answers and will not make one token
     dead: bool = False  # the engine says itself that it is (an HTTP error on /health)
     phase: str = ""
     progress: int = 0  # grows with every byte of the log
@@ -193,6 +194,8 @@ def _follow(service: Service, track: Track, seen: Seen, now: float, limits: Limi
         return replace(track, step=FAILED, reason="", ended=now)
     if seen.serves:
         return replace(track, step=READY, ended=now, phases=(*track.phases, ("ready", now - started)))
+    if seen.refusal:
+        return replace(track, step=FAILED, reason=f"it refuses to make one token: {seen.refusal}", ended=now)
     if seen.dead:
         return replace(track, step=FAILED, reason="its engine died and it says so on /health.", ended=now)
     if now - started > limits.start_timeout_s:

@@ -33,17 +33,27 @@ class Engine:
         data = answer[1].get("data") if isinstance(answer[1], dict) else None
         return any(isinstance(entry, dict) and entry.get("id") == self._model for entry in data or [])
 
-    def generates(self, timeout_s: float) -> bool:
-        """Whether one token comes back."""
+    def generates(self, timeout_s: float) -> tuple[bool, str]:
+        """Whether one token comes back, and what the engine says where it refuses to make one."""
         # A prompt of token ids is one for every model: a text can be nothing at all to a tokenizer, and is then refused.
         body = {"model": self._model, "prompt": [1], "max_tokens": 1, "temperature": 0}
-        answer = self._ask("POST", "/v1/completions", body, timeout_s)
-        return bool(answer and answer[0] == 200 and isinstance(answer[1], dict) and answer[1].get("choices"))
+        return self._proof("/v1/completions", body, "choices", timeout_s)
 
-    def embeds(self, timeout_s: float) -> bool:
+    def embeds(self, timeout_s: float) -> tuple[bool, str]:
         """Whether one embedding comes back, for engines that generate nothing."""
-        answer = self._ask("POST", "/v1/embeddings", {"model": self._model, "input": "Hello"}, timeout_s)
-        return bool(answer and answer[0] == 200 and isinstance(answer[1], dict) and answer[1].get("data"))
+        return self._proof("/v1/embeddings", {"model": self._model, "input": [1]}, "data", timeout_s)
+
+    def _proof(self, path: str, body: dict[str, Any], key: str, timeout_s: float) -> tuple[bool, str]:
+        answer = self._ask("POST", path, body, timeout_s)
+        if answer is None:
+            return False, ""
+        status, content = answer
+        found = content if isinstance(content, dict) else {}
+        if 400 <= status < 500:
+            error = found.get("error") or found
+            message = error.get("message") if isinstance(error, dict) else None
+            return False, f"{status} {message or 'without a reason'}"
+        return status == 200 and bool(found.get(key)), ""
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, Any] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)

@@ -205,3 +205,12 @@ def test_phases_are_timed_from_the_start() -> None:
     world.step(7, small=Seen(container="running", digest="d1", phase="cache", progress=2))
     world.step(1, small=SERVES)
     assert dict(world.state.tracks["small"].phases) == {"loading": 5, "cache": 12, "ready": 13}
+
+
+def test_a_refusal_is_an_answer_and_not_waited_out() -> None:
+    # Seen on a real card: /health and /v1/models are well, and every completion is a 400.
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: bool(world.started))
+    world.step(small=Seen(container="running", digest="d1", healthy=True, refusal="400 empty prompt"))
+    assert world.steps() == {"small": FAILED}
+    assert "400 empty prompt" in world.state.tracks["small"].reason
