@@ -187,12 +187,13 @@ def _prepare() -> Target:
         if not docker_ok("container", "inspect", boxes.container_name(BOX)):
             _port_is_free()
         hostvars = _simulated_host()
-    images_by_variable = images.ensure_images()
-    if any(image.startswith(registry.HOST) for image in images_by_variable.values()):
+    images_by_variable = images.named_by_user() or images.ensure_images()
+    if not images.named_by_user() and any(image.startswith(registry.HOST) for image in images_by_variable.values()):
         if address:
             raise LabError(
                 "No public container registry answers from here, and the one in the lab can't be reached by DEMO_HOST: "
-                "give DEMO_HOST a way to a registry, or leave it out."
+                "name images that it can pull (DEMO_ENGINE_IMAGE of vLLM's CPU build and DEMO_GATEWAY_IMAGE of nginx with njs), "
+                "or leave DEMO_HOST out."
             )
         registry.trust_in(boxes.container_name(BOX))
     NOTE.parent.mkdir(parents=True, exist_ok=True)

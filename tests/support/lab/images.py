@@ -86,6 +86,12 @@ def ensure_images() -> dict[str, str]:
     return {"vllm_stack_engine_image": ensure_vllm(), "gateway_image": ensure_gateway()}
 
 
+def named_by_user() -> dict[str, str]:
+    """Return the images that the user named, from a registry of theirs; nothing unless both are named."""
+    engine, gateway = os.environ.get("DEMO_ENGINE_IMAGE", ""), os.environ.get("DEMO_GATEWAY_IMAGE", "")
+    return {"vllm_stack_engine_image": engine, "gateway_image": gateway} if engine and gateway else {}
+
+
 def are_there() -> bool:
     """Tell whether an earlier run made the engine's image, so that this one doesn't pay for it."""
     return registry.is_running() and registry.digest_of(VLLM_REPOSITORY, _vllm_key()) is not None
