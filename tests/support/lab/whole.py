@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, C
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
 TALLY = CACHE / "test" / "tally"
+SCENARIOS_AT_ONCE = 2
+SCREEN = threading.Lock()
 QUICK = ("lint", "types", "unit", "sanity")
 END_TO_END = ["python", "-m", "pytest", "tests/e2e", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
 NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
@@ -50,8 +54,12 @@ def whole_test() -> bool:
     for target in QUICK:
         _step(tally, target, ["make", "--no-print-directory", target])
     engine.ensure_engine()
-    for name in scenarios():
-        _step(tally, f"molecule {name}", ["molecule", "test", "-s", name])
+    # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own.
+    with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
+        for _done in pool.map(
+            lambda name: _step(tally, f"molecule {name}", ["molecule", "test", "-s", name]), scenarios()
+        ):
+            pass
     _end_to_end(tally)
     whole = time.monotonic() - started
     _report(tally, kind, whole)
@@ -61,16 +69,17 @@ def whole_test() -> bool:
 def _step(tally: Tally, name: str, command: list[str]) -> None:
     started = time.monotonic()
     log = LOGS / f"{name.replace(' ', '-')}.log"
-    print(f"== {name}", flush=True)
     done = _logged(command, log)
-    tally.seconds[name] = time.monotonic() - started
-    if done == 0:
-        tally.passed += 1
-    else:
-        tally.failed += 1
-        tally.broken.append(name)
-        _show_the_end_of(log)
-    print(f"   {'ok' if done == 0 else 'FAILED'} in {tally.seconds[name]:.0f} s", flush=True)
+    seconds = time.monotonic() - started
+    with SCREEN:
+        tally.seconds[name] = seconds
+        if done == 0:
+            tally.passed += 1
+        else:
+            tally.failed += 1
+            tally.broken.append(name)
+            _show_the_end_of(log)
+        print(f"== {name}: {'ok' if done == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
 
 
 def _end_to_end(tally: Tally) -> None:
