@@ -30,7 +30,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
 )
 from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_debootstrap, ensure_engine
 
-MIRROR = os.environ.get("GPUSERVE_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+MIRROR = os.environ.get("GPUSERVE_DEBIAN_MIRROR", "")
 SUITES = ("trixie", "bookworm")
 # Bump when the steps below change what a base image holds.
 RECIPE = 3
@@ -116,7 +116,8 @@ def make_root(base: Base, root: Path) -> None:
                 f"--include={','.join(base.packages)}",
                 base.suite,
                 root,
-                MIRROR,
+                # Without one, debootstrap takes Debian's own.
+                *([MIRROR] if MIRROR else []),
             ],
             log=log,
             env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "DEBIAN_FRONTEND": "noninteractive"},
@@ -144,13 +145,15 @@ def import_root(root: Path, image: str, changes: list[str]) -> None:
 
 
 def _sources(root: Path, suite: str) -> None:
-    security = MIRROR.rstrip("/") + "-security"
+    listed = root / "etc/apt/sources.list"
+    # debootstrap has written where it took the packages from: "deb MIRROR SUITE main".
+    mirror = listed.read_text().split()[1].rstrip("/")
     lines = [
-        f"deb {MIRROR} {suite} main",
-        f"deb {MIRROR} {suite}-updates main",
-        f"deb {security} {suite}-security main",
+        f"deb {mirror} {suite} main",
+        f"deb {mirror} {suite}-updates main",
+        f"deb {mirror}-security {suite}-security main",
     ]
-    (root / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
+    listed.write_text("\n".join(lines) + "\n")
 
 
 def _trust_what_this_machine_trusts(root: Path) -> None:

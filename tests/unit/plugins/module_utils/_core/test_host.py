@@ -74,4 +74,4 @@ def test_unavailable_goes_by_name() -> None:
     ],
 )
 def test_why_a_repository_can_t_be_used(status: int, err: str, reason: str) -> None:
-    assert host.apt_update_failure(status, "Hit:1 http://deb.debian.org/debian trixie InRelease", err) == reason
+    assert host.apt_update_failure(status, "Hit:1 http://mirror.example/debian trixie InRelease", err) == reason
