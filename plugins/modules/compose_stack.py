@@ -69,6 +69,11 @@ options:
     type: list
     elements: str
     default: []
+  surge_offset:
+    description:
+      - How many ports above a model's own its stand-in listens during a replacement; 0 for none.
+    type: int
+    default: 0
   hf_token:
     description:
       - Token for gated models.
@@ -113,7 +118,7 @@ services:
     port: {description: The port on the host's loopback., type: int}
     digest: {description: Changes when the engine has to be replaced., type: str}
 endpoints:
-  description: What a door in front of the engines needs, C(name), C(aliases), C(endpoints) and C(max_num_seqs) of each model.
+  description: What a door in front of the engines needs, C(name), C(aliases), C(endpoints), C(standby) and C(max_num_seqs) of each model.
   returned: success
   type: list
   elements: dict
@@ -138,7 +143,6 @@ content:
 """
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -173,7 +177,7 @@ class Stack:
         return wanted != there
 
     def write(self, text: str, names: list[str], env_text: str) -> None:
-        """Validate beside the real place, keep the old set, then put the new one there in one move."""
+        """Validate beside the real place, then put the new set there in one move; bringup keeps those that proved themselves."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         env_dir = self.folder / "env"
         env_dir.mkdir(mode=0o700, exist_ok=True)
@@ -190,8 +194,6 @@ class Stack:
             self.module.fail_json(
                 msg=f"Docker Compose refuses the rendered stack: {error.strip()} Nothing was changed."
             )
-        if self.file.exists():
-            shutil.copy2(self.file, self.folder / "compose.previous.yml")
         os.replace(draft, self.file)
         for path in env_dir.glob("*.env"):
             if path.name not in wanted:
@@ -235,6 +237,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         extra_volumes=tuple(params["extra_volumes"]),
         hf_token=params["hf_token"],
         api_key=params["api_key"],
+        surge_offset=params["surge_offset"],
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
@@ -255,7 +258,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": changed,
         "services": services,
-        "endpoints": compose.endpoints(specs, params["plan"]),
+        "endpoints": compose.endpoints(specs, params["plan"], options),
         "changed_services": [name for name in new if old.get(name) != new[name]],
         "removed_services": [name for name in old if name not in new],
         "compose_file": str(files.file),
@@ -276,6 +279,7 @@ def main() -> NoReturn:
             "cache_dir": {"type": "path", "default": "/var/lib/gpuserve/cache"},
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
+            "surge_offset": {"type": "int", "default": 0},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},
         },

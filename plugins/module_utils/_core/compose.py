@@ -33,6 +33,7 @@ class StackOptions:
     extra_volumes: tuple[str, ...] = ()
     hf_token: str = ""
     api_key: str = ""
+    surge_offset: int = 0
 
 
 def container_name(model: str) -> str:
@@ -72,19 +73,22 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
             "image": service["image"],
             "port": int(service["labels"][f"{LABEL}.port"]),
             "digest": service["labels"][f"{LABEL}.digest"],
+            "network": service.get("network_mode", "bridge"),
         }
         for name, service in stack["services"].items()
     ]
 
 
-def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a door in front of the engines needs to know of each."""
+def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: StackOptions) -> list[dict[str, Any]]:
+    """What a door in front of the engines needs to know of each; `standby` is where a stand-in answers during a replacement."""
+    standby = options.surge_offset if options.network == "bridge" else 0
     planned = {model["name"]: model for gpu in plan["gpus"] for model in gpu["models"]}
     return [
         {
             "name": spec.name,
             "aliases": list(spec.aliases),
             "endpoints": [f"127.0.0.1:{spec.port}"],
+            "standby": [f"127.0.0.1:{spec.port + standby}"] if standby else [],
             "max_num_seqs": planned[spec.name]["max_num_seqs"],
         }
         for spec in specs

@@ -18,6 +18,12 @@ except ImportError as error:
     DOCKER_ERROR = str(error)
 
 
+# A daemon that goes away in the middle of an answer shows as an error of the HTTP library below the SDK.
+_FAILURES: tuple[type[Exception], ...] = (OSError,)
+if DOCKER_ERROR is None:
+    _FAILURES = (docker.errors.DockerException, OSError)
+
+
 class DockerError(Exception):
     """Docker can't do it; the text says why, in one sentence."""
 
@@ -31,7 +37,7 @@ class Docker:
         try:
             self._client = docker.from_env(timeout=120)
             self._client.ping()
-        except docker.errors.DockerException as error:
+        except _FAILURES as error:
             raise DockerError(f"No Docker Engine answers on the host ({error}).") from error
 
     def inspect(self, container: str) -> dict[str, Any] | None:
@@ -41,18 +47,29 @@ class Docker:
             return found
         except docker.errors.NotFound:
             return None
-        except docker.errors.DockerException as error:
+        except _FAILURES as error:
             raise DockerError(f"Docker does not say how {container} is ({error}).") from error
 
     def labelled(self, label: str) -> list[str]:
         """Names of all containers with a label, running or not."""
-        found = self._client.api.containers(all=True, filters={"label": label})
+        try:
+            found = self._client.api.containers(all=True, filters={"label": label})
+        except _FAILURES as error:
+            raise DockerError(f"Docker does not list its containers ({error}).") from error
         return [entry["Names"][0].lstrip("/") for entry in found]
+
+    def restarting(self, label: str) -> list[tuple[str, str]]:
+        """Name and label's value of containers with a label that Docker starts again and again."""
+        try:
+            found = self._client.api.containers(filters={"label": label, "status": "restarting"})
+        except _FAILURES as error:
+            raise DockerError(f"Docker does not list its containers ({error}).") from error
+        return [(entry["Names"][0].lstrip("/"), entry["Labels"][label]) for entry in found]
 
     def has_image(self, image: str) -> bool:
         try:
             self._client.api.inspect_image(image)
-        except docker.errors.DockerException:
+        except _FAILURES:
             return False
         return True
 
@@ -60,24 +77,16 @@ class Docker:
         """The last lines of what it printed since its start."""
         try:
             raw = self._client.api.logs(container, tail=lines)
-        except docker.errors.DockerException:
+        except _FAILURES:
             return []
         return bytes(raw).decode(errors="replace").splitlines()
-
-    def pids(self, container: str) -> list[int]:
-        """Its processes, as the host numbers them."""
-        try:
-            top = self._client.api.top(container, ps_args="-o pid")
-        except docker.errors.DockerException:
-            return []
-        return [int(row[0]) for row in top.get("Processes") or []]
 
     def stop(self, container: str, grace_s: int) -> None:
         try:
             self._client.api.stop(container, timeout=grace_s)
         except docker.errors.NotFound:
             return
-        except docker.errors.DockerException as error:
+        except _FAILURES as error:
             raise DockerError(f"{container} does not stop ({error}).") from error
 
     def remove(self, container: str) -> None:
@@ -85,11 +94,13 @@ class Docker:
             self._client.api.remove_container(container, v=True, force=True)
         except docker.errors.NotFound:
             return
+        except _FAILURES as error:
+            raise DockerError(f"{container} can't be removed ({error}).") from error
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         try:
             self._client.containers.get(container).update(restart_policy={"Name": policy})  # type: ignore[arg-type]
-        except docker.errors.DockerException as error:
+        except _FAILURES as error:
             raise DockerError(f"{container} takes no restart policy ({error}).") from error
 
 

@@ -1,13 +1,18 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP to an engine on loopback: is it healthy, does it name its model, does it generate."""
+"""HTTP to an engine on loopback: is it healthy, does it name its model, does it generate, what is it at."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 from typing import Any
+
+_FIGURE = re.compile(
+    r"^vllm:(num_requests_running|num_requests_waiting|generation_tokens_total)(?:\{[^}]*\})?\s+(\S+)", re.M
+)
 
 
 class Engine:
@@ -30,7 +35,8 @@ class Engine:
         answer = self._ask("GET", "/v1/models", None, 5)
         if answer is None or answer[0] != 200:
             return False
-        data = answer[1].get("data") if isinstance(answer[1], dict) else None
+        found = _json(answer[1])
+        data = found.get("data") if isinstance(found, dict) else None
         return any(isinstance(entry, dict) and entry.get("id") == self._model for entry in data or [])
 
     def generates(self, timeout_s: float) -> tuple[bool, str]:
@@ -43,11 +49,27 @@ class Engine:
         """Whether one embedding comes back, for engines that generate nothing."""
         return self._proof("/v1/embeddings", {"model": self._model, "input": [1]}, "data", timeout_s)
 
+    def figures(self) -> dict[str, float]:
+        """Requests running and waiting, and tokens generated since its start; empty where /metrics does not answer."""
+        answer = self._ask("GET", "/metrics", None, 5)
+        if answer is None or answer[0] != 200:
+            return {}
+        found: dict[str, float] = {}
+        for name, value in _FIGURE.findall(answer[1].decode(errors="replace")):
+            found[name] = found.get(name, 0.0) + float(value)
+        return found
+
+    def sleeps(self) -> bool:
+        """Whether it was put to sleep; engines without that endpoint never are."""
+        answer = self._ask("GET", "/is_sleeping", None, 5)
+        found = _json(answer[1]) if answer and answer[0] == 200 else None
+        return isinstance(found, dict) and found.get("is_sleeping") is True
+
     def _proof(self, path: str, body: dict[str, Any], key: str, timeout_s: float) -> tuple[bool, str]:
         answer = self._ask("POST", path, body, timeout_s)
         if answer is None:
             return False, ""
-        status, content = answer
+        status, content = answer[0], _json(answer[1])
         found = content if isinstance(content, dict) else {}
         if 400 <= status < 500:
             error = found.get("error") or found
@@ -55,17 +77,20 @@ class Engine:
             return False, f"{status} {message or 'without a reason'}"
         return status == 200 and bool(found.get(key)), ""
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, Any] | None:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, bytes] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), self._headers)
             answer = connection.getresponse()
-            text = answer.read()
-            try:
-                return answer.status, json.loads(text)
-            except ValueError:
-                return answer.status, None
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
             return None
         finally:
             connection.close()
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -27,3 +27,40 @@ def proportional_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
         match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
         total += int(match.group(1)) * 1024 if match else 0
     return total
+
+
+def process_tree(pid: int, proc: str = "/proc") -> list[int]:
+    """A process and everything that it has started, as this namespace numbers them."""
+    found, open_pids = [], [pid]
+    while open_pids:
+        parent = open_pids.pop()
+        found.append(parent)
+        for task in Path(proc, str(parent), "task").glob("*/children"):
+            try:
+                open_pids += [int(child) for child in task.read_text(encoding="ascii").split()]
+            except OSError:
+                continue
+    return found
+
+
+def read_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
+    """What these processes have read since their start, from files and pipes, cached or not."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(proc, str(pid), "io").read_text(encoding="ascii")
+        except OSError:
+            continue
+        match = re.search(r"^rchar: (\d+)", text, re.MULTILINE)
+        total += int(match.group(1)) if match else 0
+    return total
+
+
+def received_bytes(pid: int, proc: str = "/proc") -> int:
+    """What the network of a process has received, but for loopback."""
+    try:
+        text = Path(proc, str(pid), "net/dev").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    rows = re.findall(r"^\s*(\S+):\s*(\d+)", text, re.MULTILINE)
+    return sum(int(size) for name, size in rows if name != "lo")

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -20,9 +21,10 @@ class LockHeld(Exception):
 class CardLock:
     """An exclusive lock on one card, by its UUID. The kernel drops it with the process that holds it."""
 
-    def __init__(self, folder: str, uuid: str, wait_s: float) -> None:
+    def __init__(self, folder: str, uuid: str, wait_s: float, tell: Callable[[str], None] | None = None) -> None:
         self._path = Path(folder, f"{uuid}.lock")
         self._wait_s = wait_s
+        self._tell = tell
         self._handle: int | None = None
 
     def __enter__(self) -> CardLock:
@@ -34,8 +36,13 @@ class CardLock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
+                holder = os.pread(handle, 1000, 0).decode(errors="replace") or "an unknown process"
+                if self._tell:
+                    self._tell(
+                        f"another run is starting engines on this host ({holder}): waiting up to {self._wait_s:.0f} s"
+                    )
+                    self._tell = None
                 if time.monotonic() >= until:
-                    holder = os.pread(handle, 1000, 0).decode(errors="replace") or "an unknown process"
                     os.close(handle)
                     raise LockHeld(f"{holder} is starting engines there ({self._path})") from None
                 time.sleep(0.5)

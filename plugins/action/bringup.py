@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows what a bring-up does while it does it.
+
+The module looks first. Only where there is work it runs in the background on the host, writing a line for each change into a file that
+is read from here every two seconds. So a bring-up also outlives a connection, and a controller, that goes away.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import time
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+POLL_S = 2.0
+# A host that can't be reached for this long is given up; what runs there goes on.
+LOST_S = 300.0
+RUNNING = "__bringup_is_running__"
+# Others read what these print, and expect nothing else there.
+MACHINE_CALLBACKS = ("json", "ansible.posix.json", "ansible.posix.jsonl", "junit", "null")
+
+display = Display()
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Run the module of the same name, in the background where it has work to do."""
+
+    _requires_connection = True
+    _name = ""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the module returns."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._name = str((task_vars or {}).get("inventory_hostname", ""))
+        arguments = dict(self._task.args)
+        if self._task.check_mode or "look_only" in arguments:
+            return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
+        first = self._execute_module(module_args={**arguments, "look_only": True}, task_vars=task_vars)
+        if first.get("failed") or not first.get("work"):
+            return {**result, **first}
+        self._say(0, self._announcement(first))
+        return {**result, **self._in_background(arguments, first, task_vars or {})}
+
+    def _in_background(
+        self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        progress = f"{arguments.get('state_dir') or '/var/lib/gpuserve'}/progress-{secrets.token_hex(6)}"
+        asked = {**arguments, "progress_file": progress, "look_only": False}
+        # The module bounds its own waits; this only ends one that is stuck beyond all of them.
+        self._task.async_val = int(float(arguments.get("start_timeout_s") or 7200) * (len(first["models"]) + 2) + 3600)
+        try:
+            job = self._execute_module(module_args=asked, task_vars=task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = 0
+        if job.get("failed") or "results_file" not in job:
+            return job
+        self._follow(progress, job["results_file"])
+        folder = job["results_file"].rpartition("/")[0]
+        ended = self._execute_module(
+            module_name="ansible.builtin.async_status",
+            module_args={"jid": job["ansible_job_id"], "_async_dir": folder},
+            task_vars=task_vars,
+        )
+        self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(job['results_file'])}")
+        for name in (
+            "ansible_job_id",
+            "results_file",
+            "started",
+            "finished",
+            "stdout",
+            "stdout_lines",
+            "stderr",
+            "stderr_lines",
+        ):
+            ended.pop(name, None)
+        return {**ended, "diff": first.get("diff", {})}
+
+    def _follow(self, progress: str, results: str) -> None:
+        """Show what the module writes, until it has ended."""
+        offset, lost = 0, None
+        while True:
+            command = (
+                f"tail -c +{offset + 1} {shlex.quote(progress)} 2>/dev/null; "
+                f"grep -qE '\"finished\": (0|false)' {shlex.quote(results)} && echo {RUNNING}"
+            )
+            try:
+                text = self._low_level_execute_command(command)["stdout"]
+            except AnsibleConnectionFailure:
+                lost = lost or time.monotonic()
+                if time.monotonic() - lost > LOST_S:
+                    raise
+                self._say(1, "connection lost; the work goes on there, trying again")
+                time.sleep(POLL_S)
+                continue
+            lost = None
+            running = text.rstrip().endswith(RUNNING)
+            written = text.replace("\r\n", "\n").replace(RUNNING + "\n", "").replace(RUNNING, "")
+            # A line that is still being written is shown whole the next time.
+            whole = written[: written.rfind("\n") + 1]
+            offset += len(whole.encode())
+            for line in whole.splitlines():
+                self._say(0, line)
+            if not running:
+                return
+            time.sleep(POLL_S)
+
+    def _announcement(self, first: dict[str, Any]) -> str:
+        starting = [model["name"] for model in first["models"] if model["action"] == "start"]
+        kept = first["serving"]
+        text = (
+            f" 0:00  to start: {', '.join(starting) or 'nothing'} ({first['mode']['mode']}: {first['mode']['reason']})"
+        )
+        return f"{text}; not touched: {', '.join(kept)}" if kept else text
+
+    def _say(self, verbosity: int, line: str) -> None:
+        if constants.DEFAULT_STDOUT_CALLBACK in MACHINE_CALLBACKS or display.verbosity < verbosity:
+            return
+        display.display(f"  {self._name}  {line}")
