@@ -14,7 +14,7 @@ import shlex
 import time
 from typing import Any
 
-from ansible import constants
+from ansible import constants as settings
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         finally:
             self._task.async_val = 0
         if job.get("failed") or "results_file" not in job:
-            return job
+            return dict(job)
         self._follow(progress, job["results_file"])
         folder = job["results_file"].rpartition("/")[0]
         ended = self._execute_module(
@@ -80,7 +80,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "stderr_lines",
         ):
             ended.pop(name, None)
-        return {**ended, "diff": first.get("diff", {})}
+        shown: dict[str, Any] = {**ended, "diff": first.get("diff", {})}
+        return shown
 
     def _follow(self, progress: str, results: str) -> None:
         """Show what the module writes, until it has ended."""
@@ -120,6 +121,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return f"{text}; not touched: {', '.join(kept)}" if kept else text
 
     def _say(self, verbosity: int, line: str) -> None:
-        if constants.DEFAULT_STDOUT_CALLBACK in MACHINE_CALLBACKS or display.verbosity < verbosity:
+        if (
+            settings.config.get_config_value("DEFAULT_STDOUT_CALLBACK") in MACHINE_CALLBACKS
+            or display.verbosity < verbosity
+        ):
             return
         display.display(f"  {self._name}  {line}")

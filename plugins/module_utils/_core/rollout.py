@@ -313,6 +313,9 @@ class _Turn:
             )
         elif self.observation.memory_error or self.now - track.since > self.limits.gate_timeout_s:
             self.tracks[name] = replace(track, step=FAILED, reason=blocked, ended=self.now)
+        elif self.is_moving(service):
+            # What it waits for is being taken or given back by us: the bound is for what others hold.
+            self.tracks[name] = replace(track, since=self.now)
 
     # Following a start
 
@@ -404,6 +407,15 @@ class _Turn:
         if parallel > 1 and service.exact_kv and all(self.state.services[name].exact_kv for name in busy):
             return True
         return not any(set(service.gpus) & set(self.state.services[name].gpus) for name in busy)
+
+    def is_moving(self, service: Service) -> bool:
+        """Whether something else of ours is on its way on a card of this service."""
+        return any(
+            name != service.name
+            and track.step in (*GROWING, DRAINING, RETIRING)
+            and set(service.gpus) & set(self.state.services[name].gpus)
+            for name, track in self.tracks.items()
+        )
 
     def free(self, uuid: str) -> int | None:
         """Free on a card, less what started engines have still to take of their plan."""

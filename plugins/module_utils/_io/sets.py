@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of a stack on disk: the one that compose_stack rendered, the last that proved itself, and the one before that.
 
-A set is a folder with `compose.yml`, `env/` and `plan.json` ({"inputs_digest", "plan", "services", "endpoints"}). It takes its place by a rename,
-so that whatever happens in between there is a whole one.
+A set is a folder with `compose.yml`, `env/` and `plan.json` ({"inputs_digest", "plan", "services", "endpoints"}). It takes its place
+by a rename, so that whatever happens in between there is a whole one.
 """
 
 from __future__ import annotations

@@ -64,4 +64,11 @@ def test_a_folder_is_mounted_read_only_and_the_hub_left_alone() -> None:
 
 
 def test_the_door_gets_every_endpoint() -> None:
-    assert endpoints(parse_models(GUIDE), PLAN)[1]["endpoints"] == ["127.0.0.1:8002"]
+    found = endpoints(parse_models(GUIDE), PLAN, replace(OPTIONS, surge_offset=1000))[1]
+    assert found["endpoints"] == ["127.0.0.1:8002"]
+    assert found["standby"] == ["127.0.0.1:9002"]
+
+
+def test_engines_on_the_hosts_network_have_no_stand_in() -> None:
+    options = replace(OPTIONS, surge_offset=1000, network="host")
+    assert endpoints(parse_models(GUIDE), PLAN, options)[0]["standby"] == []

@@ -42,18 +42,23 @@ class World:
         self.now = 0.0
         self.state: State = begin(services, order, self.now)
         self.seen: dict[str, Seen] = {}
+        self.beside: dict[str, Seen] = {}
+        self.docker_restarted: float | None = None
         self.done: list[Action] = []
         self.started: dict[str, float] = {}
 
     def step(self, seconds: float = 1.0, **seen: Seen) -> list[Action]:
         self.now += seconds
         self.seen.update(seen)
-        self.state, actions = advance(self.state, Observation(self.seen, {CARD: self.free}), self.now, self.limits)
+        seen_now = Observation(self.seen, {CARD: self.free}, beside=self.beside, docker_restarted=self.docker_restarted)
+        self.state, actions = advance(self.state, seen_now, self.now, self.limits)
         for action in actions:
             self.done.append(action)
             if action.kind == "start":
                 self.started[action.name] = self.now
                 self.seen[action.name] = Seen(container="running", digest=self.services[action.name].digest)
+            if action.kind == "start_beside":
+                self.beside[action.name] = Seen(container="running", digest=self.services[action.name].digest)
             if action.kind == "stop":
                 self.seen[action.name] = Seen(container="exited")
         return actions
@@ -153,7 +158,7 @@ def test_a_hang_is_noticed_by_its_silence() -> None:
     world = World(SMALL, limits=Limits(settle_s=0, stall_timeout_s=60))
     world.until(lambda: bool(world.started))
     world.until(lambda: world.state.done, bound=100)
-    assert "no line in its log for 60 s" in world.state.tracks["small"].reason
+    assert "no line in its log and no byte read for 60 s" in world.state.tracks["small"].reason
 
 
 def test_progress_keeps_a_slow_start_alive() -> None:
@@ -177,7 +182,7 @@ def test_a_changed_engine_is_stopped_before_its_successor_starts() -> None:
     world = World(SMALL, limits=Limits(settle_s=0))
     world.step(small=replace(SERVES, digest="old"))
     world.until(lambda: world.state.done, {"small": 3})
-    assert [action.kind for action in world.done] == ["stop", "start", "settle"]
+    assert [action.kind for action in world.done] == ["drain", "stop", "start", "settle", "undrain"]
     assert world.done[0].reason == "its settings changed"
 
 
