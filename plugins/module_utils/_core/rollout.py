@@ -311,11 +311,11 @@ class _Turn:
             self.tracks[name] = replace(
                 track, step=STARTING, started=self.now, since=self.now, progress=-1, progressed=self.now, phases=()
             )
-        elif self.observation.memory_error or self.now - track.since > self.limits.gate_timeout_s:
-            self.tracks[name] = replace(track, step=FAILED, reason=blocked, ended=self.now)
-        elif self.is_moving(service):
+        elif not self.observation.memory_error and self.is_moving(service):
             # What it waits for is being taken or given back by us: the bound is for what others hold.
             self.tracks[name] = replace(track, since=self.now)
+        elif self.observation.memory_error or self.now - track.since > self.limits.gate_timeout_s:
+            self.tracks[name] = replace(track, step=FAILED, reason=blocked, ended=self.now)
 
     # Following a start
 

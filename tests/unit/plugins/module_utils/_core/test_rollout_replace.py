@@ -209,7 +209,8 @@ def test_what_is_told() -> None:
     told: list[str] = []
 
     def step(**seen: Seen) -> None:
-        world.step(**seen)
+        world.seen.update(seen)
+        world.step()
         told.extend(narrator.lines(world.state, Observation(world.seen, {CARD: world.free}), world.now))
 
     step()
