@@ -39,7 +39,10 @@ class Narrator:
     began: float
     expected_s: Mapping[str, float] = field(default_factory=dict)
     _steps: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _said_at: float = 0.0
+    _said_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._said_at = self.began
 
     def line(self, now: float, text: str) -> str:
         self._said_at = now
