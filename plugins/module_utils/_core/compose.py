@@ -88,7 +88,7 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
             "name": spec.name,
             "aliases": list(spec.aliases),
             "endpoints": [f"127.0.0.1:{spec.port}"],
-            "standby": [f"127.0.0.1:{spec.port + standby}"] if standby else [],
+            **({"standby": [f"127.0.0.1:{spec.port + standby}"]} if standby else {}),
             "max_num_seqs": planned[spec.name]["max_num_seqs"],
         }
         for spec in specs
