@@ -18,18 +18,12 @@ except ImportError as error:
     DOCKER_ERROR = str(error)
 
 
-# A daemon that goes away in the middle of an answer shows as an error of the HTTP library below the SDK.
-_FAILURES: tuple[type[Exception], ...] = (OSError,)
-if DOCKER_ERROR is None:
-    _FAILURES = (docker.errors.DockerException, OSError)
-
-
 class DockerError(Exception):
     """Docker can't do it; the text says why, in one sentence."""
 
 
 class Docker:
-    """One daemon, on its local socket."""
+    """One daemon, on its local socket. One that goes away in the middle of an answer shows as an OSError from below the SDK."""
 
     def __init__(self) -> None:
         if DOCKER_ERROR is not None:
@@ -37,7 +31,7 @@ class Docker:
         try:
             self._client = docker.from_env(timeout=120)
             self._client.ping()
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"No Docker Engine answers on the host ({error}).") from error
 
     def inspect(self, container: str) -> dict[str, Any] | None:
@@ -47,14 +41,14 @@ class Docker:
             return found
         except docker.errors.NotFound:
             return None
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"Docker does not say how {container} is ({error}).") from error
 
     def labelled(self, label: str) -> list[str]:
         """Names of all containers with a label, running or not."""
         try:
             found = self._client.api.containers(all=True, filters={"label": label})
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"Docker does not list its containers ({error}).") from error
         return [entry["Names"][0].lstrip("/") for entry in found]
 
@@ -62,14 +56,14 @@ class Docker:
         """Name and label's value of containers with a label that Docker starts again and again."""
         try:
             found = self._client.api.containers(filters={"label": label, "status": "restarting"})
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"Docker does not list its containers ({error}).") from error
         return [(entry["Names"][0].lstrip("/"), entry["Labels"][label]) for entry in found]
 
     def has_image(self, image: str) -> bool:
         try:
             self._client.api.inspect_image(image)
-        except _FAILURES:
+        except (docker.errors.DockerException, OSError):
             return False
         return True
 
@@ -77,7 +71,7 @@ class Docker:
         """The last lines of what it printed since its start."""
         try:
             raw = self._client.api.logs(container, tail=lines)
-        except _FAILURES:
+        except (docker.errors.DockerException, OSError):
             return []
         return bytes(raw).decode(errors="replace").splitlines()
 
@@ -86,7 +80,7 @@ class Docker:
             self._client.api.stop(container, timeout=grace_s)
         except docker.errors.NotFound:
             return
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"{container} does not stop ({error}).") from error
 
     def remove(self, container: str) -> None:
@@ -94,13 +88,13 @@ class Docker:
             self._client.api.remove_container(container, v=True, force=True)
         except docker.errors.NotFound:
             return
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"{container} can't be removed ({error}).") from error
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         try:
             self._client.containers.get(container).update(restart_policy={"Name": policy})  # type: ignore[arg-type]
-        except _FAILURES as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"{container} takes no restart policy ({error}).") from error
 
 
