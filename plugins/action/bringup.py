@@ -114,10 +114,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _announcement(self, first: dict[str, Any]) -> str:
         starting = [model["name"] for model in first["models"] if model["action"] == "start"]
-        kept = first["serving"]
+        kept, stopping = first["serving"], first.get("leftovers", [])
         text = (
             f" 0:00  to start: {', '.join(starting) or 'nothing'} ({first['mode']['mode']}: {first['mode']['reason']})"
         )
+        if stopping:
+            text += f"; to stop: {', '.join(stopping)}"
         return f"{text}; not touched: {', '.join(kept)}" if kept else text
 
     def _say(self, verbosity: int, line: str) -> None:

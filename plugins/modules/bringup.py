@@ -207,6 +207,11 @@ work:
   description: Whether there is anything to do.
   returned: with O(look_only)
   type: bool
+leftovers:
+  description: What would be stopped and removed, since it left the stack.
+  returned: with O(look_only)
+  type: list
+  elements: str
 mode:
   description: How engines were started, V(serial) or V(parallel), and why.
   returned: always
@@ -222,7 +227,7 @@ models:
     action: {description: "V(kept), V(started), V(failed), V(stopped) or, in check mode, V(start).", type: str}
     reason: {description: Why., type: str}
     ready_s: {description: Seconds from start to the first token of the start that serves., type: float}
-    timeline: {description: Seconds from the start by phase of the log., type: dict}
+    timeline: {description: "Seconds from the container's start to the first line of each phase of its log, and to C(ready).", type: dict}
     planned_bytes: {description: What the plan says that it holds., type: int}
     measured_bytes: {description: What it held when it was ready (NVML; on a CPU its share of the host's memory)., type: int}
     kv_cache_tokens: {description: Tokens in its KV cache by its own log., type: int}
@@ -235,7 +240,9 @@ serving:
   type: list
   elements: str
 failures:
-  description: What did not start, with C(cause), C(remedy), C(log) (the last lines) and C(log_file).
+  description: >-
+    What did not start, with C(cause), C(remedy), C(after_s) (seconds from its start), C(noticed_s) (seconds since its container ended; null
+    where it still ran), C(log) (the last lines) and C(log_file).
   returned: when something did not start
   type: list
   elements: dict
@@ -447,7 +454,13 @@ class Bringup:
                 self.fail(target, name, state.tracks[name])
             return self.result(target, state, first, [])
         if self.params["look_only"]:
-            return {"work": True, **self.forecast(target, first, decisions, leftovers), "changed": False}
+            names = [compose.model_of(name) for name in leftovers]
+            return {
+                "work": True,
+                "leftovers": names,
+                **self.forecast(target, first, decisions, leftovers),
+                "changed": False,
+            }
         with contextlib.ExitStack() as held:
             for uuid in target.cards or ["none"]:
                 held.enter_context(
@@ -525,6 +538,7 @@ class Bringup:
                 self.tell([self.narrator.line(time.monotonic(), "Docker does not answer; waiting for it")])
                 self.watch.wait_for_docker(self.params["docker_wait_s"])
                 seen = self.watch.observe(target.watched, state, self.beside)
+        self.keep_up(target, state)
         if not state.failed:
             self.remove(leftovers)
         return state, seen
@@ -569,9 +583,12 @@ class Bringup:
             self.drain_file(entry["port"]).touch() if self.drain_dir.is_dir() else None
         elif action.kind == "undrain":
             self.drain_file(entry["port"]).unlink(missing_ok=True)
-        elif action.kind == "settle" and target.planned[action.name]["exact_kv"]:
-            # Safe to be started by Docker in any order after a reboot, since its cache depends on nobody.
-            self.docker.set_restart_policy(container, "unless-stopped")
+
+    def keep_up(self, target: Target, state: rollout.State) -> None:
+        """Have Docker start the proved ones again from now on: those that may be in any order, since their caches depend on nobody."""
+        for name, track in state.tracks.items():
+            if track.step == rollout.READY and target.planned[name]["exact_kv"] and self.docker:
+                self.docker.set_restart_policy(target.entries[name]["container"], "unless-stopped")
 
     def compose(self, arguments: list[str]) -> None:
         docker_io.compose(self.params["project_name"], str(self.sets.compose_file()), arguments)
@@ -621,7 +638,10 @@ class Bringup:
         decisions: dict[str, rollout.Track | str],
         leftovers: list[str],
     ) -> dict[str, Any]:
-        models, lines = [], [f"- {name}: stopped and removed, it left the inventory" for name in leftovers]
+        models, lines = (
+            [],
+            [f"- {compose.model_of(name)}: stopped and removed, it left the inventory" for name in leftovers],
+        )
         for service in target.services:
             decision = decisions[service.name]
             # In a dry run on a bare box nothing is pulled yet.
@@ -666,7 +686,10 @@ class Bringup:
         self, target: Target, state: rollout.State, seen: rollout.Observation, leftovers: list[str]
     ) -> dict[str, Any]:
         models = [self.model_result(target, name, state.tracks[name]) for name in state.order]
-        models += [{"name": name, "action": "stopped", "reason": "it left the inventory"} for name in leftovers]
+        models += [
+            {"name": compose.model_of(name), "action": "stopped", "reason": "it left the inventory"}
+            for name in leftovers
+        ]
         changed = any(model["action"] in ("started", "failed", "stopped") for model in models)
         serving = [name for name in state.order if state.tracks[name].step in (rollout.READY, rollout.KEPT)]
         if len(serving) == len(state.order):
@@ -699,11 +722,15 @@ class Bringup:
             "planned_bytes": target.planned[name]["total_bytes"],
         }
         if track.step == rollout.READY and self.docker:
-            facts = engine_log.read(self.docker.log(entry["container"]))
+            timed = self.docker.timed_log(entry["container"])
+            facts = engine_log.read(line for _at, line in timed)
             found = self.docker.inspect(entry["container"]) or {}
+            began = docker_io.seconds_of(found["State"]["StartedAt"]) if found else None
             model["image_id"] = found.get("Image")
             model["ready_s"] = round((track.ended or 0) - (track.started or 0), 1)
-            model["timeline"] = {phase: round(at, 1) for phase, at in track.phases}
+            # Docker's own times: exact, where our looks are a second apart.
+            model["timeline"] = engine_log.timeline(timed, began or 0.0) if began else {}
+            model["timeline"]["ready"] = model["ready_s"]
             model["kv_cache_tokens"], model["max_concurrency"] = facts.kv_cache_tokens, facts.max_concurrency
             model["measured_bytes"] = self.watch.measured_bytes(watched)
             self.remembered[name] = {"digest": entry["digest"], **model}
@@ -727,13 +754,23 @@ class Bringup:
     def fail(self, target: Target, name: str, track: rollout.Track) -> None:
         """Keep the first true cause and the log, and stop the engine so that it disturbs nobody."""
         if track.started is None or self.docker is None:
-            self.failures[name] = {"name": name, "cause": track.reason, "remedy": "", "log": [], "id": "refused"}
+            self.failures[name] = {
+                "name": name,
+                "cause": track.reason,
+                "remedy": "",
+                "log": [],
+                "id": "refused",
+                "after_s": None,
+                "noticed_s": None,
+            }
             return
         container = target.entries[name]["container"]
         if track.surge_failed:
             container = beside_name(container)
         found = self.docker.inspect(container)
         lines = self.docker.log(container)
+        ended = docker_io.seconds_of(found["State"]["FinishedAt"]) if found else None
+        noticed_s = round(time.time() - ended, 1) if ended and ended > 0 else None
         code = found["State"].get("ExitCode") if found and found["State"]["Status"] != "running" else None
         cause = diagnosis.diagnose(lines, code)
         thief = self.thief(target) if cause.memory or "leaves" in track.reason else ""
@@ -748,6 +785,8 @@ class Bringup:
             "cause": text,
             "remedy": remedy,
             "id": known,
+            "after_s": round((track.ended or 0) - track.started, 1),
+            "noticed_s": noticed_s,
             "log": lines[-20:],
             "log_file": self.keep_log(name, lines),
         }

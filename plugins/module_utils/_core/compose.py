@@ -41,6 +41,11 @@ def container_name(model: str) -> str:
     return f"vllm-{model}"
 
 
+def model_of(container: str) -> str:
+    """The model of a container, by its name."""
+    return container.removeprefix("vllm-")
+
+
 def env_file(model: str) -> str:
     """Where a model's secrets are, below the project's folder."""
     return f"env/{model}.env"

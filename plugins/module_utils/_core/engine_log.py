@@ -35,6 +35,16 @@ class LogFacts:
     max_concurrency: float | None = None
 
 
+def timeline(lines: Iterable[tuple[float, str]], started: float) -> dict[str, float]:
+    """Seconds from `started` to the first line of each phase; lines with the time at which each was written."""
+    found: dict[str, float] = {}
+    for at, line in lines:
+        for name, pattern in PHASES:
+            if name not in found and pattern.search(line):
+                found[name] = round(max(0.0, at - started), 1)
+    return found
+
+
 def read(lines: Iterable[str]) -> LogFacts:
     """Facts of a whole log; later lines win."""
     order = {name: place for place, (name, _pattern) in enumerate(PHASES)}

@@ -90,6 +90,7 @@ class Seen:
     requests: int = 0  # that it is at, or that wait in it
     held_bytes: int = 0  # on its cards now, or planned where that can't be read
     memory_failure: bool = False  # its log says that memory was the reason
+    disturbed: bool = False  # ... since somebody else gave some back while it measured
     port_taken: bool = False
     image_present: bool = True
 
@@ -110,7 +111,7 @@ class Observation:
 class Action:
     """What to do; `reason` is for people.
 
-    stop | start | settle (it is proved) | drain | undrain | start_beside | remove_beside
+    stop | start | drain | undrain | start_beside | remove_beside
     """
 
     kind: str
@@ -234,13 +235,15 @@ class _Turn:
         elif track.step == STARTING:
             followed = self.follow(service, track, seen)
             if followed.step == READY:
-                self.act("settle", name)
                 self.act("undrain", name)
                 if track.surged:
                     followed = replace(followed, step=RETIRING, since=self.now)
             elif followed.step == FAILED:
                 followed = self.again(service, followed, seen)
             self.tracks[name] = followed
+        elif track.step == READY and seen.container in ("exited", "restarting", "absent"):
+            reason = f"it ended {self.now - (track.ended or self.now):.0f} s after it was ready."
+            self.tracks[name] = replace(track, step=FAILED, reason=reason, ended=self.now)
         elif track.step == BESIDE:
             followed = self.follow(service, track, self.observation.beside.get(name, Seen()))
             if followed.step == READY:
@@ -384,6 +387,8 @@ class _Turn:
             return track
         if restarted is not None and restarted >= (track.started or 0.0):
             reason = "Docker was restarted while it started"
+        elif seen.disturbed:
+            reason = "something else gave memory back while it measured: once more"
         elif seen.memory_failure and self.limits.parallel > 1 and not self.state.alone and len(self.state.order) > 1:
             reason = "memory ran out while several started at once: once more, alone"
             self.alone = f"{service.name} ran out of memory while others started"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 try:
@@ -75,6 +76,20 @@ class Docker:
             return []
         return bytes(raw).decode(errors="replace").splitlines()
 
+    def timed_log(self, container: str) -> list[tuple[float, str]]:
+        """Everything it printed since its start, each line with the time at which Docker got it (seconds since 1970)."""
+        try:
+            raw = self._client.api.logs(container, timestamps=True)
+        except (docker.errors.DockerException, OSError):
+            return []
+        found = []
+        for line in bytes(raw).decode(errors="replace").splitlines():
+            stamp, _space, text = line.partition(" ")
+            at = seconds_of(stamp)
+            if at is not None:
+                found.append((at, text))
+        return found
+
     def stop(self, container: str, grace_s: int) -> None:
         try:
             self._client.api.stop(container, timeout=grace_s)
@@ -96,6 +111,16 @@ class Docker:
             self._client.containers.get(container).update(restart_policy={"Name": policy})  # type: ignore[arg-type]
         except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"{container} takes no restart policy ({error}).") from error
+
+
+def seconds_of(stamp: str) -> float | None:
+    """Docker's timestamps (2026-11-23T10:00:00.123456789Z) as seconds since 1970."""
+    whole, _dot, fraction = stamp.rstrip("Z").partition(".")
+    try:
+        moment = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
+        return moment.timestamp() + float(f"0.{fraction or 0}")
+    except ValueError:
+        return None
 
 
 def compose(project: str, file: str, arguments: Sequence[str], timeout_s: int = 300) -> None:

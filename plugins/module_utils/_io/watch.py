@@ -100,7 +100,7 @@ class Watch:
         running = status == "running"
         starting = step in rollout.GROWING
         pids = process_tree(found["State"]["Pid"]) if running and (starting or not step) else []
-        facts, progress, memory_failure = engine_log.LogFacts(), 0, False
+        facts, progress, cause = engine_log.LogFacts(), 0, None
         if starting and self._docker:
             lines = self._docker.log(one.container, LOG_LINES)
             facts = engine_log.read(lines)
@@ -109,7 +109,7 @@ class Watch:
                 moved += received_bytes(pids[0]) if pids else 0
             progress = hash((tuple(lines[-3:]), moved // NOISE_BYTES))
             if not running:
-                memory_failure = diagnosis.diagnose(lines, found["State"].get("ExitCode")).memory
+                cause = diagnosis.diagnose(lines, found["State"].get("ExitCode"))
         engine = Engine(one.port, one.name, self._key)
         health = engine.health() if running and (starting or not step) else None
         sleeping = health == 200 and not step and engine.sleeps()
@@ -132,7 +132,8 @@ class Watch:
             age_s=age_s(found["State"]["Pid"]) if running else None,
             requests=int(figures.get("num_requests_running", 0) + figures.get("num_requests_waiting", 0)),
             held_bytes=self._held_by(one, pids) if pids else int(labels.get(f"{compose.LABEL}.planned_bytes", 0)),
-            memory_failure=memory_failure,
+            memory_failure=cause is not None and cause.memory,
+            disturbed=cause is not None and cause.id == "profiling_race",
             port_taken=not running and not step and listens(one.port),
             image_present=image,
         )

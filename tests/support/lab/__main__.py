@@ -11,10 +11,33 @@ import json
 import shutil
 import sys
 
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, demo, engine, images, models, whole
+from ansible_collections.gpuserve.fleet.tests.support.lab import (
+    bases,
+    boxes,
+    demo,
+    doubles,
+    engine,
+    images,
+    models,
+    whole,
+)
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, LabError, say
 
-CACHED = ("debs", "demo", "locks", "log", "models", "mypy", "pip", "sanity", "scratch", "ssh", "test", "venv-*")
+CACHED = (
+    "debs",
+    "demo",
+    "doubles",
+    "locks",
+    "log",
+    "models",
+    "mypy",
+    "pip",
+    "sanity",
+    "scratch",
+    "ssh",
+    "test",
+    "venv-*",
+)
 
 
 def main() -> int:
@@ -66,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     down = _add(box, "down", "remove a box with its volumes", _box_down)
     down.add_argument("name")
     _add(box, "list", "list the boxes of this checkout", _box_list)
+    double = _add(
+        box, "doubles", "give a box doubles of NVML, a card and an engine; print them as variables", _box_doubles
+    )
+    double.add_argument("name")
+    double.add_argument("--cards", type=int, default=1)
 
     _add(commands, "images", "make the engine's and the gateway's image, print them as variables (JSON)", _images)
     _add(commands, "models", "make the demonstration's models and print their folder", _models)
@@ -115,6 +143,10 @@ def _box_down(arguments: argparse.Namespace) -> None:
 def _box_list(_arguments: argparse.Namespace) -> None:
     for name in boxes.names():
         print(name)
+
+
+def _box_doubles(arguments: argparse.Namespace) -> None:
+    print(json.dumps(doubles.install(arguments.name, arguments.cards), indent=2))
 
 
 def _images(_arguments: argparse.Namespace) -> None:

@@ -99,7 +99,7 @@ def are_there() -> bool:
 
 def ensure_vllm() -> str:
     """Return the engine's image in the lab's registry, by digest."""
-    return _ensure(VLLM_REPOSITORY, _vllm_key(), _build_vllm)
+    return ensure(VLLM_REPOSITORY, _vllm_key(), _build_vllm)
 
 
 def _vllm_key() -> str:
@@ -108,10 +108,11 @@ def _vllm_key() -> str:
 
 def ensure_gateway() -> str:
     """Return the gateway's image in the lab's registry, by digest."""
-    return _ensure("nginx", key_of(RECIPE, _GATEWAY_BASE.key), _build_gateway)
+    return ensure("nginx", key_of(RECIPE, _GATEWAY_BASE.key), _build_gateway)
 
 
-def _ensure(repository: str, key: str, build: Callable[[str, str, Path], str]) -> str:
+def ensure(repository: str, key: str, build: Callable[[str, str, Path], str]) -> str:
+    """Return an image in the lab's registry, by digest; `build` pushes it where it is not there yet."""
     with locked(f"image-{repository}"):
         digest = registry.digest_of(repository, key)
         if digest is None:
@@ -146,9 +147,9 @@ def _build_vllm(repository: str, key: str, folder: Path) -> str:
     vllm = sorted(path.name for path in site.glob("vllm*"))
     rest = sorted(path.name for path in site.iterdir() if path.name not in {*torch, *vllm})
     layers = [
-        _tar(root, folder / "base.tar", ["."], exclude=f"./{_SITE}"),
+        pack(root, folder / "base.tar", ["."], exclude=f"./{_SITE}"),
         *(
-            _tar(root, folder / f"{name}.tar", [f"./{_SITE / part}" for part in parts])
+            pack(root, folder / f"{name}.tar", [f"./{_SITE / part}" for part in parts])
             for name, parts in (("torch", torch), ("vllm", vllm), ("rest", rest))
         ),
     ]
@@ -224,10 +225,11 @@ def _build_gateway(repository: str, key: str, folder: Path) -> str:
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "StopSignal": "SIGQUIT",
     }
-    return registry.push(repository, key, [_tar(root, folder / "base.tar", ["."])], settings)
+    return registry.push(repository, key, [pack(root, folder / "base.tar", ["."])], settings)
 
 
-def _tar(root: Path, target: Path, names: Sequence[str], exclude: str = "") -> Path:
+def pack(root: Path, target: Path, names: Sequence[str], exclude: str = "") -> Path:
+    """Write a layer: these paths of a root."""
     command = ["tar", "-C", str(root), "--sort=name", "--numeric-owner", "--mtime=@0"]
     if exclude:
         command += [f"--exclude={exclude}/*"]

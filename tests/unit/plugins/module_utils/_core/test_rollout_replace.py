@@ -59,7 +59,7 @@ def test_a_stand_in_serves_while_the_old_one_is_replaced() -> None:
     assert "remove_beside" not in kinds(world)
     world.beside["small"] = NEW
     world.until(lambda: world.state.done)
-    assert kinds(world) == ["start_beside", "drain", "stop", "start", "settle", "undrain", "remove_beside"]
+    assert kinds(world) == ["start_beside", "drain", "stop", "start", "undrain", "remove_beside"]
     assert world.steps()["small"] == READY
 
 
@@ -227,3 +227,23 @@ def test_what_is_told() -> None:
     assert "large weights 25 %, 6 of about 41 s" in summaries[0]
     assert told[-1].startswith(" 0:14  large  ready: first token 13 s after its start")
     assert len(told) == len(set(told))
+
+
+def test_one_that_ends_after_it_was_ready_is_a_failure_while_others_start() -> None:
+    world = World(LARGE, SMALL, limits=Limits(parallel=2, settle_s=0))
+    world.step()
+    world.step(small=NEW)
+    assert world.steps()["small"] == READY
+    world.step(8, small=Seen(container="exited", digest="d1", exit_code=1))
+    assert world.steps()["small"] == FAILED
+    assert world.state.tracks["small"].reason.startswith("it ended 8 s after")
+
+
+def test_measuring_that_somebody_disturbed_is_tried_once_more_even_where_starts_are_serial() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: bool(world.started))
+    spoiled = Seen(container="exited", digest="d1", exit_code=1, memory_failure=True, disturbed=True)
+    world.step(small=spoiled)
+    world.until(lambda: kinds(world).count("start") == 2)
+    world.step(small=spoiled)
+    assert world.steps()["small"] == FAILED

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ways of a bring-up that end well: from nothing, again, one changed, one gone, back, and what a dry run says of each."""
+
+from __future__ import annotations
+
+from tests.integration.bringup.conftest import MODELS, PORTS, Stack
+
+
+def test_from_nothing_to_three_and_again(stack: Stack) -> None:
+    first = stack.play()
+    assert first.code == 0
+    assert stack.serving() == sorted(PORTS)
+    result = first.result
+    assert result["mode"]["mode"] == "parallel"
+    for model in result["models"]:
+        assert model["action"] == "started"
+        assert abs(model["measured_bytes"] - model["planned_bytes"]) < 64 << 20
+        assert model["kv_cache_tokens"] > 0
+        assert {"created", "loading", "loaded", "cache", "ready"} <= set(model["timeline"])
+    assert "first token" in first.text, "progress is shown while it works"
+    started = stack.started()
+    second = stack.play()
+    assert (second.code, second.changed) == (0, 0)
+    assert stack.started() == started
+
+
+def test_a_dry_run_says_what_would_start_and_whether_it_fits(stack: Stack) -> None:
+    run = stack.play("--check", "--diff")
+    assert run.code == 0
+    for name in PORTS:
+        assert f"+ {name}: started, it is new" in run.text
+    assert "fits" in run.text
+    assert stack.started() == {}
+
+
+def changed(name: str, **change: object) -> list[dict[str, object]]:
+    return [{**model, **change} if model["name"] == name else model for model in MODELS]
+
+
+def test_only_the_changed_one_is_replaced(serving: Stack) -> None:
+    before = serving.started()
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    assert run.code == 0
+    after = serving.started()
+    assert {name for name in after if after[name] != before[name]} == {"vllm-qwen"}
+    assert serving.serving() == sorted(PORTS)
+
+
+def test_what_left_the_inventory_is_stopped(serving: Stack) -> None:
+    before = serving.started()
+    del before["vllm-yi"]
+    totals = {model["name"]: model for model in MODELS}
+    pinned = [{**totals["tinyllama"]}, {**totals["qwen"]}]
+    run = serving.play(vllm_stack_models=pinned)
+    assert run.code == 0
+    assert serving.serving() == ["qwen", "tinyllama"]
+    assert {"name": "yi", "action": "stopped", "reason": "it left the inventory"} in run.result["models"]
+
+
+def test_a_change_that_fails_costs_nothing(serving: Stack) -> None:
+    serving.engine("qwen", fault={"kind": "no_kernel_image", "at": "loading", "times": 1})
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    assert run.code == 2
+    assert "qwen did not start: the engine's image holds no code for this card" in run.failure["msg"]
+    assert "The set before is back and proved." in run.failure["msg"]
+    assert run.failure["restored"] == run.failure["serving"]
+    assert serving.serving() == sorted(PORTS)
+    # As if nothing had been tried: the inventory as it was changes nothing.
+    again = serving.play()
+    assert (again.code, again.changed) == (0, 0)
+
+
+def test_rollback_and_back_again(serving: Stack) -> None:
+    newer = changed("qwen", env={"NOTE": "1"})
+    assert serving.play(vllm_stack_models=newer).code == 0
+    back = serving.start("play.yml", "-e", "part=rollback.yml").follow()
+    assert back.code == 0, back.text
+    assert "NOTE" not in serving.run("docker", "inspect", "--format", "{{.Config.Env}}", "vllm-qwen")
+    assert serving.serving() == sorted(PORTS)
+    forth = serving.start("play.yml", "-e", "part=rollback.yml").follow()
+    assert forth.code == 0, forth.text
+    assert "NOTE" in serving.run("docker", "inspect", "--format", "{{.Config.Env}}", "vllm-qwen")
