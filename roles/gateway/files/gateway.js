@@ -7,6 +7,7 @@
 // A name that a client sends is only ever looked up; nothing of it becomes part of an address, a header or a path.
 
 import crypto from 'crypto';
+import fs from 'fs';
 import data from 'data.js';
 
 // What an engine serves to clients, by the method it takes. Everything else of an engine stays closed.
@@ -212,32 +213,86 @@ function unknownModel(r, key, name) {
 
 function forward(r, key, index, way, path) {
     const model = data.models[index];
-    const at = model.endpoints.length === 1 ? 0 : pick(r, key, model);
-    const dict = ngx.shared.gw;
-    const v = r.variables;
-    v.gw_model = model.name;
-    v.gw_endpoint = model.endpoints[at];
-    dict.incr('in ' + v.gw_endpoint, 1, 0);
-    r.internalRedirect(way + index + '/' + at + path);
+    const at = pick(r, key, model, '');
+    r.variables.gw_model = model.name;
+    if (at < 0) {
+        return unavailable(r);
+    }
+    send(r, way + index + '/', model, at, path);
 }
 
-// Which replica a request goes to: the same one for the same sender where that is asked for, else the least busy one.
-function pick(r, key, model) {
+function send(r, way, model, at, path) {
+    const address = model.all[at];
+    ngx.shared.gw.incr('in ' + address, 1, 0);
+    r.variables.gw_endpoint = address;
+    r.internalRedirect(way + at + path);
+}
+
+function unavailable(r) {
+    r.headersOut['Retry-After'] = '2';
+    fail(r, 503, 'server_error', 'model_unavailable', 'The engine of this model takes nothing new right now; try again shortly.');
+}
+
+// nginx got no answer from an engine. A request that never reached it goes to another one; one that did is not sent twice.
+function again(r) {
+    const v = r.variables;
+    const dict = ngx.shared.gw;
+    if (lastOf(v.upstream_connect_time) === '-') {
+        // Nobody else is sent there until the next look finds it well.
+        dict.set('up ' + v.gw_endpoint, 0);
+        // /_u/MODEL/ENDPOINT/v1/...
+        const part = r.uri.split('/');
+        const model = data.models[part[2]];
+        v.gw_tried = v.gw_tried + ' ' + part[3] + ' ';
+        const at = v.gw_tried.split('  ').length < 3 ? pick(r, keyOf(r) || data.anyone, model, v.gw_tried) : -1;
+        if (at >= 0) {
+            dict.incr('in ' + v.gw_endpoint, -1, 0);
+            return send(r, '/' + part[1] + '/' + part[2] + '/', model, at, '/' + part.slice(4).join('/'));
+        }
+    }
+    r.headersOut['Retry-After'] = '2';
+    if (lastOf(v.upstream_status) === '504') {
+        return fail(r, 504, 'server_error', 'model_timeout', 'The engine of this model took too long.');
+    }
+    fail(r, 502, 'server_error', 'model_unavailable', 'The engine of this model does not answer; try again shortly.');
+}
+
+// Of what nginx notes of each engine that it tried ("- : 0.001"), what belongs to the last.
+function lastOf(times) {
+    return times === undefined ? '' : times.slice(times.lastIndexOf(' ') + 1);
+}
+
+function drained(dict, address) {
+    return data.draining.indexOf(address) >= 0 || dict.get('drain ' + address) === 1;
+}
+
+// Which endpoint a request goes to, -1 for none: of those not tried yet the one that the same sender always has, where that is asked
+// for, else the least busy one. A stand-in has its turn while it answers and no endpoint does.
+function pick(r, key, model, tried) {
     const dict = ngx.shared.gw;
     const now = Date.now() / 1000;
-    const all = model.endpoints;
+    const all = model.all;
     const usable = [];
     const ready = [];
     for (let at = 0; at < all.length; at++) {
-        if (data.draining.indexOf(all[at]) < 0) {
-            usable.push(at);
-            if (dict.get('up ' + all[at]) === 1) {
-                ready.push(at);
+        const standsIn = at >= model.endpoints.length;
+        if ((standsIn && ready.length) || drained(dict, all[at]) || tried.indexOf(' ' + at + ' ') >= 0) {
+            continue;
+        }
+        if (dict.get('up ' + all[at]) === 1) {
+            ready.push(at);
+            if (standsIn) {
+                break;
             }
+        } else if (!standsIn) {
+            usable.push(at);
         }
     }
     // Where none is known to be ready, trying beats refusing.
-    const candidates = ready.length ? ready : usable.length ? usable : [0];
+    const candidates = ready.length ? ready : usable;
+    if (candidates.length < 2) {
+        return candidates.length ? candidates[0] : -1;
+    }
     const sender = data.sticky === 'key' ? key.name : data.sticky ? r.headersIn[data.sticky] : '';
     let best = candidates[0];
     let bestScore = Infinity;
@@ -296,12 +351,9 @@ function account(r) {
         dict.incr('rejected concurrency ' + model, 1, 0);
     } else {
         observe(dict, 'whole', model, Number(v.request_time));
-        const first = parseFloat(v.upstream_header_time);
+        const first = parseFloat(lastOf(v.upstream_header_time));
         if (first >= 0) {
             observe(dict, 'first', model, first);
-        } else if (v.status === '502') {
-            // It could not even be reached: nobody else is sent there until the next look finds it well.
-            dict.set('up ' + v.gw_endpoint, 0);
         }
     }
     return '1';
@@ -331,10 +383,14 @@ function metrics(r) {
         const model = data.models[index];
         histogram(dict, whole, 'whole', 'gpuserve_gateway_request_seconds', model.name);
         histogram(dict, first, 'first', 'gpuserve_gateway_first_byte_seconds', model.name);
-        for (let at = 0; at < model.endpoints.length; at++) {
-            const label = '{model="' + model.name + '",endpoint="' + model.endpoints[at] + '"} ';
-            tail.push('gpuserve_gateway_in_flight' + label + (dict.get('in ' + model.endpoints[at]) || 0));
-            up.push('gpuserve_gateway_endpoint_up' + label + (dict.get('up ' + model.endpoints[at]) || 0));
+        for (let at = 0; at < model.all.length; at++) {
+            const label = '{model="' + model.name + '",endpoint="' + model.all[at] + '"} ';
+            const answers = dict.get('up ' + model.all[at]) || 0;
+            tail.push('gpuserve_gateway_in_flight' + label + (dict.get('in ' + model.all[at]) || 0));
+            // A stand-in that is not there is no endpoint that is down.
+            if (answers || at < model.endpoints.length) {
+                up.push('gpuserve_gateway_endpoint_up' + label + answers);
+            }
         }
     }
     r.headersOut['Content-Type'] = 'text/plain; version=0.0.4';
@@ -352,20 +408,27 @@ function histogram(dict, lines, name, title, model) {
     lines.push(title + '_count{model="' + model + '"} ' + sum);
 }
 
-// ready, down, or starting while nothing has been heard yet.
+// ready, draining, down, or starting while nothing has been heard yet. A stand-in counts only while it answers.
 function statusOf(index) {
-    const endpoints = data.models[index].endpoints;
-    let heard = 0;
-    for (let at = 0; at < endpoints.length; at++) {
-        const state = ngx.shared.gw.get('up ' + endpoints[at]);
-        if (state === 1) {
+    const dict = ngx.shared.gw;
+    const model = data.models[index];
+    let draining = 0;
+    let down = 0;
+    for (let at = 0; at < model.all.length; at++) {
+        const state = dict.get('up ' + model.all[at]);
+        const mayTake = !drained(dict, model.all[at]);
+        if (state === 1 && mayTake) {
             return 'ready';
         }
-        if (state === 0) {
-            heard++;
+        if (at < model.endpoints.length) {
+            draining += mayTake ? 0 : 1;
+            down += mayTake && state === 0 ? 1 : 0;
         }
     }
-    return heard === endpoints.length ? 'down' : 'starting';
+    if (draining + down < model.endpoints.length) {
+        return 'starting';
+    }
+    return down ? 'down' : 'draining';
 }
 
 function describe(index, id) {
@@ -452,4 +515,17 @@ async function look(address) {
     }
 }
 
-export default {gate, handle, watch, account, metrics};
+// A file in the drain folder that is named like an endpoint keeps new requests away from it. Requests look at a number only.
+function drains() {
+    let named = [];
+    try {
+        named = fs.readdirSync('/draining');
+    } catch (error) {
+        // No folder names nothing.
+    }
+    for (let at = 0; at < data.watched.length; at++) {
+        ngx.shared.gw.set('drain ' + data.watched[at], named.indexOf(data.watched[at]) < 0 ? 0 : 1);
+    }
+}
+
+export default {gate, handle, again, watch, drains, account, metrics};

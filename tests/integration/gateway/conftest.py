@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 KEY = "key-for-everything"
-STUBS = {"qwen": 8001, "yi": 8002, "twin": 8003, "twin-b": 8004}
+STUBS = {"qwen": 8001, "yi": 8002, "twin": 8003, "twin-b": 8004, "swap": 8005, "swap-b": 8006}
 
 
 @dataclass
@@ -102,6 +102,16 @@ class Gateway:
         text = self.in_box("curl", "-sf", "http://127.0.0.1:9401/metrics")
         lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in lines}
+
+    def chats(self, name: str) -> int:
+        """How many chat requests a stub has seen."""
+        return sum(seen["path"] == "/v1/chat/completions" for seen in self.stub(name)["seen"])
+
+    def drain(self, name: str, on: bool = True) -> None:
+        """Keep new requests away from a stub, or end that, and wait until the gateway knows."""
+        self.in_box(*(["touch"] if on else ["rm", "-f"]), f"/run/gpuserve/draining/127.0.0.1:{STUBS[name]}")
+        # It looks twice a second; nothing outside tells when it has.
+        time.sleep(1.2)
 
     def wait_for(self, what: Any, seconds: float = 15) -> None:
         """Wait until something is true."""

@@ -57,6 +57,7 @@ def test_models_have_a_status(client: openai.OpenAI, gateway: Any) -> None:
         "Qwen/Qwen2.5-3B-Instruct": "ready",
         "yi": "ready",
         "twin": "ready",
+        "swap": "ready",
         "gone": "down",
     }
     ready = client.models.list(extra_query={"ready": "true"})
@@ -65,7 +66,7 @@ def test_models_have_a_status(client: openai.OpenAI, gateway: Any) -> None:
 
 
 def test_errors_have_the_classes_that_clients_know(client: openai.OpenAI, gateway: Any) -> None:
-    with pytest.raises(openai.NotFoundError, match="there are: qwen, yi, twin, gone") as unknown:
+    with pytest.raises(openai.NotFoundError, match="there are: qwen, yi, twin, swap, gone") as unknown:
         say(client, "gpt-4o")
     assert unknown.value.code == "model_not_found"
     with pytest.raises(openai.AuthenticationError) as denied:

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stand-ins, and endpoints that get nothing new while a file says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .test_streams import CHAT, events, open_stream
+
+UP = 'gpuserve_gateway_endpoint_up{model="swap",endpoint="127.0.0.1:%s"}'
+
+
+@pytest.fixture
+def stand_in(gateway: Any) -> Iterator[None]:
+    """The stand-in of the model `swap` answers."""
+    gateway.in_box("systemctl", "start", "stub-swap-b")
+    try:
+        gateway.wait_for(lambda: gateway.metrics().get(UP % 8006) == 1)
+        yield
+    finally:
+        gateway.in_box("systemctl", "stop", "stub-swap-b")
+        gateway.wait_for(lambda: UP % 8006 not in gateway.metrics())
+
+
+def say(gateway: Any, model: str = "swap", **headers: str) -> Any:
+    return gateway.ask("POST", CHAT, {"model": model}, **headers)
+
+
+def test_a_stand_in_that_is_absent_counts_for_nothing(gateway: Any) -> None:
+    gateway.wait_for(lambda: gateway.ask("GET", "/v1/models/swap").json["status"] == "ready")
+    figures = gateway.metrics()
+    assert figures[UP % 8005] == 1
+    assert UP % 8006 not in figures
+    assert "swap" not in gateway.ask("GET", "/health").json["status"]
+    assert say(gateway).status == 200
+
+
+def test_an_endpoint_has_the_requests_although_the_stand_in_answers(gateway: Any, stand_in: None) -> None:
+    before = gateway.chats("swap")
+    assert [say(gateway).status for _at in range(10)] == [200] * 10
+    assert (gateway.chats("swap") - before, gateway.chats("swap-b")) == (10, 0)
+
+
+def test_a_drained_endpoint_ends_its_stream_while_the_stand_in_gets_what_is_new(gateway: Any, stand_in: None) -> None:
+    lengths: list[int] = []
+    _connection, reply = open_stream(gateway, model="swap", max_tokens=100, stub_gap_ms=50)
+    reader = threading.Thread(target=lambda: lengths.append(len(events(reply))))
+    reader.start()
+    gateway.drain("swap")
+    try:
+        before = gateway.chats("swap")
+        assert [say(gateway).status for _at in range(10)] == [200] * 10
+        assert (gateway.chats("swap") - before, gateway.chats("swap-b")) == (0, 10)
+        assert gateway.stub("swap")["running"] == 1
+        assert gateway.ask("GET", "/v1/models/swap").json["status"] == "ready"
+        reader.join(60)
+        assert lengths == [100]
+    finally:
+        gateway.drain("swap", False)
+    assert say(gateway).status == 200
+    assert (gateway.chats("swap") - before, gateway.chats("swap-b")) == (1, 10)
+
+
+def test_with_nothing_else_a_drained_model_asks_to_come_back(gateway: Any) -> None:
+    gateway.drain("swap")
+    try:
+        before = gateway.chats("swap")
+        answer = say(gateway)
+        assert (answer.status, answer.code) == (503, "model_unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert gateway.chats("swap") == before
+        assert gateway.ask("GET", "/v1/models/swap").json["status"] == "draining"
+        # Nobody else is drained by it.
+        assert say(gateway, "qwen").status == 200
+    finally:
+        gateway.drain("swap", False)
+    assert say(gateway).status == 200
+
+
+def test_a_stand_in_takes_over_from_an_endpoint_that_dies(gateway: Any, stand_in: None) -> None:
+    gateway.in_box("systemctl", "stop", "stub-swap")
+    try:
+        # From the first request on: the one that finds the endpoint gone goes to the stand-in.
+        assert [say(gateway).status for _at in range(10)] == [200] * 10
+        assert gateway.chats("swap-b") == 10
+    finally:
+        gateway.in_box("systemctl", "start", "stub-swap")
+    gateway.wait_for(lambda: gateway.metrics()[UP % 8005] == 1)
+    assert say(gateway).status == 200
+    assert gateway.chats("swap-b") == 10
+
+
+def test_a_drained_replica_gets_nothing_even_where_the_other_one_is_gone(gateway: Any) -> None:
+    twin = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:8004"}'
+    gateway.drain("twin")
+    try:
+        before = gateway.chats("twin")
+        assert [say(gateway, "twin").status for _at in range(6)] == [200] * 6
+        gateway.in_box("systemctl", "stop", "stub-twin-b")
+        answer = say(gateway, "twin")
+        assert (answer.status, answer.code) == (502, "model_unavailable")
+        assert gateway.chats("twin") == before
+    finally:
+        gateway.in_box("systemctl", "start", "stub-twin-b")
+        gateway.drain("twin", False)
+    gateway.wait_for(lambda: gateway.metrics()[twin] == 1)
