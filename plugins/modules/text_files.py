@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: text_files
+short_description: Write several small text files in one go
+version_added: 0.1.0
+description:
+  - Compares files with the text that they should hold, writes those that differ, and makes their folders.
+  - Takes one connection for all of them, where M(ansible.builtin.template) takes two for each.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  files:
+    description:
+      - The files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where the file is.
+        type: path
+        required: true
+      content:
+        description: Its text; a file without any is removed.
+        type: str
+        required: true
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Hold the branch
+  gpuserve.fleet.text_files:
+    files:
+      - path: /etc/apt/preferences.d/nvidia.pref
+        content: "{{ lookup('ansible.builtin.template', 'nvidia.pref.j2') }}"
+      - path: /etc/apt/preferences.d/of-last-year.pref
+        content: ""
+"""
+
+RETURN = r"""
+written:
+  description: The files whose text or mode changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/apt/preferences.d/nvidia.pref]
+removed:
+  description: The files that were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+import tempfile
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+
+MODE = 0o644
+
+
+def write(module: AnsibleModule, path: str, content: str) -> None:
+    """Put a whole file in place at once: a reader sees the old text or the new one."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(content)
+    module.atomic_move(name, path)
+    module.set_mode_if_different(path, MODE, False)
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Compare, then write."""
+    host = HostFiles()
+    written: list[str] = []
+    removed: list[str] = []
+    diff: list[dict[str, str]] = []
+    for file in module.params["files"]:
+        path, content = file["path"], file["content"].strip()
+        before = host.read(path)
+        after = f"{content}\n" if content else None
+        if before == after:
+            if content and module.set_mode_if_different(path, MODE, False):
+                written.append(path)
+            continue
+        (written if content else removed).append(path)
+        diff.append({"before_header": path, "after_header": path, "before": before or "", "after": after or ""})
+        if module.check_mode:
+            continue
+        if after is None:
+            os.unlink(path)
+        else:
+            write(module, path, after)
+    return {"changed": bool(written or removed), "written": written, "removed": removed, "diff": diff}
+
+
+def main() -> NoReturn:
+    """Run."""
+    file = {"path": {"type": "path", "required": True}, "content": {"type": "str", "required": True}}
+    module = AnsibleModule(
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": file}},
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} can't be written: {error.strerror}.")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
