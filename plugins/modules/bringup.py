@@ -274,7 +274,13 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import compose, diagnosis, engine_log, rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import (
+    calibration,
+    compose,
+    diagnosis,
+    engine_log,
+    rollout,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.progress import Narrator
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import docker as docker_io
@@ -571,6 +577,9 @@ class Bringup:
         if action.kind == "stop":
             self.docker.stop(container, self.params["stop_grace_s"])
         elif action.kind == "start":
+            if self.docker.inspect(container):
+                # One of an earlier run may have been allowed to come back by itself: not while it has to prove itself anew.
+                self.docker.set_restart_policy(container, "no")
             self.compose(["up", "--detach", "--no-deps", "--pull", "never", action.name])
         elif action.kind == "start_beside":
             self.docker.remove(beside)
@@ -695,6 +704,7 @@ class Bringup:
         if len(serving) == len(state.order):
             self.sets.prove(target.plan, list(target.entries.values()), target.endpoints)
         if changed:
+            self.learn(target, models)
             self.write_state({name: value for name, value in self.remembered.items() if name in target.entries})
             if not state.failed and state.order:
                 free = ", ".join(f"{gib(size)} free" for size in self.watch.memory(target.cards)[0].values())
@@ -740,6 +750,21 @@ class Bringup:
                 model[key] = known.get(key)
         return model
 
+    def learn(self, target: Target, models: list[dict[str, Any]]) -> None:
+        """Keep what these starts measured for the next plan; what a host with no card measures is shared with everybody there."""
+        if self.params["device"] == "cpu":
+            return
+        path, store = self.state_dir / "calibration.json", {}
+        with contextlib.suppress(OSError, ValueError):
+            store = json.loads(path.read_text(encoding="utf-8"))
+        cards = {gpu["uuid"]: gpu["name"] for gpu in target.plan["gpus"]}
+        for model in models:
+            if model["action"] == "started" and model["measured_bytes"]:
+                planned = target.planned[model["name"]]
+                name = cards[planned["gpu_uuids"][0]]
+                store = calibration.learn(store, name, target.plan.get("image", ""), planned, model["measured_bytes"])
+        self.write(path, store)
+
     @staticmethod
     def report(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
         keys = ("name", "ready_s", "planned_bytes", "measured_bytes", "kv_cache_tokens", "max_concurrency", "image")
@@ -754,10 +779,11 @@ class Bringup:
     def fail(self, target: Target, name: str, track: rollout.Track) -> None:
         """Keep the first true cause and the log, and stop the engine so that it disturbs nobody."""
         if track.started is None or self.docker is None:
+            thief = self.thief(target) if track.memory else ""
             self.failures[name] = {
                 "name": name,
-                "cause": track.reason,
-                "remedy": "",
+                "cause": f"{thief}; {track.reason}" if thief else track.reason,
+                "remedy": "End that process, or lower vllm_stack_preset." if thief else "",
                 "log": [],
                 "id": "refused",
                 "after_s": None,
@@ -773,7 +799,7 @@ class Bringup:
         noticed_s = round(time.time() - ended, 1) if ended and ended > 0 else None
         code = found["State"].get("ExitCode") if found and found["State"]["Status"] != "running" else None
         cause = diagnosis.diagnose(lines, code)
-        thief = self.thief(target) if cause.memory or "leaves" in track.reason else ""
+        thief = self.thief(target) if cause.memory or track.memory else ""
         text, remedy, known = f"{track.reason} {cause.text}".strip(), cause.remedy, cause.id
         if thief:
             text, remedy = f"{thief}; {text}", "End that process, or lower vllm_stack_preset."

@@ -49,9 +49,20 @@ options:
     type: str
     choices: [cuda, cpu]
     default: cuda
+  image:
+    description:
+      - The engine's image, as it is pulled; what starts of another one measured does not count.
+    type: str
+    default: ""
   calibration:
     description:
-      - Bytes besides the KV cache that an earlier start measured, by model name, under C(fixed_bytes).
+      - What earlier starts on the host measured, as M(gpuserve.fleet.bringup) keeps it in C(calibration.json).
+    type: dict
+    default: {}
+  proved:
+    description:
+      - The set that served whole last, as M(gpuserve.fleet.bringup) keeps it in C(proved/plan.json).
+      - Where it was planned from the same inputs it stays the plan, whatever was measured since, so that learning restarts no engine.
     type: dict
     default: {}
 attributes:
@@ -92,6 +103,13 @@ plan:
     feasible: {description: Whether everything fits., type: bool}
     reasons: {description: "Why not, a sentence each, with what would fit.", type: list, elements: str}
     preset: {description: The preset planned for., type: str}
+    image: {description: O(image)., type: str}
+    inputs_digest: {description: "Changes when anything changes that the plan was made from, but for O(calibration).", type: str}
+    calibration:
+      description: >-
+        How far plans for this image on these cards were off, C(starts) and C(worst_bytes) (measured less planned); null before the first
+        start.
+      type: dict
     gpus:
       description: A card each.
       type: list
@@ -112,16 +130,19 @@ plan:
           elements: dict
 """
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.choices import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
@@ -130,6 +151,11 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     check_preset,
     parse_models,
 )
+
+# Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
+PLANNER = 1
+GLOBAL = ("preset", "engine_version", "device", "image")
+NOT_PLANNED = ("env", "aliases")
 
 
 def model_config(spec: ModelSpec, where: str) -> Any:
@@ -162,14 +188,31 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     preset = check_preset(params["preset"])
     specs, gpus = parse_models(params["models"]), parse_gpus(params["gpus"])
     version = vllm.profile(params["engine_version"])
-    measured = {str(name): int(size) for name, size in (params["calibration"].get("fixed_bytes") or {}).items()}
     shapes = [
         ModelShape.from_config(
             model_config(spec, f"{LIST}[{index}]"), spec.dtype, spec.quantization, f"{LIST}[{index}].config"
         )
         for index, spec in enumerate(specs)
     ]
-    return choose(specs, shapes, gpus, preset, version, measured)
+    digest = digest_of(params, shapes, gpus)
+    calibration = Calibration.read(params["calibration"], params["image"])
+    proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None
+    found = dict(proved or choose(specs, shapes, gpus, preset, version, calibration))
+    return {
+        **found,
+        "image": params["image"],
+        "inputs_digest": digest,
+        "calibration": calibration.error([gpu.name for gpu in gpus]),
+    }
+
+
+def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequence[Gpu]) -> str:
+    """Of what a plan is made from, without what only runs the engines, and without figures that move by themselves."""
+    models = [{key: value for key, value in model.items() if key not in NOT_PLANNED} for model in params["models"]]
+    # A host's own memory is a few bytes more or less after each boot; a card's is not.
+    cards = [(gpu.uuid, gpu.name, 0 if gpu.is_cpu else gpu.usable_bytes) for gpu in gpus]
+    made_from = [PLANNER, models, [repr(shape) for shape in shapes], cards, *(params[key] for key in GLOBAL)]
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def main() -> NoReturn:
@@ -180,7 +223,9 @@ def main() -> NoReturn:
             "preset": {"type": "str", "default": "balanced"},
             "engine_version": {"type": "str", "default": ""},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
+            "image": {"type": "str", "default": ""},
             "calibration": {"type": "dict", "default": {}},
+            "proved": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

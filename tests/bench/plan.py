@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
@@ -161,7 +162,7 @@ def plan_host(gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One host's plan, from what a user writes to flags."""
     cards, version = parse_gpus(gpus), vllm.profile("0.33.0")
     found = [
-        candidate(index, spec, ModelShape.from_config(CONFIGS[spec.model]), version, cards[0], {})
+        candidate(index, spec, ModelShape.from_config(CONFIGS[spec.model]), version, cards[0], Calibration())
         for index, spec in enumerate(parse_models(GUIDE))
     ]
     return make_plan(found, cards, "balanced", version)

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
@@ -48,7 +49,7 @@ def choose(
     gpus: Sequence[Gpu],
     preset: str,
     version: vllm.Profile,
-    calibration: Mapping[str, int],
+    calibration: Calibration,
 ) -> dict[str, Any]:
     """The plan with everything decided; pinned values are never changed."""
     if not gpus:

@@ -53,7 +53,7 @@ RULES = (
     ),
     Rule(
         "driver_mismatch",
-        r"[Dd]river/library version mismatch",
+        r"[Dd]river/library version mismatch|NVML/RM version mismatch",
         "the loaded driver and its libraries are of two versions",
         "Reboot the host: the driver was upgraded under it.",
     ),

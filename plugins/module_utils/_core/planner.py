@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import BLOCK_TOKENS, KvPool, ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import SHARES, budget_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST, ModelSpec
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib, round_up
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib, round_up
 
 DEFAULT_LENGTH = 8192
 DEFAULT_SEQS = 16
@@ -74,7 +75,7 @@ def candidate(
     shape: ModelShape,
     version: vllm.Profile,
     gpu: Gpu,
-    calibration: Mapping[str, int],
+    calibration: Calibration,
     capture_sizes: tuple[int, ...] | None = None,
     choices: Sequence[str] = (),
 ) -> Candidate:
@@ -131,7 +132,10 @@ def candidate(
         parts=found,
         kv_dtype=spec.kv_cache_dtype,
         notes=tuple(notes),
-        measured_fixed_bytes=calibration.get(spec.name),
+    )
+    args = _arguments(made, version, None, None, None)
+    made = dataclasses.replace(
+        made, measured_fixed_bytes=calibration.fixed_bytes(gpu.name, spec.model, args, made.fixed_bytes)
     )
     pinned = spec.kv_cache_memory_bytes
     if pinned is not None and shape.has_kv_cache and pinned < made.kv_bytes(1):
@@ -260,28 +264,22 @@ def _model_entry(
         # The share must let the engine's own profile pass; the blocks then pin the cache whatever it measured.
         utilization = round(min(1.0, (profiled * 1.05 + kv_bytes) / gpu.usable_bytes) + 0.00005, 4)
         blocks = kv_bytes // item.pool.block_bytes
-    arguments = vllm.engine_args(
-        item.spec,
-        version,
-        max_model_len=item.length,
-        max_num_seqs=item.load.max_num_seqs,
-        max_num_batched_tokens=item.load.max_num_batched_tokens,
-        kv_cache_bytes=kv_bytes if exact and item.shape.has_kv_cache else None,
-        utilization=utilization,
-        blocks=blocks,
-        tensor_parallel=item.load.tensor_parallel,
-        kv_cache_dtype=item.kv_dtype,
-        enforce_eager=item.load.enforce_eager,
-        capture_sizes=item.load.capture_sizes,
-    )
+    arguments = _arguments(item, version, kv_bytes if exact and item.shape.has_kv_cache else None, utilization, blocks)
     length, tokens = item.length, item.load.max_num_batched_tokens
     concurrency = item.pool.concurrency(kv_bytes, length, tokens) if kv_bytes else 0.0
-    listed = [*item.parts, memory.Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens")]
+    listed = [*item.parts]
+    if item.measured_fixed_bytes is not None:
+        correction = item.measured_fixed_bytes - sum(part.size_bytes for part in item.parts)
+        listed.append(
+            memory.Part("measured", correction, "what earlier starts on this host held besides the parts above")
+        )
+    listed.append(memory.Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens"))
     notes = list(item.notes)
     if item.shape.has_kv_cache and concurrency < item.load.max_num_seqs:
         notes.append(f"serves {int(concurrency)} of the {item.load.max_num_seqs} full-length requests of max_num_seqs")
     if item.measured_fixed_bytes is not None:
-        notes.append("planned from what an earlier start on this host measured")
+        more = (item.measured_fixed_bytes - sum(part.size_bytes for part in item.parts)) // MIB
+        notes.append(f"planned from what earlier starts on this host measured, {more:+d} MiB against what is computed")
     return {
         "name": item.spec.name,
         "model": item.spec.model,
@@ -309,6 +307,25 @@ def _model_entry(
         "parts": [{"name": part.name, "bytes": part.size_bytes, "reason": part.reason} for part in listed],
         "notes": notes,
     }
+
+
+def _arguments(
+    item: Candidate, version: vllm.Profile, kv_cache_bytes: int | None, utilization: float | None, blocks: int | None
+) -> list[str]:
+    return vllm.engine_args(
+        item.spec,
+        version,
+        max_model_len=item.length,
+        max_num_seqs=item.load.max_num_seqs,
+        max_num_batched_tokens=item.load.max_num_batched_tokens,
+        kv_cache_bytes=kv_cache_bytes,
+        utilization=utilization,
+        blocks=blocks,
+        tensor_parallel=item.load.tensor_parallel,
+        kv_cache_dtype=item.kv_dtype,
+        enforce_eager=item.load.enforce_eager,
+        capture_sizes=item.load.capture_sizes,
+    )
 
 
 def _short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -> str:

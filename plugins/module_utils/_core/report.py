@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, gib
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB, gib
 
 BAR_CELLS = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -36,6 +36,12 @@ def render(host: str, plan: Mapping[str, Any], others: Mapping[str, Mapping[str,
         lines.append("")
     for reason in plan["reasons"]:
         lines.append(f"  does not fit: {reason}")
+    error = plan.get("calibration")
+    if error:
+        most = f"{abs(error['worst_bytes']) // MIB} MiB"
+        lines.append(
+            f"  Plans for this image on this card were off by at most {most} so far ({error['starts']} starts)."
+        )
     lines += _notes(plan) + _other_presets(plan, others)
     return "\n".join(lines).rstrip() + "\n"
 

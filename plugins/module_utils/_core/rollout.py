@@ -136,6 +136,7 @@ class Track:
     surge_failed: bool = False  # ... and it failed: what ran before still does
     retried: str = ""  # why it was started a second time
     drained: float | None = None  # since when it gets nothing new
+    memory: bool = False  # it failed since its card was too full, whoever's doing that is
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,7 @@ class _Turn:
             # What it waits for is being taken or given back by us: the bound is for what others hold.
             self.tracks[name] = replace(track, since=self.now)
         elif self.observation.memory_error or self.now - track.since > self.limits.gate_timeout_s:
-            self.tracks[name] = replace(track, step=FAILED, reason=blocked, ended=self.now)
+            self.tracks[name] = replace(track, step=FAILED, reason=blocked, ended=self.now, memory=True)
 
     # Following a start
 
@@ -332,7 +333,7 @@ class _Turn:
             track = replace(track, progress=seen.progress, progressed=now)
         failed = self.why_failed(service, track, seen, started)
         if failed is not None:
-            return replace(track, step=FAILED, reason=failed, ended=now)
+            return replace(track, step=FAILED, reason=failed, ended=now, memory=seen.serves)
         if seen.serves:
             return replace(track, step=READY, ended=now, phases=(*track.phases, ("ready", now - started)))
         return track

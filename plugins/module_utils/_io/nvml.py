@@ -21,6 +21,13 @@ class NvmlError(Exception):
     """NVML can't answer; the text says why."""
 
 
+def _text(error: Any) -> str:
+    """What NVML says, and what it means where its words don't tell."""
+    if getattr(error, "value", None) == getattr(pynvml, "NVML_ERROR_LIB_RM_VERSION_MISMATCH", 18):
+        return "driver/library version mismatch: the driver was upgraded under the one that is loaded, reboot the host"
+    return str(error)
+
+
 class Nvml:
     """One session with NVML: open it, ask, close it."""
 
@@ -30,7 +37,7 @@ class Nvml:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            raise NvmlError(str(error)) from error
+            raise NvmlError(_text(error)) from error
 
     def __enter__(self) -> Nvml:
         return self
@@ -45,14 +52,14 @@ class Nvml:
             version = f"{cuda // 1000}.{cuda % 1000 // 10}"
             return [self._card(index, driver, version) for index in range(pynvml.nvmlDeviceGetCount())]
         except pynvml.NVMLError as error:
-            raise NvmlError(str(error)) from error
+            raise NvmlError(_text(error)) from error
 
     def free_bytes(self, uuid: str) -> int:
         """Memory free on one card now."""
         try:
             return int(_memory(pynvml.nvmlDeviceGetHandleByUUID(uuid)).free)
         except pynvml.NVMLError as error:
-            raise NvmlError(str(error)) from error
+            raise NvmlError(_text(error)) from error
 
     def process_bytes(self, uuid: str) -> dict[int, int]:
         """Bytes by host pid on one card."""
@@ -60,7 +67,7 @@ class Nvml:
             handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
             return {p.pid: int(p.usedGpuMemory or 0) for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
         except pynvml.NVMLError as error:
-            raise NvmlError(str(error)) from error
+            raise NvmlError(_text(error)) from error
 
     def _card(self, index: int, driver: str, cuda: str) -> dict[str, Any]:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)

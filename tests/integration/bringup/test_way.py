@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from tests.integration.bringup.conftest import MODELS, PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, PORTS, Stack
 
 
 def test_from_nothing_to_three_and_again(stack: Stack) -> None:

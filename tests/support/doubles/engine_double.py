@@ -5,7 +5,8 @@
 
 What it shall hold, how long it shall take and how it shall fail stands in ENGINES/<served model name>.json in the NVML double's folder:
 
-    {"total_bytes": 3221225472,                      what it holds once it is ready
+    {"total_bytes": 3221225472,                      what it holds once it is ready, with a cache of
+     "kv_cache_bytes": 1073741824,                   these bytes; where it sizes its own, what is left of its share
      "seconds": {"created": 0.2, "loading": 1.0, "measuring": 0.5, "graphs": 0.3},
      "fault": {"kind": "oom", "at": "loading", "times": 1}}
 
@@ -161,9 +162,10 @@ class Engine:
                 f"memory utilization ({self.given.gpu_memory_utilization}, {wanted / GIB:.2f} GiB)."
             )
         total = int(self.settings.get("total_bytes", 3 * GIB))
-        cache = exact if exact is not None else max(0, wanted - total // 2)
         graphs = 0 if self.given.enforce_eager else min(300 * MIB, total // 20)
-        weights = total - CONTEXT_BYTES - graphs - (exact or 0)
+        planned = exact if exact is not None else int(self.settings.get("kv_cache_bytes", total // 3))
+        weights = total - CONTEXT_BYTES - graphs - planned
+        cache = exact if exact is not None else max(0, wanted - weights - CONTEXT_BYTES)
         card.take(CONTEXT_BYTES)
         self._pass("created")
         self._begin("loading")

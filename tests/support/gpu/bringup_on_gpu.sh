@@ -11,7 +11,8 @@ down() {
   ids=$(docker ps -aq --filter label=fleet.gpuserve.stack=gpuserve)
   # shellcheck disable=SC2086  # one argument a container
   if [ -n "$ids" ]; then docker rm -f $ids >/dev/null; fi
-  rm -rf /opt/gpuserve/stack /var/lib/gpuserve/state.json /var/lib/gpuserve/report.json
+  # What was measured stays: the second start is planned from what the first one held.
+  rm -rf /opt/gpuserve/stack /var/lib/gpuserve/state.json /var/lib/gpuserve/report.json /var/lib/gpuserve/journal.json
 }
 summary() { grep -E "RESULT|fatal|msg:|changed=|did not start" | cut -c1-6000; }
 

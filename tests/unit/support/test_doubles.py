@@ -158,8 +158,7 @@ def test_memory_is_its_holders_and_ends_with_it(folder: Path) -> None:
 
 def test_a_driver_of_another_version(folder: Path) -> None:
     (folder / "fault").write_text("18\n")
-    # nvidia-ml-py has a text of its own for this number; nvidia-smi shows the library's.
-    assert ask_nvml().stderr.strip() == "RM has detected an NVML/RM version mismatch."
+    assert ask_nvml().stderr.strip().startswith("driver/library version mismatch: ")
     (folder / "fault").unlink()
     assert len(cards()) == 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.choices import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
@@ -20,7 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 def models(entries: Sequence[dict[str, Any]], gpus: Sequence[dict[str, Any]], preset: str = "auto") -> dict[str, Any]:
     specs = parse_models(entries)
     shapes = [ModelShape.from_config(CONFIGS[spec.model], spec.dtype, spec.quantization) for spec in specs]
-    result = choose(specs, shapes, parse_gpus(gpus), preset, vllm.profile("0.33.0"), {})
+    result = choose(specs, shapes, parse_gpus(gpus), preset, vllm.profile("0.33.0"), Calibration())
     assert result["feasible"], result["reasons"]
     return {model["name"]: model for gpu in result["gpus"] for model in gpu["models"]}
 

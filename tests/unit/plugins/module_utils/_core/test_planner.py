@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
@@ -56,7 +57,9 @@ def plan(
 ) -> dict[str, Any]:
     cards, profile = parse_gpus(gpus), vllm.profile(version)
     found = [
-        candidate(index, spec, ModelShape.from_config(CONFIGS[spec.model], spec.dtype), profile, cards[0], {})
+        candidate(
+            index, spec, ModelShape.from_config(CONFIGS[spec.model], spec.dtype), profile, cards[0], Calibration()
+        )
         for index, spec in enumerate(parse_models(models))
     ]
     return make_plan(found, cards, preset, profile)

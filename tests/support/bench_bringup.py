@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Measure what a bring-up costs beyond its engines: doubles that take 20, 25 and 30 s, on a simulated box with real Docker.
+
+alone      the slowest engine by itself, from the task's first line to its last
+parallel   all three at once, over that
+serial     one after the other, over the sum of the three
+no-op      the module where four models serve and nothing is to be done, SSH included
+polling    processor time of the module on the target while it waits, of one core
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.tests.support import bringup
+from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, Play, Stack
+from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, say
+
+BOX = "bench-bringup"
+TASK = "gpuserve.fleet.vllm_stack : Bring the stack up"
+SECONDS = {"tinyllama": 20.0, "qwen": 25.0, "yi": 30.0}
+FOURTH = {
+    "name": "small",
+    "model": "Qwen/Qwen2.5-0.5B-Instruct",
+    "port": 8004,
+    "max_model_len": 1024,
+    "max_num_seqs": 8,
+}
+NO_OPS = 5
+
+
+def whole(play: Play) -> float:
+    """Seconds that the bring-up's task took, as somebody at the terminal counts them."""
+    if play.code != 0:
+        raise LabError(f"A run did not end well: {play.text[-3000:]}")
+    began = next(at for at, line in play.lines if TASK in line)
+    return next(at for at, line in play.lines if at > began and line.startswith("TASK [")) - began
+
+
+def ready(play: Play) -> float:
+    """Seconds from the module's start to the last first token, by its own last line."""
+    match = re.search(r"all ready in (\d+) s", play.text)
+    if match is None:
+        raise LabError(f"A run did not say when all was ready: {play.text[-3000:]}")
+    return float(match.group(1))
+
+
+def fresh(stack: Stack) -> None:
+    stack.clear()
+    for name, seconds in SECONDS.items():
+        # Of its own a double takes a second or so.
+        stack.engine(name, seconds={"created": 1.0, "loading": seconds - 4, "measuring": 1.0, "graphs": 1.0})
+
+
+def polled(stack: Stack, play: Play) -> float:
+    """Processor time of the module's process for each second of its wait, in per cent."""
+    play.wait_for("yi         starts:")
+    time.sleep(3)
+    first = used(stack)
+    began = time.monotonic()
+    time.sleep(15)
+    return 100 * (used(stack) - first) / (time.monotonic() - began)
+
+
+def used(stack: Stack) -> float:
+    script = "for pid in $(pgrep -f AnsiballZ_bringup); do cut -d' ' -f14,15 /proc/$pid/stat; done"
+    ticks = sum(int(number) for number in stack.run("sh", "-c", script).split())
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    """Run it all and print a table, then one line of JSON."""
+    with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as folder:
+        try:
+            stack = bringup.make(BOX, Path(folder))
+            figures = measure(stack)
+        except LabError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
+        finally:
+            boxes.down(BOX)
+    print(json.dumps({"bench": "bringup", **figures}))
+    return 0
+
+
+def measure(stack: Stack) -> dict[str, float]:
+    stack.clear()
+    # The first run of a box makes its Python environment; that is not what is measured.
+    if stack.play(vllm_stack_models=MODELS[:1]).code != 0:
+        raise LabError("The stack's first run did not end well.")
+    fresh(stack)
+    say("the slowest engine alone")
+    alone = whole(stack.play(vllm_stack_models=MODELS[2:]))
+    fresh(stack)
+    say("all three at once")
+    play, reader = stack.playing()
+    found: list[float] = []
+    sampler = threading.Thread(target=lambda: found.append(polled(stack, play)))
+    sampler.start()
+    reader.join()
+    sampler.join()
+    parallel = whole(play)
+    fresh(stack)
+    say("one after the other")
+    serial = whole(stack.play(vllm_stack_mode="serial"))
+    say("nothing to do, four models")
+    four = [*MODELS, FOURTH]
+    stack.engine("tinyllama")
+    stack.sizes["small"] = {"total_bytes": 2 << 30, "kv_cache_bytes": 0}
+    stack.engine("small")
+    if stack.play(vllm_stack_models=four).code != 0:
+        raise LabError("The fourth model did not start.")
+    idle = [whole(stack.play(vllm_stack_models=four)) for _run in range(NO_OPS)]
+    total = sum(SECONDS.values())
+    print(
+        f"\n  slowest alone {alone:.1f} s; all three {parallel:.1f} s; one after the other {serial:.1f} s (sum {total:.0f} s)"
+    )
+    print(
+        f"  nothing to do, four models: {', '.join(f'{seconds:.2f}' for seconds in idle)} s; polling {found[0]:.2f} % of one core\n"
+    )
+    return {
+        "parallel_over_slowest": round(parallel / alone, 3),
+        "serial_over_sum": round(serial / total, 3),
+        "noop_s": round(statistics.median(idle), 2),
+        "poll_cpu_percent": round(found[0], 2),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
