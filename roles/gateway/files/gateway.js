@@ -2,16 +2,21 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// The door's decisions: who may come in (gate), and to which engine a request goes (handle). It has to run on njs 0.8.9 and newer,
-// so: no destructuring, no default parameters, no classes, no for-of.
+// The door's decisions: who may come in (gate), to which engine a request goes (handle), and where else it goes when that one can't be
+// reached (again). It has to run on njs 0.8.9 and newer, so: no destructuring, no default parameters, no classes, no for-of.
+//
 // A name that a client sends is only ever looked up; nothing of it becomes part of an address, a header or a path.
+//
+// njs runs this file from its first line for every single request. So it holds only what most requests need, and what it decides by
+// (`data`, from data.json) is loaded by nginx once. Lists in there have a length and no methods. Looking something up in there is what
+// a request's way costs most, so what belongs to a name stands together: data.names[':NAME'] = {at: which model, alias, sole: the
+// address of its endpoint where it has one and no stand-in}.
 
 import crypto from 'crypto';
-import fs from 'fs';
-import data from 'data.js';
 
-// What an engine serves to clients, by the method it takes. Everything else of an engine stays closed.
-const POSTS = data.posts;
+// What the gate found out about this very request; njs gives each request variables of its own.
+let wanted = null;
+let key = null;
 
 function refusal(type, code, message, param) {
     return JSON.stringify({error: {message: message, type: type, param: param, code: code}}) + '\n';
@@ -24,7 +29,7 @@ function fail(r, status, type, code, message, param) {
 
 // A request's path, taken apart: {kind: post|models|model|health, model: index or -1, name, path: what the engine is asked}.
 function target(uri) {
-    if (POSTS[uri] === 1) {
+    if (data.posts[uri] === 1) {
         return {kind: 'post', model: -1, name: '', path: uri};
     }
     if (uri === '/v1/models') {
@@ -73,7 +78,7 @@ function direct(name, path) {
 // The index of the model that answers to a name, or -1. The prefix keeps names such as __proto__ harmless.
 function known(name) {
     const found = data.names[':' + name];
-    return found === undefined ? -1 : found;
+    return found === undefined ? -1 : found.at;
 }
 
 function credential(r) {
@@ -110,14 +115,14 @@ function keyOf(r) {
     return key;
 }
 
-function mayUse(key, index) {
-    return key.models === null || key.models.indexOf(index) >= 0;
+function mayUse(owner, index) {
+    return owner.models === null || owner.models[index] === 1;
 }
 
-function existing(key) {
+function existing(owner) {
     const names = [];
     for (let index = 0; index < data.models.length; index++) {
-        if (mayUse(key, index)) {
+        if (mayUse(owner, index)) {
             names.push(data.models[index].name);
         }
     }
@@ -127,14 +132,13 @@ function existing(key) {
 // Before the body is read: '' lets a request in, else the status to refuse it with; $gw_refusal is then what to say.
 function gate(r) {
     const v = r.variables;
-    const uri = r.uri;
-    v.gw_path = uri.length > 200 ? uri.slice(0, 200) : uri;
-    const wanted = target(uri);
+    wanted = target(r.uri);
     if (wanted === null) {
         v.gw_refusal = refusal('invalid_request_error', 'not_found', 'There is nothing at this path.', null);
         return '404';
     }
-    if (wanted.kind === 'post' ? r.method !== 'POST' : r.method !== 'GET' && r.method !== 'HEAD') {
+    const method = r.method;
+    if (wanted.kind === 'post' ? method !== 'POST' : method !== 'GET' && method !== 'HEAD') {
         v.gw_allow = wanted.kind === 'post' ? 'POST' : 'GET, HEAD';
         v.gw_refusal = refusal('invalid_request_error', 'method_not_allowed', 'This path takes ' + v.gw_allow + ' only.', null);
         return '405';
@@ -142,7 +146,7 @@ function gate(r) {
     if (wanted.kind === 'health') {
         return '';
     }
-    const key = keyOf(r);
+    key = keyOf(r);
     if (key === null) {
         v.gw_refusal = refusal('invalid_request_error', 'invalid_api_key',
             'No valid API key was sent: put one into "Authorization: Bearer KEY" or "x-api-key: KEY".', null);
@@ -152,22 +156,14 @@ function gate(r) {
     return '';
 }
 
-async function handle(r) {
-    const wanted = target(r.uri);
-    if (wanted.kind === 'health') {
-        return health(r);
+function handle(r) {
+    if (wanted.kind !== 'post') {
+        // status.js answers.
+        return r.internalRedirect('@status');
     }
-    const key = keyOf(r);
-    if (wanted.kind === 'models') {
-        return listModels(r, key);
-    }
-    if (wanted.kind === 'model') {
-        return oneModel(r, key, wanted);
-    }
-    let index = wanted.model;
     let name = wanted.name;
-    if (!wanted.name) {
-        let body;
+    let body = null;
+    if (!name) {
         try {
             body = JSON.parse(r.requestText);
         } catch (error) {
@@ -176,23 +172,41 @@ async function handle(r) {
         if (body === null || typeof body !== 'object' || Array.isArray(body)) {
             return fail(r, 400, 'invalid_request_error', 'invalid_json', 'The body has to be a JSON object.');
         }
-        name = Object.prototype.hasOwnProperty.call(body, 'model') ? body.model : undefined;
+        // A member of its own, where a body has one: all else that an object answers to is no string.
+        name = body.model;
         if (typeof name !== 'string' || name === '') {
             return fail(r, 400, 'invalid_request_error', 'missing_model',
                 'The body has to name a "model" (a string); there are: ' + existing(key) + '.', 'model');
         }
-        index = known(name);
-        // An alias is ours: the engine has never heard of it.
-        if (index >= 0 && data.models[index].aliases.indexOf(name) >= 0 && mayUse(key, index)) {
-            body.model = data.models[index].name;
-            r.variables.gw_body = JSON.stringify(body);
-            return forward(r, key, index, '/_a/', wanted.path);
-        }
     }
-    if (index < 0 || !mayUse(key, index)) {
+    const found = data.names[':' + name];
+    if (found === undefined || !mayUse(key, found.at)) {
         return unknownModel(r, key, name);
     }
-    forward(r, key, index, '/_u/', wanted.path);
+    let way = '/_u/';
+    // An alias is ours: the engine has never heard of it.
+    if (found.alias && body !== null) {
+        body.model = data.models[found.at].name;
+        r.variables.gw_body = JSON.stringify(body);
+        way = '/_a/';
+    }
+    way += found.at + '/';
+    const sole = found.sole;
+    if (sole && !drained(sole)) {
+        return send(r, way + '0', sole, wanted.path);
+    }
+    const model = data.models[found.at];
+    const at = pick(r, key, model, '');
+    if (at < 0) {
+        r.variables.gw_model = model.name;
+        return unavailable(r);
+    }
+    send(r, way + at, model.all[at], wanted.path);
+}
+
+function send(r, way, address, path) {
+    ngx.shared.gw.incr('in ' + address, 1, 0);
+    r.internalRedirect(way + path);
 }
 
 function notJson(r) {
@@ -205,27 +219,10 @@ function notJson(r) {
         'The body is not JSON that can be read here (UTF-8, at most 32 levels deep).');
 }
 
-function unknownModel(r, key, name) {
+function unknownModel(r, owner, name) {
     const shown = String(name).slice(0, 100);
     fail(r, 404, 'invalid_request_error', 'model_not_found',
-        'The model `' + shown + '` does not exist here; there are: ' + existing(key) + '.', 'model');
-}
-
-function forward(r, key, index, way, path) {
-    const model = data.models[index];
-    const at = pick(r, key, model, '');
-    r.variables.gw_model = model.name;
-    if (at < 0) {
-        return unavailable(r);
-    }
-    send(r, way + index + '/', model, at, path);
-}
-
-function send(r, way, model, at, path) {
-    const address = model.all[at];
-    ngx.shared.gw.incr('in ' + address, 1, 0);
-    r.variables.gw_endpoint = address;
-    r.internalRedirect(way + at + path);
+        'The model `' + shown + '` does not exist here; there are: ' + existing(owner) + '.', 'model');
 }
 
 function unavailable(r) {
@@ -247,7 +244,7 @@ function again(r) {
         const at = v.gw_tried.split('  ').length < 3 ? pick(r, keyOf(r) || data.anyone, model, v.gw_tried) : -1;
         if (at >= 0) {
             dict.incr('in ' + v.gw_endpoint, -1, 0);
-            return send(r, '/' + part[1] + '/' + part[2] + '/', model, at, '/' + part.slice(4).join('/'));
+            return send(r, '/' + part[1] + '/' + part[2] + '/' + at, model.all[at], '/' + part.slice(4).join('/'));
         }
     }
     r.headersOut['Retry-After'] = '2';
@@ -262,13 +259,13 @@ function lastOf(times) {
     return times === undefined ? '' : times.slice(times.lastIndexOf(' ') + 1);
 }
 
-function drained(dict, address) {
-    return data.draining.indexOf(address) >= 0 || dict.get('drain ' + address) === 1;
+function drained(address) {
+    return data.draining[address] === 1 || ngx.shared.gw.get('drain ' + address) === 1;
 }
 
 // Which endpoint a request goes to, -1 for none: of those not tried yet the one that the same sender always has, where that is asked
 // for, else the least busy one. A stand-in has its turn while it answers and no endpoint does.
-function pick(r, key, model, tried) {
+function pick(r, owner, model, tried) {
     const dict = ngx.shared.gw;
     const now = Date.now() / 1000;
     const all = model.all;
@@ -276,7 +273,7 @@ function pick(r, key, model, tried) {
     const ready = [];
     for (let at = 0; at < all.length; at++) {
         const standsIn = at >= model.endpoints.length;
-        if ((standsIn && ready.length) || drained(dict, all[at]) || tried.indexOf(' ' + at + ' ') >= 0) {
+        if ((standsIn && ready.length) || drained(all[at]) || tried.indexOf(' ' + at + ' ') >= 0) {
             continue;
         }
         if (dict.get('up ' + all[at]) === 1) {
@@ -293,7 +290,7 @@ function pick(r, key, model, tried) {
     if (candidates.length < 2) {
         return candidates.length ? candidates[0] : -1;
     }
-    const sender = data.sticky === 'key' ? key.name : data.sticky ? r.headersIn[data.sticky] : '';
+    const sender = data.sticky === 'key' ? owner.name : data.sticky ? r.headersIn[data.sticky] : '';
     let best = candidates[0];
     let bestScore = Infinity;
     for (let at = 0; at < candidates.length; at++) {
@@ -324,208 +321,4 @@ function digestOf(text) {
     return Math.imul(sum ^ (sum >>> 15), 2246822519) >>> 0;
 }
 
-const BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
-
-function observe(dict, name, model, seconds) {
-    let at = 0;
-    while (at < BUCKETS.length && seconds > BUCKETS[at]) {
-        at++;
-    }
-    dict.incr(name + ' ' + at + ' ' + model, 1, 0);
-    dict.incr(name + ' sum ' + model, seconds, 0);
-}
-
-// Runs once at the end of every request, as the condition of its log line: counts it.
-function account(r) {
-    const v = r.variables;
-    const dict = ngx.shared.gw;
-    const model = v.gw_model || '-';
-    dict.incr('total ' + v.status + ' ' + model, 1, 0);
-    if (!v.gw_endpoint) {
-        return '1';
-    }
-    dict.incr('in ' + v.gw_endpoint, -1, 0);
-    if (v.limit_req_status === 'REJECTED') {
-        dict.incr('rejected rate ' + model, 1, 0);
-    } else if (v.limit_conn_status === 'REJECTED') {
-        dict.incr('rejected concurrency ' + model, 1, 0);
-    } else {
-        observe(dict, 'whole', model, Number(v.request_time));
-        const first = parseFloat(lastOf(v.upstream_header_time));
-        if (first >= 0) {
-            observe(dict, 'first', model, first);
-        }
-    }
-    return '1';
-}
-
-function metrics(r) {
-    const dict = ngx.shared.gw;
-    const lines = [];
-    const keys = dict.keys(10000).sort();
-    lines.push('# TYPE gpuserve_gateway_requests_total counter');
-    const rejected = [];
-    for (let at = 0; at < keys.length; at++) {
-        const part = keys[at].split(' ');
-        const value = dict.get(keys[at]);
-        if (part[0] === 'total') {
-            lines.push('gpuserve_gateway_requests_total{model="' + part[2] + '",status="' + part[1] + '"} ' + value);
-        } else if (part[0] === 'rejected') {
-            rejected.push('gpuserve_gateway_rejected_total{model="' + part[2] + '",reason="' + part[1] + '"} ' + value);
-        }
-    }
-    lines.push('# TYPE gpuserve_gateway_rejected_total counter');
-    const tail = ['# TYPE gpuserve_gateway_in_flight gauge'];
-    const up = ['# TYPE gpuserve_gateway_endpoint_up gauge'];
-    const whole = ['# TYPE gpuserve_gateway_request_seconds histogram'];
-    const first = ['# TYPE gpuserve_gateway_first_byte_seconds histogram'];
-    for (let index = 0; index < data.models.length; index++) {
-        const model = data.models[index];
-        histogram(dict, whole, 'whole', 'gpuserve_gateway_request_seconds', model.name);
-        histogram(dict, first, 'first', 'gpuserve_gateway_first_byte_seconds', model.name);
-        for (let at = 0; at < model.all.length; at++) {
-            const label = '{model="' + model.name + '",endpoint="' + model.all[at] + '"} ';
-            const answers = dict.get('up ' + model.all[at]) || 0;
-            tail.push('gpuserve_gateway_in_flight' + label + (dict.get('in ' + model.all[at]) || 0));
-            // A stand-in that is not there is no endpoint that is down.
-            if (answers || at < model.endpoints.length) {
-                up.push('gpuserve_gateway_endpoint_up' + label + answers);
-            }
-        }
-    }
-    r.headersOut['Content-Type'] = 'text/plain; version=0.0.4';
-    r.return(200, lines.concat(rejected, tail, up, whole, first).join('\n') + '\n');
-}
-
-function histogram(dict, lines, name, title, model) {
-    let sum = 0;
-    for (let at = 0; at <= BUCKETS.length; at++) {
-        sum += dict.get(name + ' ' + at + ' ' + model) || 0;
-        const edge = at < BUCKETS.length ? BUCKETS[at] : '+Inf';
-        lines.push(title + '_bucket{model="' + model + '",le="' + edge + '"} ' + sum);
-    }
-    lines.push(title + '_sum{model="' + model + '"} ' + (dict.get(name + ' sum ' + model) || 0));
-    lines.push(title + '_count{model="' + model + '"} ' + sum);
-}
-
-// ready, draining, down, or starting while nothing has been heard yet. A stand-in counts only while it answers.
-function statusOf(index) {
-    const dict = ngx.shared.gw;
-    const model = data.models[index];
-    let draining = 0;
-    let down = 0;
-    for (let at = 0; at < model.all.length; at++) {
-        const state = dict.get('up ' + model.all[at]);
-        const mayTake = !drained(dict, model.all[at]);
-        if (state === 1 && mayTake) {
-            return 'ready';
-        }
-        if (at < model.endpoints.length) {
-            draining += mayTake ? 0 : 1;
-            down += mayTake && state === 0 ? 1 : 0;
-        }
-    }
-    if (draining + down < model.endpoints.length) {
-        return 'starting';
-    }
-    return down ? 'down' : 'draining';
-}
-
-function describe(index, id) {
-    const model = data.models[index];
-    return {id: id, object: 'model', created: data.created, owned_by: 'gpuserve', root: model.name, parent: null,
-        max_model_len: model.max_model_len, status: statusOf(index)};
-}
-
-function listModels(r, key) {
-    const onlyReady = r.args.ready === 'true';
-    const found = [];
-    for (let index = 0; index < data.models.length; index++) {
-        if (!mayUse(key, index)) {
-            continue;
-        }
-        const model = data.models[index];
-        const ids = [model.name].concat(model.aliases, model.adapters);
-        for (let at = 0; at < ids.length; at++) {
-            const entry = describe(index, ids[at]);
-            if (!onlyReady || entry.status === 'ready') {
-                found.push(entry);
-            }
-        }
-    }
-    r.headersOut['Content-Type'] = 'application/json';
-    r.return(200, JSON.stringify({object: 'list', data: found}) + '\n');
-}
-
-function oneModel(r, key, wanted) {
-    if (wanted.model < 0 || !mayUse(key, wanted.model)) {
-        return unknownModel(r, key, wanted.name);
-    }
-    r.headersOut['Content-Type'] = 'application/json';
-    r.return(200, JSON.stringify(describe(wanted.model, wanted.name)) + '\n');
-}
-
-function health(r) {
-    const states = {};
-    const missing = [];
-    for (let index = 0; index < data.models.length; index++) {
-        const name = data.models[index].name;
-        states[name] = statusOf(index);
-        if (states[name] !== 'ready') {
-            missing.push(name);
-        }
-    }
-    r.headersOut['Content-Type'] = 'application/json';
-    r.headersOut['Cache-Control'] = 'no-store';
-    r.return(missing.length ? 503 : 200, JSON.stringify({
-        status: missing.length ? 'not ready: ' + missing.join(', ') : 'ready',
-        models: states, generation: data.generation}) + '\n');
-}
-
-// Asks every engine how it is, from one worker, every few seconds.
-async function watch() {
-    const asked = [];
-    for (let at = 0; at < data.watched.length; at++) {
-        asked.push(look(data.watched[at]));
-    }
-    await Promise.all(asked);
-}
-
-async function look(address) {
-    let good = false;
-    try {
-        const reply = await ngx.fetch('http://' + address + '/health');
-        good = reply.status === 200;
-    } catch (error) {
-        good = false;
-    }
-    const dict = ngx.shared.gw;
-    if (good) {
-        dict.set('failed ' + address, 0);
-        if (dict.get('up ' + address) !== 1) {
-            dict.set('since ' + address, Date.now() / 1000);
-            dict.set('up ' + address, 1);
-        }
-        return;
-    }
-    // One slow answer of a busy engine is no failure; two in a row are.
-    const failed = dict.incr('failed ' + address, 1, 0);
-    if (failed >= 2 || dict.get('up ' + address) !== 1) {
-        dict.set('up ' + address, 0);
-    }
-}
-
-// A file in the drain folder that is named like an endpoint keeps new requests away from it. Requests look at a number only.
-function drains() {
-    let named = [];
-    try {
-        named = fs.readdirSync('/draining');
-    } catch (error) {
-        // No folder names nothing.
-    }
-    for (let at = 0; at < data.watched.length; at++) {
-        ngx.shared.gw.set('drain ' + data.watched[at], named.indexOf(data.watched[at]) < 0 ? 0 : 1);
-    }
-}
-
-export default {gate, handle, again, watch, drains, account, metrics};
+export default {gate, handle, again, target, keyOf, known, mayUse, unknownModel, drained};
