@@ -32,6 +32,16 @@ options:
       - The variable that holds the repository's address, for messages.
     type: str
     required: true
+  key_variable:
+    description:
+      - The variable that holds the fingerprints of its key, for messages.
+    type: str
+    required: true
+  again:
+    description:
+      - Read the repository even if the entry is there already, as before an upgrade. Its owner may have changed the key since.
+    type: bool
+    default: false
   timeout_s:
     description:
       - How long each connection may take, in seconds.
@@ -53,6 +63,7 @@ EXAMPLES = r"""
   gpuserve.fleet.deb_source:
     path: /etc/apt/sources.list.d/docker.sources
     variable: docker_engine_repository_url
+    key_variable: docker_engine_repository_fingerprints
     content: |
       Types: deb
       URIs: https://download.docker.com/linux/debian
@@ -80,7 +91,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
 
 
-def attempt(module: AnsibleModule, content: str, variable: str) -> None:
+def attempt(module: AnsibleModule, content: str) -> None:
     """Let apt read the index into a folder of its own."""
     folder = tempfile.mkdtemp(dir=module.tmpdir)
     source = os.path.join(folder, "try.sources")
@@ -102,9 +113,13 @@ def attempt(module: AnsibleModule, content: str, variable: str) -> None:
     status, out, err = module.run_command(command)
     reason = host.apt_update_failure(status, out, err)
     if reason:
+        variable, keys = module.params["variable"], module.params["key_variable"]
+        cure = f"Correct {variable}."
+        if host.is_about_the_key(reason):
+            cure = f"If its owner changed the key, set {keys} to what the owner publishes; else correct {variable}."
         raise FleetError(
             f"{variable}: the repository can't be used: {reason}.",
-            f"Correct {variable} or the key. Nothing was changed in apt's sources.",
+            f"{cure} Nothing was changed in apt's sources.",
             field=variable,
         )
 
@@ -114,9 +129,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     path, content = module.params["path"], module.params["content"].strip() + "\n"
     before = HostFiles().read(path)
     changed = before != content
-    tried = changed and not module.check_mode
+    tried = (changed or module.params["again"]) and not module.check_mode
     if tried:
-        attempt(module, content, module.params["variable"])
+        attempt(module, content)
+    if changed and not module.check_mode:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=module.tmpdir)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -134,6 +150,8 @@ def main() -> NoReturn:
             "path": {"type": "path", "required": True},
             "content": {"type": "str", "required": True},
             "variable": {"type": "str", "required": True},
+            "key_variable": {"type": "str", "required": True, "no_log": False},
+            "again": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 30},
         },
         supports_check_mode=True,

@@ -113,6 +113,8 @@ choice:
     pin: 580.*
     repository_folder: ubuntu2404
     repository_architecture: x86_64
+    repository_key: 3bf863cc.pub
+    repository_fingerprint: EB693B3035CD5710E231E123A4B469963BF863CC
     dkms: true
     module_stream: ""
     reasons: ["branch 580: the default here"]

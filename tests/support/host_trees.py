@@ -9,6 +9,7 @@ The values of an RTX 5090 are the published PCI ids and a 32 GiB BAR; nothing he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,3 +88,27 @@ class HostTree:
         if module is None:
             return 1, "", f"modinfo: ERROR: Module nvidia not found in {arguments[2]}."
         return 0, {"version": module[0], "license": module[1]}[arguments[4]] + "\n", ""
+
+
+def rtx_5090(tree: HostTree) -> HostTree:
+    """A bare host with the card, and its sound beside it."""
+    return tree.kernel(KERNEL).card("0000:01:00.0", 0x2B85).card("0000:01:00.1", 0x22E8, kind="0x040300")
+
+
+def installed(tree: HostTree, version: str = "580.178.04") -> HostTree:
+    """The same with a driver that works."""
+    return rtx_5090(tree).kernel(KERNEL, version).library(version).loaded(version)
+
+
+# One host each for what issues and forums are full of.
+TREES: dict[str, Callable[[HostTree], HostTree]] = {
+    "RTX 5090": rtx_5090,
+    "RTX 4090": lambda tree: tree.kernel(KERNEL).card("0000:01:00.0", 0x2684),
+    "two cards": lambda tree: rtx_5090(tree).card("0000:41:00.0", 0x2684),
+    "no card": lambda tree: tree.kernel(KERNEL).card("0000:00:02.0", 0xA780, vendor="0x8086"),
+    "a driver that works": installed,
+    "nouveau": lambda tree: rtx_5090(tree).kernel(KERNEL, "580.178.04").library("580.178.04").nouveau(),
+    "mismatch": lambda tree: installed(tree).loaded("580.95.05"),
+    "DKMS missing": lambda tree: rtx_5090(tree).library("580.178.04"),
+    "Secure Boot on": lambda tree: rtx_5090(tree).secure_boot(True),
+}

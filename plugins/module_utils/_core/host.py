@@ -148,3 +148,11 @@ def apt_update_failure(status: int, out: str, err: str) -> str:
         if match:
             return " ".join(match.group(1).split()).rstrip(".")
     return f"apt-get update ended with {status}"
+
+
+_KEY_CAUSES = re.compile(r"Missing key|NO_PUBKEY|EXPKEYSIG|not live|expired|not bound|SHA1")
+
+
+def is_about_the_key(reason: str) -> bool:
+    """Tell whether a repository failed by its signature's key: its owner may have taken a new one."""
+    return _KEY_CAUSES.search(reason) is not None

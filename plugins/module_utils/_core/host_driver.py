@@ -19,18 +19,34 @@ FLOOR_BRANCH = 570
 RENAMED_BRANCH = 590
 UNTOUCHED = "Nothing was changed."
 
-# NVIDIA's repository folder per distribution, and the branch we take there when nothing is asked for: the long-term
-# one, or the oldest that the repository starts with.
+
+@dataclass(frozen=True)
+class Repository:
+    """NVIDIA's repository for a distribution, and the branch we take there when nothing is asked for."""
+
+    folder: str
+    branch: int  # the long-term one, or the oldest that the repository starts with
+    key: str
+    fingerprint: str
+    first_branch: int = 0
+
+
+# The newer repositories have keys of their own.
+_OLD_KEY = ("3bf863cc.pub", "EB693B3035CD5710E231E123A4B469963BF863CC")
 _CUDA_REPOSITORIES = {
-    ("ubuntu", "22.04"): ("ubuntu2204", 580),
-    ("ubuntu", "24.04"): ("ubuntu2404", 580),
-    ("ubuntu", "26.04"): ("ubuntu2604", 595),
-    ("debian", "12"): ("debian12", 580),
-    ("debian", "13"): ("debian13", 595),
-    ("rhel", "9"): ("rhel9", 580),
-    ("rhel", "10"): ("rhel10", 580),
+    ("ubuntu", "22.04"): Repository("ubuntu2204", 580, *_OLD_KEY),
+    ("ubuntu", "24.04"): Repository("ubuntu2404", 580, *_OLD_KEY),
+    ("ubuntu", "26.04"): Repository(
+        "ubuntu2604", 595, "60DF8A40.pub", "14BAFBC7562AD710CA04E69905FBB6DA60DF8A40", first_branch=595
+    ),
+    ("debian", "12"): Repository("debian12", 580, *_OLD_KEY),
+    ("debian", "13"): Repository(
+        "debian13", 595, "8793F200.pub", "02182E60104FCDC26EAE1B8597A5D4CB8793F200", first_branch=590
+    ),
+    ("rhel", "9"): Repository("rhel9", 580, "D42D0685.pub", "610C7B14E068A878070DA4E99CD0A493D42D0685"),
+    # We know this key's name and not its fingerprint, so that the role asks for it.
+    ("rhel", "10"): Repository("rhel10", 580, "CDF6BA43.pub", ""),
 }
-_FIRST_BRANCH = {"debian13": 590, "ubuntu2604": 595}
 _RHEL_LIKE = frozenset({"rhel", "rocky", "almalinux", "centos"})
 _CUDA_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "sbsa"}
 SUPPORTED = "Ubuntu 22.04, 24.04 and 26.04, Debian 12 and 13, RHEL, Rocky Linux and AlmaLinux 9 and 10"
@@ -61,6 +77,8 @@ class Choice:
     pin: str
     repository_folder: str
     repository_architecture: str
+    repository_key: str
+    repository_fingerprint: str
     dkms: bool
     module_stream: str
     reasons: tuple[str, ...]
@@ -70,7 +88,7 @@ def choose(
     request: Request, cards: Sequence[Card], distribution: Distribution, architecture: str, secure_boot: bool
 ) -> Choice:
     """Decide, or say in one sentence what has to change."""
-    folder, default_branch = _repository(distribution)
+    repository = _repository(distribution)
     if architecture not in _CUDA_ARCHITECTURES:
         raise FleetError(f"nvidia_driver has no packages for the architecture {architecture}.", UNTOUCHED)
     if not cards and request.require_card:
@@ -81,14 +99,14 @@ def choose(
             field="nvidia_driver_require_card",
         )
     reasons: list[str] = []
-    branch = _branch(request, cards, default_branch, reasons)
+    branch = _branch(request, cards, repository.branch, reasons)
     flavour = _flavour(request, cards, reasons)
     source = _source(request, distribution, secure_boot, reasons)
-    if source == "cuda_repo" and branch < _FIRST_BRANCH.get(folder, 0):
+    if source == "cuda_repo" and branch < repository.first_branch:
         raise FleetError(
             f"nvidia_driver_branch: {branch} is not in NVIDIA's repository for {distribution.name}, which starts at "
-            f"{_FIRST_BRANCH[folder]}.",
-            f"Set it to {default_branch}. {UNTOUCHED}",
+            f"{repository.first_branch}.",
+            f"Set it to {repository.branch}. {UNTOUCHED}",
             field="nvidia_driver_branch",
         )
     _check_secure_boot(request, source, secure_boot, distribution)
@@ -104,15 +122,19 @@ def choose(
         flavour=flavour,
         packages=tuple(packages),
         pin=f"{request.version}*" if request.version else f"{branch}.*",
-        repository_folder=folder,
+        repository_folder=repository.folder,
         repository_architecture=_CUDA_ARCHITECTURES[architecture],
+        repository_key=repository.key,
+        repository_fingerprint=repository.fingerprint,
         dkms=source == "cuda_repo",
-        module_stream=f"nvidia-driver:{branch}-{'open' if flavour == 'open' else 'dkms'}" if folder == "rhel9" else "",
+        module_stream=f"nvidia-driver:{branch}-{'open' if flavour == 'open' else 'dkms'}"
+        if repository.folder == "rhel9"
+        else "",
         reasons=tuple(reasons),
     )
 
 
-def _repository(distribution: Distribution) -> tuple[str, int]:
+def _repository(distribution: Distribution) -> Repository:
     identity = "rhel" if distribution.id in _RHEL_LIKE else distribution.id
     version = distribution.major if distribution.family == "redhat" else distribution.version
     found = _CUDA_REPOSITORIES.get((identity, version))

@@ -4,7 +4,7 @@
 
 """Which driver a host gets, and what is refused.
 
-For Enterprise Linux this is all that is tried: no real one was at hand.
+For Enterprise Linux this, and molecule/rpm with Debian's dnf, is all that is tried: no real one was at hand.
 """
 
 from __future__ import annotations
@@ -83,9 +83,50 @@ def test_an_old_card_gets_the_last_branch_that_knows_it() -> None:
     assert (choice.branch, choice.flavour) == (580, "proprietary")
 
 
-def test_enterprise_linux_9_locks_by_module_stream() -> None:
-    assert choose(ROCKY_9).module_stream == "nvidia-driver:580-open"
-    assert choose(ALMA_10).module_stream == ""
+@pytest.mark.parametrize("identity", ["rhel", "rocky", "almalinux", "centos"])
+@pytest.mark.parametrize(
+    ("major", "folder", "key", "fingerprint", "stream"),
+    [
+        ("9", "rhel9", "D42D0685.pub", "610C7B14E068A878070DA4E99CD0A493D42D0685", "nvidia-driver:580-open"),
+        ("10", "rhel10", "CDF6BA43.pub", "", ""),
+    ],
+)
+def test_untested_on_a_real_el_each_clone_gets_the_repository_of_its_major_version(
+    identity: str, major: str, folder: str, key: str, fingerprint: str, stream: str
+) -> None:
+    choice = choose(Distribution(identity, f"{major}.1", major, "", "redhat", identity))
+    assert (choice.repository_folder, choice.repository_architecture) == (folder, "x86_64")
+    assert (choice.repository_key, choice.repository_fingerprint) == (key, fingerprint)
+    assert (choice.source, choice.dkms, choice.pin, choice.module_stream) == ("cuda_repo", True, "580.*", stream)
+    assert choice.packages == ("nvidia-driver-cuda", "kmod-nvidia-open-dkms")
+
+
+def test_untested_on_a_real_el_closed_modules_and_the_whole_desktop() -> None:
+    closed = choose(ROCKY_9, RTX_4090, flavour="proprietary")
+    assert closed.packages == ("nvidia-driver-cuda", "kmod-nvidia-latest-dkms")
+    assert closed.module_stream == "nvidia-driver:580-dkms"
+    assert choose(ALMA_10, compute_only=False).packages == ("nvidia-open",)
+    assert choose(ALMA_10, version="580.95.05").pin == "580.95.05*"
+
+
+def test_untested_on_a_real_el_secure_boot_has_no_signed_package_to_offer() -> None:
+    with pytest.raises(FleetError) as caught:
+        choose(ROCKY_9, secure_boot=True)
+    assert "nvidia_driver_mok_enrolled: true" in caught.value.hint
+    assert "distro" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("distribution", "key"),
+    [(UBUNTU, "3bf863cc.pub"), (UBUNTU_26, "60DF8A40.pub"), (DEBIAN_12, "3bf863cc.pub"), (DEBIAN_13, "8793F200.pub")],
+    ids=lambda value: value.name if isinstance(value, Distribution) else None,
+)
+def test_each_repository_has_the_key_that_signs_it(distribution: Distribution, key: str) -> None:
+    choice = choose(distribution)
+    assert choice.repository_key == key
+    # NVIDIA names its key files after the end of the fingerprint.
+    assert choice.repository_fingerprint.endswith(key.removesuffix(".pub").upper())
+    assert len(choice.repository_fingerprint) == 40
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_reboot
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_driver, host_reboot
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import hostgpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
-from ansible_collections.gpuserve.fleet.tests.support.host_trees import CLOSED, KERNEL, NEWER, HostTree
+from ansible_collections.gpuserve.fleet.tests.support.host_trees import CLOSED, KERNEL, NEWER, TREES, HostTree
 
 V580 = "580.178.04"
 
@@ -139,3 +141,39 @@ def test_kernels_are_ordered_by_number() -> None:
         "6.12.9+deb13-amd64",
         "6.12.48+deb13-amd64",
     ]
+
+
+UBUNTU = Distribution("ubuntu", "24.04", "24", "noble", "debian", "Ubuntu 24.04 LTS")
+DEBIAN = Distribution("debian", "13", "13", "trixie", "debian", "Debian GNU/Linux 13")
+# For each host: what Ubuntu gets (source and flavour), what Debian gets, and what the driver that is there needs.
+FATES = {
+    "RTX 5090": ("cuda_repo open", "cuda_repo open", "none"),
+    "RTX 4090": ("cuda_repo open", "cuda_repo open", "none"),
+    "two cards": ("cuda_repo open", "cuda_repo open", "none"),
+    "no card": ("no NVIDIA card", "no NVIDIA card", "none"),
+    "a driver that works": ("cuda_repo open", "cuda_repo open", "none"),
+    "nouveau": ("cuda_repo open", "cuda_repo open", "reboot"),
+    "mismatch": ("cuda_repo open", "cuda_repo open", "module_reload"),
+    "DKMS missing": ("cuda_repo open", "cuda_repo open", "fail"),
+    "Secure Boot on": ("distro open", "Secure Boot is on", "none"),
+}
+
+
+def fate(files: HostFiles, distribution: Distribution) -> str:
+    try:
+        choice = host_driver.choose(
+            host_driver.Request(), hostgpu.cards(files), distribution, "x86_64", hostgpu.secure_boot(files)
+        )
+    except FleetError as error:
+        return error.message
+    return f"{choice.source} {choice.flavour}"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_each_host_from_its_files_to_the_decision(tmp_path: Path, name: str) -> None:
+    tree = TREES[name](HostTree(tmp_path))
+    files = HostFiles(str(tree.root))
+    on_ubuntu, on_debian, needs = FATES[name]
+    assert on_ubuntu in fate(files, UBUNTU)
+    assert on_debian in fate(files, DEBIAN)
+    assert decide(tree)[0] == needs
