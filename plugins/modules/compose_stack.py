@@ -118,7 +118,9 @@ services:
     port: {description: The port on the host's loopback., type: int}
     digest: {description: Changes when the engine has to be replaced., type: str}
 endpoints:
-  description: What a door in front of the engines needs, C(name), C(aliases), C(endpoints), C(standby) and C(max_num_seqs) of each model.
+  description: >-
+    What a door in front of the engines needs of each model, C(name), C(aliases), C(adapters), C(endpoints), C(standby), C(max_num_seqs) and
+    C(max_model_len).
   returned: success
   type: list
   elements: dict

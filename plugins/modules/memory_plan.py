@@ -107,8 +107,8 @@ plan:
     inputs_digest: {description: "Changes when anything changes that the plan was made from, but for O(calibration).", type: str}
     calibration:
       description: >-
-        How far plans for this image on these cards were off, C(starts) and C(worst_bytes) (measured less planned); null before the first
-        start.
+        What this image's engines on these cards held when they were ready less what was planned, C(starts), C(most_bytes) and
+        C(least_bytes); null before the first start. What an engine takes under load only is planned, and not held yet then.
       type: dict
     gpus:
       description: A card each.

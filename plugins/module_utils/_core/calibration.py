@@ -54,14 +54,14 @@ class Calibration:
         return max(int(max(entry["fixed_bytes"])), formula_bytes - MOST_LOWERED_BYTES)
 
     def error(self, gpu_names: Sequence[str]) -> dict[str, int] | None:
-        """How far the plans of this image's starts on these cards were off: {"starts", "worst_bytes"}; None before the first."""
+        """What this image's engines on these cards held less what was planned: {"starts", "most_bytes", "least_bytes"}, or None."""
         errors = [
             error
             for entry in self.starts.values()
             if entry["gpu"] in gpu_names and entry["image"] == self.image
             for error in entry["errors_bytes"]
         ]
-        return {"starts": len(errors), "worst_bytes": max(errors, key=abs)} if errors else None
+        return {"starts": len(errors), "most_bytes": max(errors), "least_bytes": min(errors)} if errors else None
 
 
 def key_of(gpu_name: str, image: str, model: str, args: Sequence[str]) -> str:

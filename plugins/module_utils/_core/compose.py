@@ -92,9 +92,11 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
         {
             "name": spec.name,
             "aliases": list(spec.aliases),
+            "adapters": [adapter["name"] for adapter in spec.lora_adapters],
             "endpoints": [f"127.0.0.1:{spec.port}"],
             **({"standby": [f"127.0.0.1:{spec.port + standby}"]} if standby else {}),
             "max_num_seqs": planned[spec.name]["max_num_seqs"],
+            "max_model_len": planned[spec.name]["max_model_len"],
         }
         for spec in specs
     ]

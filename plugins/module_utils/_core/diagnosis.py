@@ -86,7 +86,7 @@ RULES = (
     ),
     Rule(
         "out_of_memory",
-        r"OutOfMemoryError|CUDA out of memory|not enough GPU memory",
+        r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|not enough GPU memory",
         "the card's memory ran out",
         "Lower the preset, max_num_seqs or max_num_batched_tokens, or end what else holds memory on the card.",
         True,
@@ -194,6 +194,8 @@ WRAPPERS = re.compile(
     r"Engine core initialization failed|EngineCore failed to start|EngineDeadError|EngineCore encountered"
 )
 _ERROR = re.compile(r"\b(\w*(?:Error|Exception)): (.{3,300})")
+# An engine that starts well warns of errors that it might have one day.
+_HARMLESS = re.compile(r"\b(?:WARNING|INFO|DEBUG) \d\d-\d\d ")
 
 
 def diagnose(log: Sequence[str], exit_code: int | None = None) -> Cause:
@@ -206,7 +208,7 @@ def diagnose(log: Sequence[str], exit_code: int | None = None) -> Cause:
                 return Cause(rule.id, rule.text.format(what=(groups or ["?"])[0]), rule.remedy, rule.memory)
     for line in log:
         match = _ERROR.search(line)
-        if match and not WRAPPERS.search(line):
+        if match and not WRAPPERS.search(line) and not _HARMLESS.search(line):
             return Cause("error", f"{match.group(1)}: {match.group(2).strip()}", "See the last lines of its log below.")
     if exit_code == 137:
         return Cause(

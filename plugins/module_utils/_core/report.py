@@ -38,9 +38,9 @@ def render(host: str, plan: Mapping[str, Any], others: Mapping[str, Mapping[str,
         lines.append(f"  does not fit: {reason}")
     error = plan.get("calibration")
     if error:
-        most = f"{abs(error['worst_bytes']) // MIB} MiB"
+        least, most = (f"{error[name] / MIB:+.0f}" for name in ("least_bytes", "most_bytes"))
         lines.append(
-            f"  Plans for this image on this card were off by at most {most} so far ({error['starts']} starts)."
+            f"  Engines of this image on this card held {least} to {most} MiB against their plans ({error['starts']} starts)."
         )
     lines += _notes(plan) + _other_presets(plan, others)
     return "\n".join(lines).rstrip() + "\n"

@@ -29,9 +29,10 @@ def changed(name: str, **change: object) -> list[dict[str, object]]:
     return [{**model, **change} if model["name"] == name else model for model in MODELS]
 
 
-def noticed(cause: dict[str, Any]) -> float:
-    """Seconds until it was known: since its container ended, or since its start where it still ran."""
-    return float(cause["after_s"] if cause["noticed_s"] is None else cause["noticed_s"])
+def noticed(cause: dict[str, Any]) -> float | None:
+    """Seconds until it was known: since its container ended, or since its start where it still ran; None where it never started."""
+    found: float | None = cause["after_s"] if cause["noticed_s"] is None else cause["noticed_s"]
+    return found
 
 
 def note(fault: str, reads: str, seconds: float | None, serving: list[str]) -> None:
@@ -182,7 +183,7 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
 
 
 def test_memory_given_back_while_an_engine_measures_costs_one_more_start(stack: Stack) -> None:
-    stack.engine("yi", seconds={"measuring": 8})
+    stack.engine("yi", seconds={"measuring": 5})
     pid = stack.hold(2 * GIB)
     play, reader = stack.playing(vllm_stack_models=changed("yi", gpu_memory_utilization=0.5))
     play.wait_for("yi         weights loaded")
@@ -237,7 +238,7 @@ def test_a_controller_that_is_killed_leaves_the_work_going_on(stack: Stack) -> N
 
 
 def test_two_controllers_at_once_take_turns(stack: Stack) -> None:
-    stack.engine("yi", seconds={"loading": 25})
+    stack.engine("yi", seconds={"loading": 20})
     first, one = stack.playing()
     first.wait_for("yi         starts:")
     second, two = stack.playing()

@@ -25,7 +25,7 @@ TALLY = CACHE / "test" / "tally"
 SCENARIOS_AT_ONCE = 2
 SCREEN = threading.Lock()
 QUICK = ("lint", "types", "unit", "sanity")
-END_TO_END = ["python", "-m", "pytest", "tests/e2e", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
+PYTEST = ["python", "-m", "pytest", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
 NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
 
 
@@ -54,13 +54,15 @@ def whole_test() -> bool:
     for target in QUICK:
         _step(tally, target, ["make", "--no-print-directory", target])
     engine.ensure_engine()
-    # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own.
+    # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own; the longest is begun first.
     with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
-        for _done in pool.map(
-            lambda name: _step(tally, f"molecule {name}", ["molecule", "test", "-s", name]), scenarios()
-        ):
-            pass
-    _end_to_end(tally)
+        jobs = [pool.submit(_suite, tally, "bring-up on doubles", "tests/integration/bringup", False)]
+        jobs += [
+            pool.submit(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name]) for name in scenarios()
+        ]
+        for job in jobs:
+            job.result()
+    _suite(tally, "end to end", "tests/e2e", True)
     whole = time.monotonic() - started
     _report(tally, kind, whole)
     return tally.failed == 0
@@ -82,30 +84,35 @@ def _step(tally: Tally, name: str, command: list[str]) -> None:
         print(f"== {name}: {'ok' if done == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
 
 
-def _end_to_end(tally: Tally) -> None:
+def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
+    """Run a folder of tests and count each of them; a long one is shown as it goes, since what it prints is what a user would see."""
     started = time.monotonic()
-    print("== end to end: bare box, real vLLM", flush=True)
-    junit = LOGS / "end-to-end.xml"
+    junit, log = LOGS / f"{name.replace(' ', '-')}.xml", LOGS / f"{name.replace(' ', '-')}.log"
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    command = [*END_TO_END, *NO_PLUGINS, f"--junitxml={junit}"]
-    # Shown as it goes: it is the long one, and what it prints is what a user would see.
-    code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
-    tally.seconds["end to end"] = time.monotonic() - started
-    if not junit.exists():
-        tally.failed += 1
-        tally.broken.append("end to end")
-        return
-    for suite in ET.parse(junit).getroot().iter("testsuite"):
-        total, bad, skipped = (int(suite.get(name, 0)) for name in ("tests", "failures", "skipped"))
-        bad += int(suite.get("errors", 0))
-        tally.passed += total - bad - skipped
-        tally.failed += bad
-        tally.skipped += skipped
-    if code not in {0, 5}:
-        tally.broken.append("end to end")
-        if tally.failed == 0:
-            tally.failed += 1
+    command = [*PYTEST, path, *NO_PLUGINS, f"--junitxml={junit}"]
+    if shown:
+        print(f"== {name}", flush=True)
+        code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
+    else:
+        code = _logged(command, log)
+    seconds = time.monotonic() - started
+    with SCREEN:
+        tally.seconds[name] = seconds
+        if code != 0:
+            tally.broken.append(name)
+        bad = 0
+        if junit.exists():
+            for suite in ET.parse(junit).getroot().iter("testsuite"):
+                total, failed, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "skipped"))
+                failed += int(suite.get("errors", 0))
+                bad += failed
+                tally.passed += total - failed - skipped
+                tally.skipped += skipped
+        tally.failed += max(bad, 1) if code != 0 else bad
+        if code != 0 and not shown:
+            _show_the_end_of(log)
+        print(f"== {name}: {'ok' if code == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
 
 
 def _report(tally: Tally, kind: str, whole: float) -> None:

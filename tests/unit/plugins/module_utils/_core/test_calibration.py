@@ -18,6 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration i
     Calibration,
     learn,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import render
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
 from tests.bench.plan import GUIDE
@@ -61,7 +62,8 @@ def test_the_next_plan_holds_what_was_measured_and_says_so() -> None:
         assert model["total_bytes"] - model["kv_cache_bytes"] == fixed + 200 * MIB
         assert sum(part["bytes"] for part in model["parts"]) == model["total_bytes"]
         assert any("+200 MiB against what is computed" in note for note in model["notes"])
-    assert second["calibration"] == {"starts": len(GUIDE), "worst_bytes": 200 * MIB}
+    assert second["calibration"] == {"starts": len(GUIDE), "most_bytes": 200 * MIB, "least_bytes": 200 * MIB}
+    assert "held +200 to +200 MiB against their plans (3 starts)" in render("gpu01", second, {})
     assert second["gpus"][0]["used_bytes"] <= second["gpus"][0]["budget_bytes"]
 
 
@@ -92,7 +94,7 @@ def test_the_plan_that_serves_stays_whatever_was_measured() -> None:
     proved = {"inputs_digest": first["inputs_digest"], "plan": first}
     again = planned(calibration=measured(first, 200 * MIB), proved=proved)
     assert models(again) == models(first)
-    assert again["calibration"]["worst_bytes"] == 200 * MIB
+    assert again["calibration"]["most_bytes"] == 200 * MIB
     changed = planned(calibration=measured(first, 200 * MIB), proved=proved, preset="aggressive")
     assert models(changed) != models(first)
 

@@ -65,3 +65,15 @@ def test_phases_and_figures_of_a_log() -> None:
         ]
     )
     assert (facts.phase, facts.percent, facts.kv_cache_tokens, facts.max_concurrency) == ("cache", 50, 47648, 23.27)
+
+
+def test_a_warning_of_an_error_that_may_come_is_not_the_cause() -> None:
+    # As vLLM 0.26 wrote it on an H100 that a foreign process had filled.
+    log = [
+        "(APIServer pid=1) WARNING 11-24 03:01:35 [system_utils.py:299] Found ulimit of 20000 and failed to automatically increase with "
+        "error current limit exceeds maximum limit. This can cause fd limit errors like `OSError: [Errno 24] Too many open files`.",
+        "(EngineCore pid=63) ERROR 11-24 03:01:56 [core.py:1330] torch.AcceleratorError: CUDA error: out of memory",
+        WRAPPER,
+    ]
+    assert (diagnose(log, 1).id, diagnose(log, 1).memory) == ("out_of_memory", True)
+    assert diagnose(log[:1], 1).id == "exit"
