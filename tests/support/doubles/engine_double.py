@@ -163,7 +163,7 @@ class Engine:
             )
         total = int(self.settings.get("total_bytes", 3 * GIB))
         graphs = 0 if self.given.enforce_eager else min(300 * MIB, total // 20)
-        planned = exact if exact is not None else int(self.settings.get("kv_cache_bytes", total // 3))
+        planned = int(self.settings.get("kv_cache_bytes", exact if exact is not None else total // 3))
         weights = total - CONTEXT_BYTES - graphs - planned
         cache = exact if exact is not None else max(0, wanted - weights - CONTEXT_BYTES)
         card.take(CONTEXT_BYTES)
