@@ -72,9 +72,16 @@ def choose(
     for trade in (_smaller_cache, _fewer_graphs, _fewer_sequences, _no_graphs):
         if result["feasible"]:
             return _more_sequences(choices, result, plan)
-        choices = [trade(c, gpus[0]) for c in choices]
+        traded = [trade(c, gpus[0]) for c in choices]
+        _result, less = plan(traded)
+        # A trade that saves nothing (a workspace larger than the half cache) is not made.
+        choices = [new if _need(b) < _need(a) else old for new, old, a, b in zip(traded, choices, found, less, strict=True)]
         result, found = plan(choices)
-    return result
+    return _more_sequences(choices, result, plan) if result["feasible"] else result
+
+
+def _need(item: Candidate) -> int:
+    return item.fixed_bytes + item.floor_bytes
 
 
 def _spread(choice: Choice, item: Candidate, gpus: Sequence[Gpu], preset: str) -> Choice:

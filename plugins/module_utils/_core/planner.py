@@ -98,6 +98,7 @@ def candidate(
             f"architecture {shape.architecture} is unknown: planned like a Llama with a tenth more, check after the start"
         )
     vllm.check_extra_args(spec, at)
+    vllm.check_quantization(spec, shape.quantization, version, at)
     fp8_cache = spec.kv_cache_dtype.startswith("fp8")
     tensor_parallel = spec.tensor_parallel_size or 1
     if (shape.kv_heads % tensor_parallel and tensor_parallel % shape.kv_heads) or shape.heads % tensor_parallel:
@@ -116,6 +117,7 @@ def candidate(
         compute_capability=gpu.compute_capability,
         max_model_len=length,
         lora_slots=len(spec.lora_adapters),
+        lora_rank=vllm.lora_rank(spec),
         online_fp8=spec.quantization == "fp8" and shape.quantization == "fp8",
         on_cpu=gpu.is_cpu,
     )

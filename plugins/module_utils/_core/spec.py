@@ -22,6 +22,8 @@ ENGINES = ("vllm",)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
 _KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
+# The engine's parser takes these ranks of adapters and no others.
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 LIST = "vllm_stack_models"
 
 
@@ -49,7 +51,7 @@ class ModelSpec:
     extra_args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    lora_adapters: tuple[Mapping[str, str], ...] = ()
+    lora_adapters: tuple[Mapping[str, Any], ...] = ()
     trust_remote_code: bool = False
     config: Mapping[str, Any] | None = None
     config_path: str | None = None
@@ -74,9 +76,11 @@ def parse_models(models: Any) -> tuple[ModelSpec, ...]:
     specs = tuple(_parse(entry, index, ports[index]) for index, entry in enumerate(named))
     seen: dict[str, int] = {}
     for index, spec in enumerate(specs):
-        for name in (spec.name, *spec.aliases):
+        adapters = [str(adapter["name"]) for adapter in spec.lora_adapters]
+        for name in (spec.name, *spec.aliases, *adapters):
             if name in seen:
-                where = f"{LIST}[{index}].{'name' if name == spec.name else 'aliases'}"
+                kind = "name" if name == spec.name else "lora_adapters" if name in adapters else "aliases"
+                where = f"{LIST}[{index}].{kind}"
                 raise FleetError(
                     f"{where}: {name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.", where
                 )
@@ -153,8 +157,6 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
             f"{at}.gpu_memory_utilization",
         )
     kv_bytes = entry.get("kv_cache_memory_bytes")
-    if entry.get("lora_adapters"):
-        _check_lora(entry["lora_adapters"], at)
     return ModelSpec(
         name=_name(entry.get("name"), f"{at}.name"),
         model=_model(entry.get("model"), f"{at}.model"),
@@ -167,13 +169,13 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         enforce_eager=_flag(entry, "enforce_eager", at),
         priority=_integer(entry.get("priority", 1), f"{at}.priority", 0, 1000),
         gpus=tuple(str(gpu) for gpu in _list(entry, "gpus", at)),
-        engine=_choice(entry, "engine", ENGINES, at, "vllm"),
+        engine=_engine(entry, at),
         kv_cache_memory_bytes=None if kv_bytes is None else parse_size(kv_bytes, f"{at}.kv_cache_memory_bytes"),
         gpu_memory_utilization=None if utilization is None else float(utilization),
         extra_args=tuple(str(arg) for arg in _list(entry, "extra_args", at)),
         env=_environment(entry.get("env") or {}, f"{at}.env"),
         aliases=tuple(_name(alias, f"{at}.aliases") for alias in _list(entry, "aliases", at)),
-        lora_adapters=tuple(entry.get("lora_adapters") or ()),
+        lora_adapters=_adapters(entry, at),
         trust_remote_code=_flag(entry, "trust_remote_code", at),
         config=entry.get("config"),
         config_path=_text(entry, "config_path", at),
@@ -208,11 +210,29 @@ def _environment(value: Any, where: str) -> dict[str, str]:
     return {str(key): str(item) for key, item in value.items()}
 
 
-def _check_lora(value: Any, at: str) -> None:
+def _engine(entry: Mapping[str, Any], at: str) -> str:
+    if entry.get("engine") == "sglang":
+        raise FleetError(
+            f"{at}.engine: SGLang is not served yet.", "Leave engine out: vLLM serves the model.", f"{at}.engine"
+        )
+    return _choice(entry, "engine", ENGINES, at, "vllm")
+
+
+def _adapters(entry: Mapping[str, Any], at: str) -> tuple[Mapping[str, Any], ...]:
     where = f"{at}.lora_adapters"
-    whole = isinstance(value, Sequence) and not isinstance(value, str)
-    if not whole or not all(isinstance(item, Mapping) and "name" in item and "path" in item for item in value):
-        raise FleetError(f"{where}: each adapter needs name and path.", "Write both below it.", where)
+    adapters = _list(entry, "lora_adapters", at)
+    for item in adapters:
+        if not isinstance(item, Mapping) or not {"name", "path"} <= set(item) <= {"name", "path", "rank"}:
+            raise FleetError(f"{where}: each adapter needs name and path.", "Write both below it; rank is 16.", where)
+        _name(item["name"], f"{where}.name")
+        _model(item["path"], f"{where}.path")
+        if item.get("rank", 16) not in LORA_RANKS:
+            raise FleetError(
+                f"{where}.rank: {item['rank']!r} is no rank that the engine takes.",
+                f"Take the next larger one of {', '.join(str(rank) for rank in LORA_RANKS)}.",
+                f"{where}.rank",
+            )
+    return tuple(adapters)
 
 
 def _integer(value: Any, where: str, low: int, high: int) -> int:

@@ -28,9 +28,13 @@ REFUSED_FLAGS = {
     "--max-seq-len-to-capture": "It was removed.",
     "--task": "It was removed.",
     "--guided-decoding-backend": "It was removed.",
+    "--block-size": "The attention backend picks its own, and the plan counts in those.",
+    "--pipeline-parallel-size": "Set tensor_parallel_size.",
+    "--data-parallel-size": "Write the model once for each copy.",
 }
 # These the plan decides; the same thing said twice would hide which one counts.
 OWNED_FLAGS = {
+    "--model": "model",
     "--port": "port",
     "--host": "nothing: the stack binds it",
     "--served-model-name": "name",
@@ -46,8 +50,33 @@ OWNED_FLAGS = {
     "--quantization": "quantization",
     "--revision": "revision",
     "--trust-remote-code": "trust_remote_code",
+    "--num-gpu-blocks-override": "kv_cache_memory_bytes",
+    "--enable-lora": "lora_adapters",
+    "--lora-modules": "lora_adapters",
+    "--max-loras": "lora_adapters",
+    "--max-lora-rank": "rank in lora_adapters",
     "--api-key": "vllm_stack_api_key, which keeps it out of process lists",
 }
+# The short forms of the above.
+_SHORT = {
+    "-q": "--quantization",
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-dp": "--data-parallel-size",
+}
+# Quantizations that every supported version loads and a plan counts, and those that only some do: from a version on, and up to one.
+_ANY: tuple[tuple[int, int, int] | None, tuple[int, int, int] | None] = (None, None)
+QUANTIZATIONS = {
+    **dict.fromkeys(
+        (
+            *("awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "modelopt", "modelopt_fp4"),
+            *("fp8", "fbgemm_fp8", "experts_int8", "mxfp4"),
+        ),
+        _ANY,
+    ),
+    "bitsandbytes": (None, (0, 28, 0)),
+}
+DEFAULT_LORA_RANK = 16
 
 
 @dataclass(frozen=True)
@@ -82,16 +111,59 @@ def profile(version: str) -> Profile:
     return Profile(numbers, exact, "--cudagraph-capture-sizes" if numbers >= (0, 12, 0) else "--cuda-graph-sizes")
 
 
+def loads(version: Profile, quantization: str | None) -> bool:
+    """Whether this version serves models of this quantization; of one that is not in the table nothing is known, and it may."""
+    since, before = QUANTIZATIONS.get(quantization or "", _ANY)
+    return (since is None or version.version >= since) and (before is None or version.version < before)
+
+
+def check_quantization(spec: ModelSpec, found: str | None, version: Profile, where: str) -> None:
+    """Refuse a quantization that is none, or that this version does not load; `found` is the checkpoint's own."""
+    if spec.quantization and spec.quantization not in QUANTIZATIONS:
+        raise FleetError(
+            f"{where}.quantization: {spec.quantization!r} is not known.",
+            f"Take one of {', '.join(sorted(QUANTIZATIONS))}, or leave it out: the engine reads a quantized model's own config.json.",
+            f"{where}.quantization",
+        )
+    for name in (spec.quantization, found):
+        if not loads(version, name):
+            shown = ".".join(str(number) for number in version.version)
+            last = ".".join(str(number) for number in QUANTIZATIONS[name or ""][1] or ())
+            raise FleetError(
+                f"{where}.quantization: vLLM {shown} no longer loads {name} (removed in {last}).",
+                "Take an AWQ, GPTQ or fp8 build of the model, or quantization: fp8, or an older image.",
+                f"{where}.quantization",
+            )
+
+
+def _meant(argument: str) -> str:
+    """The flag that the engine's parser takes an argument for: it knows short forms, underscores, --no-, and beginnings of flags."""
+    flag = argument.split("=", 1)[0]
+    if not flag.startswith("--"):
+        return _SHORT.get(flag, flag)
+    flag = flag.replace("_", "-")
+    positive = "--" + flag.removeprefix("--no-") if flag.startswith("--no-") else flag
+    for known in (*REFUSED_FLAGS, *OWNED_FLAGS):
+        if known == positive or (len(positive) > 4 and known.startswith(positive)):
+            return known
+    return flag
+
+
 def check_extra_args(spec: ModelSpec, where: str) -> None:
     """Refuse what no parser takes, and what the plan says already."""
     for argument in spec.extra_args:
-        flag = argument.split("=", 1)[0]
+        flag = _meant(argument)
         if flag in REFUSED_FLAGS:
             raise FleetError(f"{where}.extra_args: {flag} stops the engine at its start.", REFUSED_FLAGS[flag], where)
         if flag in OWNED_FLAGS:
             raise FleetError(
                 f"{where}.extra_args: {flag} is decided by the plan.", f"Set {OWNED_FLAGS[flag]} instead.", where
             )
+
+
+def lora_rank(spec: ModelSpec) -> int:
+    """The largest rank among a model's adapters; 16 where none says."""
+    return max((int(adapter.get("rank", DEFAULT_LORA_RANK)) for adapter in spec.lora_adapters), default=DEFAULT_LORA_RANK)
 
 
 def engine_args(
@@ -138,6 +210,7 @@ def engine_args(
     if spec.trust_remote_code:
         args.append("--trust-remote-code")
     if spec.lora_adapters:
-        args += ["--enable-lora", "--max-loras", str(len(spec.lora_adapters)), "--lora-modules"]
+        args += ["--enable-lora", "--max-loras", str(len(spec.lora_adapters))]
+        args += ["--max-lora-rank", str(lora_rank(spec)), "--lora-modules"]
         args += [f"{adapter['name']}={adapter['path']}" for adapter in spec.lora_adapters]
     return [*args, *spec.extra_args]
