@@ -24,6 +24,9 @@ options:
       - The models, each with at least C(name) and C(model), a hub id or a folder on the host.
       - The shape comes from C(config) (what the model's C(config.json) holds), from the file C(config_path), from the folder, or from the
         shipped catalogue by hub id.
+      - Weights are counted from the shape. Where a C(model.safetensors.index.json), or the files, beside the C(config.json) say otherwise
+        by more than 2 %, they are as large as those. C(weights_bytes) (C(15GiB), or plain bytes) is believed before both.
+      - An adapter of C(lora_adapters) has C(name), C(path) and, where it is not 16, C(rank).
     type: list
     elements: dict
     required: true
@@ -184,16 +187,36 @@ def model_config(spec: ModelSpec, where: str) -> Any:
         ) from error
 
 
+def checkpoint_bytes(spec: ModelSpec) -> int | None:
+    """What the weights take on the disk: the index's total_size, else the files themselves; None where neither is there."""
+    folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
+    if folder is None:
+        return None
+    try:
+        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        total = index["metadata"]["total_size"]
+        return total if isinstance(total, int) and total > 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return sum(path.stat().st_size for path in folder.glob("*.safetensors")) or None
+    except OSError:
+        return None
+
+
+def shape_of(spec: ModelSpec, where: str) -> ModelShape:
+    """A model's shape, from what the user wrote and what is on the disk."""
+    config = model_config(spec, where)
+    return ModelShape.from_config(
+        config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, checkpoint_bytes(spec)
+    )
+
+
 def plan(params: dict[str, Any]) -> dict[str, Any]:
     preset = check_preset(params["preset"])
     specs, gpus = parse_models(params["models"]), parse_gpus(params["gpus"])
     version = vllm.profile(params["engine_version"])
-    shapes = [
-        ModelShape.from_config(
-            model_config(spec, f"{LIST}[{index}]"), spec.dtype, spec.quantization, f"{LIST}[{index}].config"
-        )
-        for index, spec in enumerate(specs)
-    ]
+    shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)
     calibration = Calibration.read(params["calibration"], params["image"])
     proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None

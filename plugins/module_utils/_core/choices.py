@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,17 +56,21 @@ def choose(
     if not gpus:
         return make_plan([], gpus, preset, version)
 
+    def made(index: int, c: Choice) -> Candidate:
+        return candidate(index, c.spec, c.shape, version, gpus[0], calibration, c.capture_sizes, c.reasons)
+
     def plan(choices: Sequence[Choice]) -> tuple[dict[str, Any], list[Candidate]]:
-        found = [
-            candidate(index, c.spec, c.shape, version, gpus[0], calibration, c.capture_sizes, c.reasons)
-            for index, c in enumerate(choices)
-        ]
+        found = [made(index, c) for index, c in enumerate(choices)]
         return make_plan(found, gpus, preset, version), found
 
     choices = [Choice(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
     result, found = plan(choices)
     if len(gpus) > 1 and not result["feasible"]:
-        choices = [_spread(c, item, gpus, preset) for c, item in zip(choices, found, strict=True)]
+        smallest = min(budget_bytes(preset, gpu.usable_bytes) for gpu in gpus)
+        choices = [
+            _spread(c, item, smallest, len(gpus), functools.partial(made, item.index))
+            for c, item in zip(choices, found, strict=True)
+        ]
         result, found = plan(choices)
     if preset != "auto" or gpus[0].is_cpu:
         return result
@@ -75,30 +80,26 @@ def choose(
         traded = [trade(c, gpus[0]) for c in choices]
         _result, less = plan(traded)
         # A trade that saves nothing (a workspace larger than the half cache) is not made.
-        choices = [new if _need(b) < _need(a) else old for new, old, a, b in zip(traded, choices, found, less, strict=True)]
+        choices = [
+            new if after.need_bytes < before.need_bytes else old
+            for new, old, before, after in zip(traded, choices, found, less, strict=True)
+        ]
         result, found = plan(choices)
     return _more_sequences(choices, result, plan) if result["feasible"] else result
 
 
-def _need(item: Candidate) -> int:
-    return item.fixed_bytes + item.floor_bytes
-
-
-def _spread(choice: Choice, item: Candidate, gpus: Sequence[Gpu], preset: str) -> Choice:
+def _spread(choice: Choice, item: Candidate, smallest: int, cards: int, again: Callable[[Choice], Candidate]) -> Choice:
     """As few cards as hold it, where one is too small."""
-    spec, smallest = choice.spec, min(budget_bytes(preset, gpu.usable_bytes) for gpu in gpus)
-    if spec.tensor_parallel_size is not None or item.fixed_bytes + item.floor_bytes <= smallest:
+    spec = choice.spec
+    if spec.tensor_parallel_size is not None or item.need_bytes <= smallest:
         return choice
-    for cards in (2, 4, 8):
-        splits = choice.shape.heads % cards == 0 and (
-            choice.shape.kv_heads % cards == 0 or cards % choice.shape.kv_heads == 0
-        )
-        if cards <= len(gpus) and splits:
-            shared = choice.shape.weights_bytes() * (cards - 1) // cards
-            if item.fixed_bytes - shared + item.floor_bytes // cards <= smallest:
-                return choice.having(
-                    f"tensor parallel over {cards} cards: one is too small", tensor_parallel_size=cards
-                )
+    heads, kv_heads = choice.shape.heads, choice.shape.kv_heads
+    for count in (2, 4, 8):
+        splits = heads % count == 0 and (kv_heads % count == 0 or count % kv_heads == 0)
+        if count <= (len(spec.gpus) or cards) and splits:
+            spread = choice.having(f"tensor parallel over {count} cards: one is too small", tensor_parallel_size=count)
+            if again(spread).need_bytes <= smallest:
+                return spread
     return choice
 
 
@@ -117,7 +118,7 @@ def _fewer_graphs(choice: Choice, _gpu: Gpu) -> Choice:
 
 
 def _fewer_sequences(choice: Choice, _gpu: Gpu) -> Choice:
-    if choice.spec.max_num_seqs is not None:
+    if not _takes(choice, FEW_SEQS):
         return choice
     return choice.having(f"max_num_seqs {FEW_SEQS}: more don't fit", max_num_seqs=FEW_SEQS)
 
@@ -136,15 +137,21 @@ def _more_sequences(
     """More requests at once where they were left open and the memory is there."""
     for seqs in MORE_SEQS:
         more = [
-            c if c.spec.max_num_seqs is not None else c.having(f"max_num_seqs {seqs}: there is room", max_num_seqs=seqs)
+            c.having(f"max_num_seqs {seqs}: there is room", max_num_seqs=seqs) if _takes(c, seqs) else c
             for c in choices
         ]
         if more == list(choices):
             return result
         larger, _found = plan(more)
         served = {model["name"]: model["max_concurrency"] for gpu in larger["gpus"] for model in gpu["models"]}
-        open_names = [c.spec.name for c in choices if c.spec.max_num_seqs is None]
+        open_names = [c.spec.name for c in choices if _takes(c, seqs)]
         if not larger["feasible"] or any(served[name] < seqs for name in open_names):
             return result
         result = larger
     return result
+
+
+def _takes(choice: Choice, seqs: int) -> bool:
+    """Whether a model may be given more sequences: a batch of pinned size has to hold a token of each."""
+    spec = choice.spec
+    return spec.max_num_seqs is None and (spec.max_num_batched_tokens or seqs) >= seqs and choice.shape.has_kv_cache

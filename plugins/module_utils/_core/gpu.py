@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,21 +25,29 @@ class CardFacts:
     source: str
 
 
-_REPORTED = "what CUDA reports on it, as users' engine logs print it"
-_DERIVED = "nominal memory less what the driver reserves on cards of its kind; a measured host overrides it"
-# Usable is not nominal: the driver keeps 0.4 to 1.5 % for itself (and ECC its share where it is on).
+# Usable is not nominal: the driver keeps 0.4 to 1.8 % for itself (and ECC its share where it is on), newer drivers more than older ones.
+# Where reports differ the least of them stands here. A host's own NVML overrides all of it.
 CATALOGUE: Mapping[str, CardFacts] = {
-    "NVIDIA GeForce RTX 5090": CardFacts(32113, "12.0", _REPORTED),
-    "NVIDIA GeForce RTX 4090": CardFacts(24080, "8.9", _DERIVED),
-    "NVIDIA GeForce RTX 3090": CardFacts(24124, "8.6", _DERIVED),
-    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": CardFacts(97250, "12.0", _DERIVED),
-    "NVIDIA L4": CardFacts(22563, "8.9", _DERIVED),
-    "NVIDIA L40S": CardFacts(45487, "8.9", _DERIVED),
-    "NVIDIA A10": CardFacts(22502, "8.6", _DERIVED),
-    "NVIDIA A100-SXM4-40GB": CardFacts(40326, "8.0", _DERIVED),
-    "NVIDIA A100-SXM4-80GB": CardFacts(81050, "8.0", _DERIVED),
-    "NVIDIA H100 80GB HBM3": CardFacts(81090, "9.0", _DERIVED),
-    "NVIDIA H200": CardFacts(143156, "9.0", _DERIVED),
+    "NVIDIA GeForce RTX 5090": CardFacts(
+        32113, "12.0", "31.36 to 31.37 GiB in engines' logs and torch's out-of-memory texts"
+    ),
+    "NVIDIA GeForce RTX 4090": CardFacts(24080, "8.9", "23.52 GiB in torch's texts (drivers before 560: 23.64)"),
+    "NVIDIA GeForce RTX 3090": CardFacts(
+        24124, "8.6", "23.56 GiB in torch's texts (23.58 in an engine's log, older drivers 23.69)"
+    ),
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": CardFacts(
+        97249, "12.0", "94.97 GiB by CUDA on a card with 97887 MiB"
+    ),
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": CardFacts(
+        97249, "12.0", "as the workstation edition, not reported itself"
+    ),
+    "NVIDIA L4": CardFacts(22558, "8.9", "22.03 GiB in torch's texts, of 23034 MiB"),
+    "NVIDIA L40S": CardFacts(45455, "8.9", "44.39 to 44.53 GiB in torch's texts, of 46068 MiB"),
+    "NVIDIA A10": CardFacts(22502, "8.6", "21.98 to 21.99 GiB in torch's texts, of 23028 MiB"),
+    "NVIDIA A100-SXM4-40GB": CardFacts(40326, "8.0", "39.38 GiB in torch's texts; deviceQuery prints 40339 MiB"),
+    "NVIDIA A100-SXM4-80GB": CardFacts(81037, "8.0", "79.14 to 79.15 GiB in torch's texts, of 81920 MiB"),
+    "NVIDIA H100 80GB HBM3": CardFacts(81006, "9.0", "79.11 GiB in torch's text in an issue of vLLM, of 81559 MiB"),
+    "NVIDIA H200": CardFacts(143156, "9.0", "139.80 GiB in torch's texts, of 143771 MiB"),
 }
 
 
@@ -64,14 +73,37 @@ def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
         raise FleetError(
             f"{where}: it must be a list of cards.", "Write - name: NVIDIA GeForce RTX 5090 below it.", where
         )
-    return tuple(_parse(entry, index, f"{where}[{index}]") for index, entry in enumerate(gpus))
+    found = tuple(_parse(entry, index, f"{where}[{index}]") for index, entry in enumerate(gpus))
+    for key in ("index", "uuid"):
+        seen = [getattr(gpu, key) for gpu in found]
+        twice = next((place for place, value in enumerate(seen) if value in seen[:place]), None)
+        if twice is not None:
+            raise FleetError(
+                f"{where}[{twice}].{key}: {seen[twice]} is another card's too.",
+                "Give each card its own.",
+                f"{where}[{twice}].{key}",
+            )
+    return found
+
+
+def _known(name: str) -> CardFacts | None:
+    """The catalogue's entry for a name as NVML gives it, or as people do: "RTX 5090", "L4", "h200"."""
+    wanted = name.casefold()
+    for known, facts in CATALOGUE.items():
+        if wanted in {
+            known.casefold(),
+            known.casefold().removeprefix("nvidia "),
+            known.casefold().removeprefix("nvidia geforce "),
+        }:
+            return facts
+    return None
 
 
 def _parse(entry: Any, index: int, where: str) -> Gpu:
     if not isinstance(entry, Mapping) or not entry.get("name"):
         raise FleetError(f"{where}: it has no name.", "Write name: NVIDIA GeForce RTX 5090, for example.", where)
     name = str(entry["name"])
-    facts = CATALOGUE.get(name) or CATALOGUE.get(f"NVIDIA {name}") or CATALOGUE.get(f"NVIDIA GeForce {name}")
+    facts = _known(name)
     total = entry.get("memory_total_bytes")
     if total is None and facts is None:
         raise FleetError(
@@ -86,13 +118,29 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
         if facts
         else 0
     )
+    if usable <= 0:
+        raise FleetError(
+            f"{where}.memory_total_bytes: {total!r} is no size of a card.",
+            "Write it like 24GiB.",
+            f"{where}.memory_total_bytes",
+        )
+    number = entry.get("index", index)
+    if isinstance(number, bool) or not str(number).isdecimal():
+        raise FleetError(
+            f"{where}.index: {number!r} is no number of a card.", "Count from 0, or leave it out.", f"{where}.index"
+        )
+    capability = str(entry.get("compute_capability") or (facts.compute_capability if facts else ""))
+    if capability and not re.fullmatch(r"\d{1,2}\.\d", capability):
+        raise FleetError(
+            f"{where}.compute_capability: {capability!r} is none.", "Write it like 12.0.", f"{where}.compute_capability"
+        )
     free = entry.get("memory_free_bytes")
     uuid = str(entry.get("uuid") or "")
     return Gpu(
-        index=int(entry.get("index", index)),
+        index=int(number),
         uuid=uuid or f"catalogue-{index}",
         name=name,
         usable_bytes=usable,
         free_bytes=None if free is None else parse_size(free, f"{where}.memory_free_bytes"),
-        compute_capability=str(entry.get("compute_capability") or (facts.compute_capability if facts else "")),
+        compute_capability=capability,
     )

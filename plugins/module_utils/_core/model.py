@@ -349,7 +349,9 @@ def _has_experts(config: Mapping[str, Any]) -> bool:
 def _experts(config: Mapping[str, Any], layers: int, where: str) -> Experts:
     key = next(key for key in _EXPERT_KEYS if config.get(key))
     width = _whole(config, "moe_intermediate_size", where, _whole(config, "intermediate_size", where))
-    shared = _count(config, "shared_expert_intermediate_size", where) or _count(config, "n_shared_experts", where) * width
+    shared = (
+        _count(config, "shared_expert_intermediate_size", where) or _count(config, "n_shared_experts", where) * width
+    )
     only = config.get("mlp_only_layers")
     first = min(layers, _count(config, "first_k_dense_replace", where))
     step = _whole(config, "decoder_sparse_step", where, _whole(config, "moe_layer_freq", where, 1))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 DEFAULT_LENGTH = 8192
 DEFAULT_SEQS = 16
 DEFAULT_BATCHED_TOKENS = 2048
+# From here on an engine takes the fp8 cache that a checkpoint brings scales for, unless told otherwise.
+CHECKPOINT_CACHE_SINCE = (0, 26, 0)
+# What max_model_len is lowered by where that is the cure.
+LENGTH_STEP = 256
 # With exact KV bytes the share only feeds the engine's own check of free memory, which our gate has made before.
 ADMISSION_SHARE = 0.01
 # The CPU engine cuts its cache into blocks of this many tokens.
@@ -43,6 +48,7 @@ class Candidate:
     kv_dtype: str
     notes: tuple[str, ...]
     measured_fixed_bytes: int | None = None
+    pinned_kv_bytes: int | None = None
 
     @property
     def fixed_bytes(self) -> int:
@@ -65,8 +71,12 @@ class Candidate:
     @property
     def floor_bytes(self) -> int:
         """The least KV cache: one full-length request, or what the user pinned."""
-        pinned = self.spec.kv_cache_memory_bytes
-        return self.kv_bytes(1) if pinned is None else pinned
+        return self.kv_bytes(1) if self.pinned_kv_bytes is None else self.pinned_kv_bytes
+
+    @property
+    def need_bytes(self) -> int:
+        """The least that must be there for it, on each of its cards."""
+        return self.fixed_bytes + self.floor_bytes
 
 
 def candidate(
@@ -91,15 +101,21 @@ def candidate(
     length = spec.max_model_len or min(shape.max_positions, DEFAULT_LENGTH)
     if spec.max_model_len is None:
         notes.append(f"max_model_len {length}: not set, the model could {shape.max_positions}")
-    seqs = spec.max_num_seqs or DEFAULT_SEQS
-    tokens = spec.max_num_batched_tokens or max(DEFAULT_BATCHED_TOKENS, seqs)
-    if not shape.known:
-        notes.append(
-            f"architecture {shape.architecture} is unknown: planned like a Llama with a tenth more, check after the start"
-        )
+    seqs, tokens = _batch(spec, shape, length, at)
+    notes += _doubts(shape)
     vllm.check_extra_args(spec, at)
     vllm.check_quantization(spec, shape.quantization, version, at)
-    fp8_cache = spec.kv_cache_dtype.startswith("fp8")
+    kv_dtype = spec.kv_cache_dtype
+    if kv_dtype == "auto" and shape.fp8_cache and version.version >= CHECKPOINT_CACHE_SINCE:
+        kv_dtype = "fp8"
+        notes.append("kv_cache_dtype fp8: the checkpoint brings the scales, and the engine would take it by itself")
+    if kv_dtype == "fp8_e5m2" and shape.quantization in ("fp8", "fbgemm_fp8") and not spec.quantization:
+        raise FleetError(
+            f"{at}.kv_cache_dtype: fp8_e5m2 does not go with a checkpoint in fp8.",
+            "Set it to fp8.",
+            f"{at}.kv_cache_dtype",
+        )
+    fp8_cache = kv_dtype.startswith("fp8")
     tensor_parallel = spec.tensor_parallel_size or 1
     if (shape.kv_heads % tensor_parallel and tensor_parallel % shape.kv_heads) or shape.heads % tensor_parallel:
         raise FleetError(
@@ -132,27 +148,84 @@ def candidate(
         length=length,
         pool=shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel),
         parts=found,
-        kv_dtype=spec.kv_cache_dtype,
+        kv_dtype=kv_dtype,
         notes=tuple(notes),
     )
     args = _arguments(made, version, None, None, None)
     made = dataclasses.replace(
         made, measured_fixed_bytes=calibration.fixed_bytes(gpu.name, spec.model, args, made.fixed_bytes)
     )
-    pinned = spec.kv_cache_memory_bytes
-    if pinned is not None and shape.has_kv_cache and pinned < made.kv_bytes(1):
+    return dataclasses.replace(made, pinned_kv_bytes=_pinned(made, gpu, version, at))
+
+
+def _batch(spec: ModelSpec, shape: ModelShape, length: int, at: str) -> tuple[int, int]:
+    """Sequences and tokens of one batch; the engine refuses fewer tokens than sequences."""
+    pinned = spec.max_num_batched_tokens
+    seqs = spec.max_num_seqs or min(DEFAULT_SEQS, pinned or DEFAULT_SEQS)
+    if shape.has_kv_cache:
+        return seqs, pinned or max(DEFAULT_BATCHED_TOKENS, seqs)
+    if pinned is not None and pinned < length:
         raise FleetError(
-            f"{at}.kv_cache_memory_bytes: {gib(pinned)} is less than one request of {length} tokens needs, {gib(made.kv_bytes(1))}.",
-            f"Raise it to {made.kv_bytes(1)}, or lower max_model_len.",
-            f"{at}.kv_cache_memory_bytes",
+            f"{at}.max_num_batched_tokens: {pinned} is less than max_model_len, {length}, and {spec.model} reads a text in one go.",
+            f"Raise it to {length} at least, or lower max_model_len.",
+            f"{at}.max_num_batched_tokens",
         )
-    if pinned is not None and not version.exact_kv:
+    return seqs, pinned or max(DEFAULT_BATCHED_TOKENS, seqs, length)
+
+
+def _doubts(shape: ModelShape) -> list[str]:
+    """What a person should know of where the weights' bytes come from."""
+    found = []
+    if not shape.known:
+        what = "its other parts are estimated" if shape.vision_parameters else "is unknown: planned like a Llama"
+        found.append(f"architecture {shape.architecture}, {what} with a tenth more, check after the start")
+    if shape.given_weights_bytes is not None:
+        return [*found, f"weights as written, {gib(shape.given_weights_bytes)}"]
+    if not shape.count_is_right:
+        return [
+            *found,
+            f"weights as large as the checkpoint, {gib(shape.weights_bytes())}: its tensors counted are another size",
+        ]
+    if not shape.known_quantization:
+        found.append(f"quantization {shape.quantization} is unknown: planned as if there were none, set weights_bytes")
+    return found
+
+
+def _pinned(made: Candidate, gpu: Gpu, version: vllm.Profile, at: str) -> int | None:
+    """The KV cache that the user pinned, in bytes or as what a share of the card leaves; None where the plan decides."""
+    spec = made.spec
+    key = "kv_cache_memory_bytes" if spec.kv_cache_memory_bytes is not None else "gpu_memory_utilization"
+    if getattr(spec, key) is None or (not made.shape.has_kv_cache and key == "gpu_memory_utilization"):
+        return None
+    if not made.shape.has_kv_cache:
+        raise FleetError(f"{at}.{key}: {spec.model} has no KV cache.", "Leave it out.", f"{at}.{key}")
+    least = made.kv_bytes(1)
+    if spec.kv_cache_memory_bytes is not None:
+        if not version.exact_kv:
+            raise FleetError(
+                f"{at}.{key}: this engine version takes no exact bytes.",
+                "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
+                f"{at}.{key}",
+            )
+        if spec.kv_cache_memory_bytes < least:
+            raise FleetError(
+                f"{at}.{key}: {gib(spec.kv_cache_memory_bytes)} is less than one request of {made.length} tokens needs, {gib(least)}.",
+                f"Raise it to {least}, or lower max_model_len.",
+                f"{at}.{key}",
+            )
+        return spec.kv_cache_memory_bytes
+    profiled = made.part("weights") + memory.profiled_bytes(made.shape, made.load)
+    given = int((spec.gpu_memory_utilization or 0) * gpu.usable_bytes) - profiled
+    if given < least:
+        share = math.ceil((profiled + least) / gpu.usable_bytes * 100) / 100
+        cure = f"Raise it to {share:g}" if share <= 1 else "Take a larger card"
         raise FleetError(
-            f"{at}.kv_cache_memory_bytes: this engine version takes no exact bytes.",
-            "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
-            f"{at}.kv_cache_memory_bytes",
+            f"{at}.{key}: {spec.gpu_memory_utilization:g} of {gpu.name} leaves {gib(max(0, given))} for the KV cache and one request of "
+            f"{made.length} tokens needs {gib(least)}.",
+            f"{cure}, or lower max_model_len.",
+            f"{at}.{key}",
         )
-    return made
+    return given // made.pool.block_bytes * made.pool.block_bytes
 
 
 def make_plan(
@@ -187,14 +260,23 @@ def make_plan(
 def _place(
     candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str
 ) -> tuple[dict[int, tuple[str, ...]], list[str]]:
-    """Which cards each model is on: the largest first, each onto the card with most left."""
+    """Which cards each model is on: spread evenly where that fits, packed where only that does."""
+    found = [_place_by(candidates, gpus, preset, tight) for tight in (False, True)]
+    return next(((placed, reasons) for placed, reasons, fits in found if fits), found[0][:2])
+
+
+def _place_by(
+    candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str, tight: bool
+) -> tuple[dict[int, tuple[str, ...]], list[str], bool]:
+    """One way to place them, the largest first, and whether every card holds its own."""
+    sign = 1 if tight else -1
     left = {gpu.uuid: budget_bytes(preset, gpu.usable_bytes) for gpu in gpus}
     names = {key: gpu.uuid for gpu in gpus for key in (gpu.uuid, str(gpu.index))}
     placed: dict[int, tuple[str, ...]] = {}
     reasons: list[str] = []
     if not gpus:
-        return placed, ["No card to plan for: none answers on the host, and vllm_stack_gpus names none."]
-    for item in sorted(candidates, key=lambda one: (-(one.fixed_bytes + one.floor_bytes), one.spec.name)):
+        return placed, ["No card to plan for: none answers on the host, and vllm_stack_gpus names none."], False
+    for item in sorted(candidates, key=lambda one: (not one.spec.gpus, -one.need_bytes, one.spec.name)):
         wanted = [names.get(gpu, "") for gpu in item.spec.gpus]
         if "" in wanted:
             raise FleetError(
@@ -202,8 +284,9 @@ def _place(
                 f"Take from {', '.join(str(gpu.index) for gpu in gpus)}.",
                 f"{LIST}[{item.index}].gpus",
             )
-        need = item.fixed_bytes + item.floor_bytes
-        among = sorted(wanted or list(left), key=lambda uuid: (-left[uuid], uuid))
+        need = item.need_bytes
+        # Balanced: onto the card with most left. Tight: onto the one with least left that holds it.
+        among = sorted(wanted or list(left), key=lambda uuid: (tight and left[uuid] < need, sign * left[uuid], uuid))
         chosen = tuple(among[: item.load.tensor_parallel])
         if len(chosen) < item.load.tensor_parallel:
             reasons.append(
@@ -212,7 +295,7 @@ def _place(
         placed[item.index] = chosen
         for uuid in chosen:
             left[uuid] -= need
-    return placed, reasons
+    return placed, reasons, not reasons and min(left.values()) >= 0
 
 
 def _fit(here: Sequence[Candidate], budget: int) -> tuple[dict[int, int], int]:
@@ -225,7 +308,7 @@ def _fit(here: Sequence[Candidate], budget: int) -> tuple[dict[int, int], int]:
     rest = budget - sum(item.fixed_bytes for item in here) - sum(kv.values())
     if rest < 0:
         return kv, -rest
-    open_items = [i for i in here if i.spec.kv_cache_memory_bytes is None and i.shape.has_kv_cache]
+    open_items = [i for i in here if i.pinned_kv_bytes is None and i.shape.has_kv_cache]
     for priority in sorted({item.spec.priority for item in open_items}, reverse=True):
         level = [item for item in open_items if item.spec.priority == priority]
         available = rest + sum(item.floor_bytes for item in level)
@@ -260,11 +343,9 @@ def _model_entry(
     profiled = item.part("weights") + memory.profiled_bytes(item.shape, item.load)
     if item.spec.gpu_memory_utilization is not None:
         utilization = item.spec.gpu_memory_utilization
-        given = int(utilization * gpu.usable_bytes) - profiled
-        kv_bytes = max(0, given // item.pool.block_bytes * item.pool.block_bytes)
     elif not version.exact_kv:
         # The share must let the engine's own profile pass; the blocks then pin the cache whatever it measured.
-        utilization = round(min(1.0, (profiled * 1.05 + kv_bytes) / gpu.usable_bytes) + 0.00005, 4)
+        utilization = min(1.0, round((profiled * 1.05 + kv_bytes) / gpu.usable_bytes + 0.00005, 4))
         blocks = kv_bytes // item.pool.block_bytes
     arguments = _arguments(item, version, kv_bytes if exact and item.shape.has_kv_cache else None, utilization, blocks)
     length, tokens = item.length, item.load.max_num_batched_tokens
@@ -331,21 +412,35 @@ def _arguments(
 
 
 def _short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -> str:
-    """What is short, and the nearest thing that would fit."""
-    text = f"{', '.join(item.spec.name for item in here)} need {gib(short)} more than preset {preset} allows on {gpu.name}."
+    """What is short, and the nearest thing that fits: each was planned before it is said."""
+    names = ", ".join(item.spec.name for item in here)
+    text = (
+        f"{names} {'needs' if len(here) == 1 else 'need'} {gib(short)} more than preset {preset} allows on {gpu.name}."
+    )
+    budget = budget_bytes(preset, gpu.usable_bytes)
     for other, share in SHARES.items():
         if share > SHARES.get(preset, 1.0) and _fit(here, budget_bytes(other, gpu.usable_bytes))[1] == 0:
             return f"{text} Set vllm_stack_preset: {other}, where they fit."
-    longest = max(here, key=lambda item: item.floor_bytes)
-    if longest.shape.has_kv_cache and longest.spec.kv_cache_memory_bytes is None:
-        spare = longest.floor_bytes - short
-        per_token = longest.pool.request_bytes(longest.length, longest.load.max_num_batched_tokens) / longest.length
-        length = int(spare / per_token) // 256 * 256
-        if length >= 256:
-            return f"{text} Set max_model_len of {longest.spec.name} to {length}, where they fit."
-    budget = budget_bytes(preset, gpu.usable_bytes)
+    shorter = [(length, item) for item in here if (length := _shorter(item, here, budget))]
+    if shorter:
+        length, item = max(shorter, key=lambda found: (found[0] / found[1].length, found[1].spec.name))
+        return f"{text} Set max_model_len of {item.spec.name} to {length}, where they fit."
     for count in range(len(here) - 1, 0, -1):
-        kept = sorted(here, key=lambda item: (item.fixed_bytes + item.floor_bytes, item.spec.name))[:count]
+        kept = sorted(here, key=lambda item: (item.need_bytes, item.spec.name))[:count]
         if _fit(kept, budget)[1] == 0:
-            return f"{text} Without {', '.join(i.spec.name for i in here if i not in kept)} the others fit."
-    return f"{text} Take a smaller or a quantized model."
+            left_out = ", ".join(item.spec.name for item in here if item not in kept)
+            return f"{text} Without {left_out} the others fit."
+    return f"{text} Take a smaller or a quantized model, or a larger card."
+
+
+def _shorter(item: Candidate, here: Sequence[Candidate], budget: int) -> int:
+    """The largest max_model_len of one model, in steps, with which they all fit; 0 where there is none."""
+    if not item.shape.has_kv_cache or item.pinned_kv_bytes is not None:
+        return 0
+    low, high = 0, (item.length - 1) // LENGTH_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        less = dataclasses.replace(item, length=middle * LENGTH_STEP)
+        fits = _fit([less if one is item else one for one in here], budget)[1] == 0
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low * LENGTH_STEP

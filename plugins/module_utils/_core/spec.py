@@ -46,6 +46,7 @@ class ModelSpec:
     gpus: tuple[str, ...] = ()
     tensor_parallel_size: int | None = None
     engine: str = "vllm"
+    weights_bytes: int | None = None
     kv_cache_memory_bytes: int | None = None
     gpu_memory_utilization: float | None = None
     extra_args: tuple[str, ...] = ()
@@ -156,7 +157,12 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
             "Take a number above 0 and up to 1.",
             f"{at}.gpu_memory_utilization",
         )
-    kv_bytes = entry.get("kv_cache_memory_bytes")
+    if utilization is not None and entry.get("kv_cache_memory_bytes") is not None:
+        raise FleetError(
+            f"{at}.gpu_memory_utilization: kv_cache_memory_bytes says already how large the cache is.",
+            "Leave one of them out.",
+            f"{at}.gpu_memory_utilization",
+        )
     return ModelSpec(
         name=_name(entry.get("name"), f"{at}.name"),
         model=_model(entry.get("model"), f"{at}.model"),
@@ -170,7 +176,8 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         priority=_integer(entry.get("priority", 1), f"{at}.priority", 0, 1000),
         gpus=tuple(str(gpu) for gpu in _list(entry, "gpus", at)),
         engine=_engine(entry, at),
-        kv_cache_memory_bytes=None if kv_bytes is None else parse_size(kv_bytes, f"{at}.kv_cache_memory_bytes"),
+        weights_bytes=_size(entry, "weights_bytes", at),
+        kv_cache_memory_bytes=_size(entry, "kv_cache_memory_bytes", at),
         gpu_memory_utilization=None if utilization is None else float(utilization),
         extra_args=tuple(str(arg) for arg in _list(entry, "extra_args", at)),
         env=_environment(entry.get("env") or {}, f"{at}.env"),
@@ -242,6 +249,16 @@ def _integer(value: Any, where: str, low: int, high: int) -> int:
     if not whole or not low <= value <= high:
         raise FleetError(f"{where}: {value!r} is out of bounds.", f"Take a whole number from {low} to {high}.", where)
     return int(value)
+
+
+def _size(entry: Mapping[str, Any], key: str, at: str) -> int | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    size = parse_size(value, f"{at}.{key}")
+    if size == 0:
+        raise FleetError(f"{at}.{key}: {value!r} is nothing.", "Write it like 6GiB, or leave it out.", f"{at}.{key}")
+    return size
 
 
 def _is_number(value: Any) -> bool:

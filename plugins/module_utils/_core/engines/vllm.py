@@ -163,7 +163,9 @@ def check_extra_args(spec: ModelSpec, where: str) -> None:
 
 def lora_rank(spec: ModelSpec) -> int:
     """The largest rank among a model's adapters; 16 where none says."""
-    return max((int(adapter.get("rank", DEFAULT_LORA_RANK)) for adapter in spec.lora_adapters), default=DEFAULT_LORA_RANK)
+    return max(
+        (int(adapter.get("rank", DEFAULT_LORA_RANK)) for adapter in spec.lora_adapters), default=DEFAULT_LORA_RANK
+    )
 
 
 def engine_args(
