@@ -24,10 +24,13 @@ class Architecture:
     encoder: bool = False
     gated: bool = True
     bias: bool = False
+    # One layer of so many has full attention, of 1 none; and the window that holds where config.json is silent.
     sliding_pattern: int = 0
+    window: int | None = None
 
 
 LLAMA = Architecture()
+MISTRAL = Architecture(sliding_pattern=1, window=4096)
 QWEN2 = Architecture(qkv_bias=True)
 QWEN3 = Architecture(qk_norm=True)
 DEEPSEEK = Architecture(latent=True)
@@ -36,7 +39,7 @@ BERT = Architecture(encoder=True, head=False, gated=False, bias=True)
 MODERN_BERT = Architecture(encoder=True, head=False)
 _DECODERS = {
     "LlamaForCausalLM": LLAMA,
-    "MistralForCausalLM": LLAMA,
+    "MistralForCausalLM": MISTRAL,
     "Phi3ForCausalLM": LLAMA,
     "MixtralForCausalLM": LLAMA,
     "Qwen2ForCausalLM": QWEN2,

@@ -21,6 +21,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import round_up
 
 BLOCK_TOKENS = 16
+# While a batch is computed the scheduler makes up the next one (vLLM, max_concurrent_batches with asynchronous scheduling).
+BATCHES_IN_FLIGHT = 2
 _DTYPE_BYTES = {"float16": 2, "half": 2, "bfloat16": 2, "float32": 4, "float": 4}
 # A checkpoint that is this much larger or smaller than its tensors counted holds what we don't know of.
 _COUNT_IS_RIGHT = 0.02
@@ -242,8 +244,10 @@ class ModelShape:
         """How the engine cuts the cache into blocks for this model."""
         page = BLOCK_TOKENS * self.kv_bytes_per_token_layer(kv_dtype_bytes, tensor_parallel)
         full = self.layers - self.sliding_layers
-        if self.sliding_layers == 0 or self.sliding_window is None or full == 0:
+        if self.sliding_layers == 0 or self.sliding_window is None:
             return KvPool(page * self.layers, 0, None)
+        if full == 0:
+            return KvPool(page * self.layers, 1, self.sliding_window, full_groups=0)
         # Layers of one kind are put into groups of equal size that share a pool of blocks.
         group = min(full, self.sliding_layers)
         groups = -(-self.sliding_layers // group)
@@ -265,7 +269,7 @@ class KvPool:
         if not self.sliding_groups or self.sliding_window is None:
             return whole
         # A window keeps its own tokens and those in flight, and one block is shared at its edge.
-        inside = min(self.sliding_window - 1 + batched_tokens, length)
+        inside = min(self.sliding_window - 1 + BATCHES_IN_FLIGHT * batched_tokens, length)
         return whole + self.sliding_groups * (-(-inside // BLOCK_TOKENS) + 1)
 
     def request_bytes(self, length: int, batched_tokens: int) -> int:
@@ -324,7 +328,7 @@ def _bounded(value: Any, key: str, where: str, least: int) -> int:
 
 
 def _sliding(config: Mapping[str, Any], layers: int, kind: Architecture) -> tuple[int | None, int]:
-    window = config.get("sliding_window")
+    window = config.get("sliding_window", kind.window)
     if not isinstance(window, int) or isinstance(window, bool) or window <= 0:
         return None, 0
     kinds = config.get("layer_types")
@@ -335,7 +339,9 @@ def _sliding(config: Mapping[str, Any], layers: int, kind: Architecture) -> tupl
     pattern = config.get("sliding_window_pattern") or kind.sliding_pattern
     if isinstance(pattern, int) and pattern > 1:
         return window, layers - layers // pattern
-    # One window for every layer (Mistral, Phi-3): planned as full attention, which is never less.
+    if pattern == 1:
+        return window, layers
+    # One window for every layer where the engine was not seen to use it (Phi-3): planned as full attention.
     return None, 0
 
 

@@ -123,6 +123,8 @@ def candidate(
             "Take a power of two that does.",
             f"{at}.tensor_parallel_size",
         )
+    pool = shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel)
+    pinned = spec.kv_cache_memory_bytes
     load = memory.Load(
         max_num_seqs=seqs,
         max_num_batched_tokens=tokens,
@@ -136,6 +138,7 @@ def candidate(
         lora_rank=vllm.lora_rank(spec),
         online_fp8=spec.quantization == "fp8" and shape.quantization == "fp8",
         on_cpu=gpu.is_cpu,
+        cached_tokens=pool.tokens(pinned, length, tokens) if pinned and shape.has_kv_cache else None,
     )
     found = memory.parts(shape, load)
     if not shape.known:
@@ -146,7 +149,7 @@ def candidate(
         shape=shape,
         load=load,
         length=length,
-        pool=shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel),
+        pool=pool,
         parts=found,
         kv_dtype=kv_dtype,
         notes=tuple(notes),

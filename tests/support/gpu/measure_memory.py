@@ -9,11 +9,16 @@ doesn't depend on their values. Needs only a Python that can import vllm, pynvml
 
     python3 measure_memory.py rows.json out.json --parallel 8
 
+As many servers run on each card as --parallel and its memory allow; a row with tensor_parallel_size 2 takes a place on
+two cards; rows for more cards than there are stay unmeasured. A row's "site" is a folder with another release of vLLM.
+
 Figures per row: weights_gib_logged and kv_tokens_logged (the engine's log), process_gib_when_healthy (at the first
-/health 200), process_gib_after_load (64 requests of up to 400 prompt tokens, 32 new ones),
-process_gib_after_saturation (prompts of twice max_num_batched_tokens at once, then max_num_seqs short ones sampled
-with temperature, top_p and top_k). Process figures are NVML's for the server's process tree, in GiB. The engine's own
-figure for CUDA graphs is left out: it is a difference of the whole card's memory, and neighbours start meanwhile.
+/health 200), process_gib_after_load (64 requests of up to 400 prompt tokens, 32 new ones), process_gib_after_saturation
+(prompts of twice max_num_batched_tokens at once, then max_num_seqs short ones sampled with temperature, top_p and
+top_k). Process figures are NVML's for the server's process tree, in GiB; over several cards they are those of the card
+with most. torch_*_gib are PyTorch's allocator in that process at the end: what NVML shows besides torch_reserved_gib is
+the CUDA context, loaded kernels, graphs and libraries. The engine's own figure for CUDA graphs is left out: it is a
+difference of the whole card's memory, and neighbours start meanwhile.
 """
 
 from __future__ import annotations
@@ -26,8 +31,10 @@ import os
 import random
 import re
 import signal
+import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -60,11 +67,65 @@ def process_tree(pid: int) -> set[int]:
     return tree
 
 
-def process_gib(pid: int) -> float:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+# Loaded by every Python of a server by its name; a thread writes down what PyTorch's allocator counts.
+WATCHER = """
+import json, os, sys, threading, time
+def watch():
+    while True:
+        time.sleep(1)
+        torch = sys.modules.get("torch")
+        try:
+            if torch is None or not torch.cuda.is_initialized():
+                continue
+            stats = torch.cuda.memory_stats()
+            kept = {k: stats.get(k, 0) for k in ("reserved_bytes.all.current", "allocated_bytes.all.current",
+                    "allocated_bytes.all.peak", "reserved_bytes.all.peak", "inactive_split_bytes.all.current")}
+            path = os.path.join(os.environ["TORCH_STATS_DIR"], f"{os.getpid()}.json")
+            with open(path + ".new", "w") as sink:
+                json.dump(kept, sink)
+            os.replace(path + ".new", path)
+        except Exception:
+            pass
+if os.environ.get("TORCH_STATS_DIR"):
+    threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def gpu_processes(pid: int) -> dict[int, dict[int, int]]:
+    """Bytes by card and process of a server's process tree."""
     tree = process_tree(pid)
-    used = [p.usedGpuMemory or 0 for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid in tree]
-    return round(sum(used) / GIB, 3)
+    found: dict[int, dict[int, int]] = {}
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        held = {p.pid: p.usedGpuMemory or 0 for p in processes if p.pid in tree}
+        if held:
+            found[index] = held
+    return found
+
+
+def process_gib(pid: int) -> float:
+    return round(max((sum(held.values()) for held in gpu_processes(pid).values()), default=0) / GIB, 3)
+
+
+def torch_gib(pid: int, stats: Path) -> dict[str, float]:
+    """PyTorch's own count in the process that holds most, from its last look."""
+    held = {p: size for card in gpu_processes(pid).values() for p, size in card.items()}
+    if not held:
+        return {}
+    path = stats / f"{max(held, key=lambda p: held[p])}.json"
+    if not path.exists():
+        return {}
+    seen = json.loads(path.read_text())
+    return {
+        f"torch_{name}_gib": round(seen[key] / GIB, 3)
+        for name, key in (
+            ("reserved", "reserved_bytes.all.current"),
+            ("allocated", "allocated_bytes.all.current"),
+            ("allocated_peak", "allocated_bytes.all.peak"),
+            ("inactive_split", "inactive_split_bytes.all.current"),
+        )
+    }
 
 
 def request(port: int, path: str, body: dict[str, Any] | None = None, timeout_s: float = 120) -> tuple[int, bytes]:
@@ -81,8 +142,9 @@ def request(port: int, path: str, body: dict[str, Any] | None = None, timeout_s:
 
 
 class Server:
-    def __init__(self, row: dict[str, Any], model_dir: Path, port: int, log: Path) -> None:
+    def __init__(self, row: dict[str, Any], model_dir: Path, port: int, log: Path, cards: list[int]) -> None:
         self.row, self.port, self.log, self.name = row, port, log, model_dir.name
+        self.stats = log.parent.parent / "stats"
         flags = [
             *("--max-model-len", str(row["max_model_len"])),
             *("--max-num-seqs", str(row["max_num_seqs"])),
@@ -91,6 +153,7 @@ class Server:
             *("--kv-cache-memory-bytes", str(row["kv_cache_memory_bytes"])),
             *("--gpu-memory-utilization", "0.01"),
             *(["--enforce-eager"] if row["enforce_eager"] else []),
+            *("--tensor-parallel-size", str(row.get("tensor_parallel_size", 1))),
             *row["extra_args"],
         ]
         environment = {
@@ -99,6 +162,11 @@ class Server:
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_USE_FLASHINFER_SAMPLER": "0",
             "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+            "CUDA_VISIBLE_DEVICES": ",".join(map(str, cards)),
+            "TORCH_STATS_DIR": str(self.stats),
+            "PYTHONPATH": ":".join(
+                [str(self.stats), *([row["site"]] if row.get("site") else []), os.environ.get("PYTHONPATH", "")]
+            ),
             **row.get("env", {}),
         }
         self.started = time.monotonic()
@@ -129,8 +197,11 @@ class Server:
         # Every prompt is another one: of equal ones the prefix cache would leave nothing to compute.
         prompt = random.choices(range(3, 490), k=prompt_tokens)
         body = {"model": self.name, "prompt": prompt, "max_tokens": new_tokens, "ignore_eos": True, **sampling}
+        path = "/v1/completions"
+        if self.row.get("task") == "embed":
+            body, path = {"model": self.name, "input": prompt}, "/v1/embeddings"
         try:
-            return request(self.port, "/v1/completions", body)[0] == 200
+            return request(self.port, path, body)[0] == 200
         except OSError:
             return False
 
@@ -169,6 +240,10 @@ class Server:
         answered += self.many(at_once, at_once, [16], 24, temperature=0.8, top_p=0.9, top_k=40)
         figures["process_gib_after_saturation"] = process_gib(self.process.pid)
         figures["requests_failed"] = 64 + prompts + at_once - answered
+        time.sleep(2.5)
+        figures.update(torch_gib(self.process.pid, self.stats))
+        if self.process.poll() is not None:
+            return {"failed": f"ended with {self.process.returncode} under load"}
         return figures
 
     def stop(self) -> None:
@@ -201,53 +276,101 @@ def write_model(folder: Path, config: dict[str, Any]) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+class Room:
+    """What is left of each card for further servers; a row's expected_gib is what it will take of each of its cards."""
+
+    def __init__(self, cards: int, at_once: int, card_gib: float) -> None:
+        self.left_gib, self.places = dict.fromkeys(range(cards), card_gib), dict.fromkeys(range(cards), at_once)
+        self.changed = threading.Condition()
+
+    def take(self, row: dict[str, Any]) -> list[int]:
+        """Wait for cards with room for a row; those that most servers may still come to first."""
+        size, wanted = row.get("expected_gib", 20), row.get("tensor_parallel_size", 1)
+        with self.changed:
+            while True:
+                fitting = [card for card in self.left_gib if self.left_gib[card] >= size and self.places[card]]
+                if len(fitting) >= wanted:
+                    break
+                self.changed.wait()
+            chosen = sorted(fitting, key=lambda card: (-self.places[card], -self.left_gib[card]))[:wanted]
+            self._move(chosen, -size, -1)
+        return sorted(chosen)
+
+    def give(self, row: dict[str, Any], cards: list[int]) -> None:
+        with self.changed:
+            self._move(cards, row.get("expected_gib", 20), 1)
+            self.changed.notify_all()
+
+    def _move(self, cards: list[int], size_gib: float, places: int) -> None:
+        for card in cards:
+            self.left_gib[card] += size_gib
+            self.places[card] += places
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--parallel", type=int, default=6, help="servers at a time; give each two cores")
-    parser.add_argument("--budget-s", type=float, default=540, help="start no further wave past this many seconds")
-    parser.add_argument("--start-timeout-s", type=float, default=200)
+    parser.add_argument("--parallel", type=int, default=6, help="servers at a time on each card; give each two cores")
+    parser.add_argument("--card-gib", type=float, default=75, help="what the servers of one card may take together")
+    parser.add_argument("--budget-s", type=float, default=540, help="what has not been measured by then is left")
+    parser.add_argument("--start-timeout-s", type=float, default=240)
     parser.add_argument("--work", type=Path, default=Path("/tmp/measure-memory"))
     options = parser.parse_args()
 
     pynvml.nvmlInit()
-    began = time.monotonic()
+    end = time.monotonic() + options.budget_s
     data = json.loads(options.rows.read_text())
     for name, config in data["configs"].items():
         write_model(options.work / "models" / name, config)
-    (options.work / "logs").mkdir(exist_ok=True)
-    todo = [row for row in data["rows"] if not row.get("measured")]
-    slowest_wave_s = 0.0
-    for start in range(0, len(todo), options.parallel):
-        if time.monotonic() - began + slowest_wave_s > options.budget_s:
-            print(f"stopping here, {len(todo) - start} rows are left", flush=True)
-            break
-        wave_began = time.monotonic()
-        servers = [
-            Server(
-                row,
-                options.work / "models" / row["model"],
-                18000 + index,
-                options.work / "logs" / f"{start + index}.log",
-            )
-            for index, row in enumerate(todo[start : start + options.parallel])
-        ]
+    for folder in ("logs", "stats"):
+        (options.work / folder).mkdir(exist_ok=True)
+    (options.work / "stats" / "sitecustomize.py").write_text(WATCHER)
+    cards = pynvml.nvmlDeviceGetCount()
+    name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0))
+    data["machine"] = {"cards": cards, "card": name, "driver": pynvml.nvmlSystemGetDriverVersion()}
+    room, written, running = Room(cards, options.parallel, options.card_gib), threading.Lock(), []
+    took_s: list[float] = [60.0]
+
+    def run(index: int, row: dict[str, Any]) -> None:
+        chosen = room.take(row)
+        began = time.monotonic()
         try:
-            with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
-                for server, measured in zip(
-                    servers, pool.map(lambda s: s.measure(options.start_timeout_s), servers), strict=True
-                ):
-                    server.row["measured"] = measured
-                    print(
-                        json.dumps({"row": {k: v for k, v in server.row.items() if k != "measured"}, **measured}),
-                        flush=True,
-                    )
-        finally:
-            for server in servers:
+            # One that would not come to its end is not begun.
+            if began + statistics.median(took_s) > end:
+                return
+            log = options.work / "logs" / f"{index}.log"
+            server = Server(row, options.work / "models" / row["model"], 18000 + index, log, chosen)
+            running.append(server)
+            try:
+                measured = server.measure(options.start_timeout_s)
+            finally:
                 server.stop()
-        options.out.write_text(json.dumps(data, indent=1) + "\n")
-        slowest_wave_s = max(slowest_wave_s, time.monotonic() - wave_began)
+            if time.monotonic() > end:
+                return
+            took_s.append(time.monotonic() - began)
+            with written:
+                row["measured"] = measured
+                print(json.dumps({"row": {k: v for k, v in row.items() if k != "measured"}, **measured}), flush=True)
+                options.out.write_text(json.dumps(data, indent=1) + "\n")
+        finally:
+            room.give(row, chosen)
+
+    todo = [
+        (index, row)
+        for index, row in enumerate(data["rows"])
+        if not row.get("measured") and row.get("tensor_parallel_size", 1) <= cards
+    ]
+    with concurrent.futures.ThreadPoolExecutor(cards * options.parallel) as pool:
+        jobs = [pool.submit(run, index, row) for index, row in todo]
+        done, late = concurrent.futures.wait(jobs, timeout=max(1, end - time.monotonic()))
+        if late:
+            for server in running:
+                server.stop()
+    for job in done:
+        job.result()
+    left = sum(1 for _index, row in todo if not row.get("measured"))
+    print(f"{len(todo) - left} of {len(todo)} rows measured", flush=True)
 
 
 if __name__ == "__main__":

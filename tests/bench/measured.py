@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The measured starts of tests/data/measurements, each with what the planner says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.memory_constants import MEASURED, Constants
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
+
+DATA = Path(__file__).parents[1] / "data" / "measurements"
+# The rows that the targets are stated for.
+REFERENCE = "vllm-0.26.0-h200-memory.json"
+# Starts of the release that the constants are measured with, and of another one.
+SOURCES = (REFERENCE, "vllm-0.26.0-h200-memory-architectures.json", "vllm-0.26.0-h100-memory.json")
+OTHER_RELEASE = "vllm-0.21.0-h100-memory.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measured start; with several cards, one rank's share."""
+
+    source: str
+    model: str
+    shape: ModelShape
+    load: memory.Load
+    kv_bytes: int
+    measured_mib: float
+    weights_gib: float
+    kv_tokens: int
+    extra: str
+    torch_mib: dict[str, float]
+    unexplained: bool
+
+    def predicted_mib(self, constants: Constants = MEASURED) -> float:
+        return (sum(part.size_bytes for part in memory.parts(self.shape, self.load, constants)) + self.kv_bytes) / MIB
+
+    def error_mib(self, constants: Constants = MEASURED) -> float:
+        """Above zero where the plan said more than was seen."""
+        return self.predicted_mib(constants) - self.measured_mib
+
+    @property
+    def is_plain(self) -> bool:
+        """Dense, not quantized, no adapters, no fp8 cache, one card: what the figures over all models are stated for."""
+        bare = self.family == "dense" and self.shape.quantization is None and not self.load.fp8_cache
+        return bare and not self.load.lora_slots and self.load.tensor_parallel == 1
+
+    @property
+    def family(self) -> str:
+        """What its law is: "experts", "latent", or "dense" for all others."""
+        return "latent" if self.shape.latent else "experts" if self.shape.experts else "dense"
+
+
+def rows(sources: Sequence[str] = SOURCES) -> list[Row]:
+    """Every usable start: one that served its load."""
+    found = []
+    for source in sources:
+        data = json.loads((DATA / source).read_text())
+        for entry in data["rows"]:
+            measured = entry["measured"] or {}
+            if measured.get("process_gib_after_load") is not None:
+                found.append(_row(source, data["configs"][entry["model"]], entry, measured))
+    return found
+
+
+def _row(source: str, config: dict[str, Any], entry: dict[str, Any], measured: dict[str, Any]) -> Row:
+    extra = entry["extra_args"]
+    options = dict(itertools.pairwise([*extra, ""]))
+    quantization, fp8 = options.get("--quantization"), options.get("--kv-cache-dtype") == "fp8"
+    shape = ModelShape.from_config(config, entry["dtype"], quantization)
+    ranks = entry.get("tensor_parallel_size", 1)
+    pool = shape.kv_pool(1 if fp8 else shape.dtype_bytes, ranks)
+    kv_bytes = entry["kv_cache_memory_bytes"] // pool.block_bytes * pool.block_bytes
+    load = memory.Load(
+        max_num_seqs=entry["max_num_seqs"],
+        max_num_batched_tokens=entry["max_num_batched_tokens"],
+        enforce_eager=entry["enforce_eager"],
+        tensor_parallel=ranks,
+        fp8_cache=fp8,
+        compute_capability="9.0",
+        max_model_len=entry["max_model_len"],
+        lora_slots=int(options.get("--max-loras", 0)) if "--enable-lora" in options else 0,
+        lora_rank=int(options.get("--max-lora-rank", 16)),
+        online_fp8=quantization == "fp8",
+        cached_tokens=pool.tokens(kv_bytes, entry["max_model_len"], entry["max_num_batched_tokens"]),
+    )
+    more = [*extra, *(["two cards"] if ranks > 1 else [])]
+    return Row(
+        source=source,
+        model=entry["model"],
+        shape=shape,
+        load=load,
+        kv_bytes=kv_bytes,
+        measured_mib=1024 * max(measured["process_gib_after_load"], measured.get("process_gib_after_saturation") or 0),
+        weights_gib=measured["weights_gib_logged"],
+        kv_tokens=int(measured["kv_tokens_logged"]),
+        extra=" ".join(more),
+        torch_mib={
+            name: 1024 * measured[f"torch_{name}_gib"]
+            for name in ("reserved", "allocated", "allocated_peak")
+            if f"torch_{name}_gib" in measured
+        },
+        unexplained="unexplained" in entry,
+    )
+
+
+def weights_error(row: Row) -> float:
+    """How far the weights counted are off what the engine logged, as a share."""
+    return abs(row.shape.weights_bytes() / row.load.tensor_parallel / GIB / row.weights_gib - 1)
+
+
+def summary(errors: Sequence[float]) -> dict[str, float]:
+    size = np.abs(np.array(errors))
+    return {
+        "rows": len(errors),
+        "p50_mib": round(float(np.percentile(size, 50)), 1),
+        "p95_mib": round(float(np.percentile(size, 95)), 1),
+        "worst_under_mib": round(max(0.0, -min(errors)), 1),
+        "worst_over_mib": round(max(0.0, *errors), 1),
+    }
