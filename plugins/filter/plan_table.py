@@ -30,10 +30,13 @@ options:
     default: {}
   unicode:
     description:
-      - Whether the terminal can draw parts of blocks.
+      - Whether the terminal can draw parts of blocks; by default what C(LC_ALL), C(LC_CTYPE) or C(LANG) say, and yes where none does.
     type: bool
-    default: true
-positional: host, others, unicode
+  width:
+    description:
+      - Columns that a line may take; by default the terminal's, less what Ansible indents by, and 120 where there is no terminal.
+    type: int
+positional: host, others, unicode, width
 """
 
 EXAMPLES = r"""
@@ -46,17 +49,34 @@ _value:
   type: str
 """
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import render
 
+# Ansible's default callback indents what a debug task shows by so much.
+INDENT = 8
+
+
+def draws_blocks() -> bool:
+    """Whether the locale says UTF-8."""
+    locale = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "UTF-8")
+    return "UTF" in locale.upper()
+
 
 def plan_table(
-    plan: Mapping[str, Any], host: str, others: Mapping[str, Mapping[str, Any]] | None = None, unicode: bool = True
+    plan: Mapping[str, Any],
+    host: str,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+    unicode: bool | None = None,
+    width: int | None = None,
 ) -> str:
     """The plan of one host as text."""
-    return render(host, plan, others or {}, unicode)
+    blocks = draws_blocks() if unicode is None else unicode
+    columns = width or max(60, shutil.get_terminal_size((120 + INDENT, 24)).columns - INDENT)
+    return render(host, plan, others or {}, blocks, columns)
 
 
 class FilterModule:

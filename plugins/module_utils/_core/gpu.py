@@ -86,24 +86,18 @@ def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
     return found
 
 
-def _known(name: str) -> CardFacts | None:
-    """The catalogue's entry for a name as NVML gives it, or as people do: "RTX 5090", "L4", "h200"."""
-    wanted = name.casefold()
-    for known, facts in CATALOGUE.items():
-        if wanted in {
-            known.casefold(),
-            known.casefold().removeprefix("nvidia "),
-            known.casefold().removeprefix("nvidia geforce "),
-        }:
-            return facts
-    return None
+def _known(name: str) -> str:
+    """The catalogue's name for one as NVML gives it, or as people do: "RTX 5090", "L4", "h200"; itself where there is none."""
+    wanted = name.casefold().removeprefix("nvidia ").removeprefix("geforce ")
+    short = {known.casefold().removeprefix("nvidia ").removeprefix("geforce "): known for known in CATALOGUE}
+    return short.get(wanted, name)
 
 
 def _parse(entry: Any, index: int, where: str) -> Gpu:
     if not isinstance(entry, Mapping) or not entry.get("name"):
         raise FleetError(f"{where}: it has no name.", "Write name: NVIDIA GeForce RTX 5090, for example.", where)
-    name = str(entry["name"])
-    facts = _known(name)
+    name = _known(str(entry["name"]))
+    facts = CATALOGUE.get(name)
     total = entry.get("memory_total_bytes")
     if total is None and facts is None:
         raise FleetError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,8 @@ def candidate(
             f"{at}.max_model_len",
         )
     length = spec.max_model_len or min(shape.max_positions, DEFAULT_LENGTH)
-    if spec.max_model_len is None:
-        notes.append(f"max_model_len {length}: not set, the model could {shape.max_positions}")
+    if spec.max_model_len is None and length < shape.max_positions:
+        notes.append(f"max_model_len {length}: none was set, and the model could {shape.max_positions}")
     seqs, tokens = _batch(spec, shape, length, at)
     notes += _doubts(shape)
     vllm.check_extra_args(spec, at)
@@ -180,7 +180,7 @@ def _doubts(shape: ModelShape) -> list[str]:
     """What a person should know of where the weights' bytes come from."""
     found = []
     if not shape.known:
-        what = "its other parts are estimated" if shape.vision_parameters else "is unknown: planned like a Llama"
+        what = "its other parts estimated," if shape.vision_parameters else "unknown: planned like a Llama"
         found.append(f"architecture {shape.architecture}, {what} with a tenth more, check after the start")
     if shape.given_weights_bytes is not None:
         return [*found, f"weights as written, {gib(shape.given_weights_bytes)}"]
@@ -236,11 +236,13 @@ def make_plan(
 ) -> dict[str, Any]:
     """The plan as plain data, in the shape that the memory_plan module returns."""
     placed, reasons = _place(candidates, gpus, preset)
+    on = {gpu.uuid: [item for item in candidates if gpu.uuid in placed.get(item.index, ())] for gpu in gpus}
+    budgets = {gpu.uuid: budget_bytes(preset, gpu.usable_bytes) for gpu in gpus}
+    fitted = _fit_all(on, budgets)
     cards = []
     for gpu in gpus:
-        here = [item for item in candidates if gpu.uuid in placed.get(item.index, ())]
-        budget = budget_bytes(preset, gpu.usable_bytes)
-        kv, short = _fit(here, budget)
+        here = on[gpu.uuid]
+        kv, short = fitted[gpu.uuid]
         if short > 0:
             reasons.append(_short_reason(here, gpu, preset, short))
         models = [_model_entry(item, kv[item.index], gpu, placed[item.index], version) for item in here]
@@ -251,13 +253,34 @@ def make_plan(
                 "uuid": gpu.uuid,
                 "name": gpu.name,
                 "usable_bytes": gpu.usable_bytes,
-                "budget_bytes": budget,
+                "budget_bytes": budgets[gpu.uuid],
                 "used_bytes": used,
                 "headroom_bytes": gpu.usable_bytes - used,
                 "models": models,
             }
         )
     return {"feasible": not reasons, "reasons": reasons, "preset": preset, "gpus": cards}
+
+
+def _fit_all(
+    on: Mapping[str, Sequence[Candidate]], budgets: Mapping[str, int]
+) -> dict[str, tuple[dict[int, int], int]]:
+    """Every card's KV bytes and what it is short of; a model on several cards has as much on each as the fullest of them gives."""
+    fitted = {uuid: _fit(here, budgets[uuid]) for uuid, here in on.items()}
+    spread = {item.index for here in on.values() for item in here if item.load.tensor_parallel > 1}
+    if not spread:
+        return fitted
+    least = {index: min(kv[index] for kv, _short in fitted.values() if index in kv) for index in spread}
+    return {
+        uuid: _fit(
+            [
+                dataclasses.replace(item, pinned_kv_bytes=least[item.index]) if item.index in least else item
+                for item in here
+            ],
+            budgets[uuid],
+        )
+        for uuid, here in on.items()
+    }
 
 
 def _place(

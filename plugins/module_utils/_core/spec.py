@@ -77,10 +77,10 @@ def parse_models(models: Any) -> tuple[ModelSpec, ...]:
     specs = tuple(_parse(entry, index, ports[index]) for index, entry in enumerate(named))
     seen: dict[str, int] = {}
     for index, spec in enumerate(specs):
-        adapters = [str(adapter["name"]) for adapter in spec.lora_adapters]
-        for name in (spec.name, *spec.aliases, *adapters):
+        names = [(spec.name, "name"), *((alias, "aliases") for alias in spec.aliases)]
+        names += [(str(adapter["name"]), "lora_adapters") for adapter in spec.lora_adapters]
+        for name, kind in names:
             if name in seen:
-                kind = "name" if name == spec.name else "lora_adapters" if name in adapters else "aliases"
                 where = f"{LIST}[{index}].{kind}"
                 raise FleetError(
                     f"{where}: {name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.", where

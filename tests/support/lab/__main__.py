@@ -31,6 +31,7 @@ CACHED = (
     "log",
     "models",
     "mypy",
+    "parsers",
     "pip",
     "sanity",
     "scratch",

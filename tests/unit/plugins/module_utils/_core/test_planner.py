@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,17 @@ GUIDE = [
 ]
 
 
+BERT = {
+    "architectures": ["BertModel"],
+    "hidden_size": 384,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "vocab_size": 30522,
+    "max_position_embeddings": 8192,
+}
+FP8 = {**CONFIGS["01-ai/Yi-6B-Chat"], "quantization_config": {"quant_method": "fp8"}}
+
+
 def plan(
     models: list[dict[str, Any]],
     gpus: Sequence[dict[str, Any]] = RTX_5090,
@@ -58,7 +70,12 @@ def plan(
     cards, profile = parse_gpus(gpus), vllm.profile(version)
     found = [
         candidate(
-            index, spec, ModelShape.from_config(CONFIGS[spec.model], spec.dtype), profile, cards[0], Calibration()
+            index,
+            spec,
+            ModelShape.from_config(spec.config or CONFIGS[spec.model], spec.dtype, spec.quantization),
+            profile,
+            cards[0],
+            Calibration(),
         )
         for index, spec in enumerate(parse_models(models))
     ]
@@ -144,6 +161,20 @@ def test_a_card_that_is_not_there_is_refused() -> None:
         ({"extra_args": ["--swap-space", "4"]}, "--swap-space stops the engine"),
         ({"extra_args": ["--max-num-seqs=4"]}, "--max-num-seqs is decided by the plan"),
         ({"tensor_parallel_size": 3}, "tensor_parallel_size: 3 does not divide"),
+        ({"extra_args": ["-tp", "2"]}, "--tensor-parallel-size is decided by the plan"),
+        ({"extra_args": ["--kv-cache-memory=4"]}, "--kv-cache-memory-bytes is decided by the plan"),
+        ({"extra_args": ["--max_num_seqs", "4"]}, "--max-num-seqs is decided by the plan"),
+        ({"extra_args": ["--no-enforce-eager"]}, "--enforce-eager is decided by the plan"),
+        ({"extra_args": ["--block-size", "32"]}, "--block-size stops the engine"),
+        ({"quantization": "int3"}, "quantization: 'int3' is not known"),
+        (
+            {"quantization": "bitsandbytes"},
+            "quantization: vLLM 0.33.0 no longer loads bitsandbytes (removed in 0.28.0)",
+        ),
+        ({"gpu_memory_utilization": 0.05}, "gpu_memory_utilization: 0.05 of NVIDIA GeForce RTX 5090 leaves 0.00 GiB"),
+        ({"config": BERT, "max_model_len": 512, "max_num_batched_tokens": 256}, "max_num_batched_tokens: 256 is less"),
+        ({"config": BERT, "max_model_len": 512, "kv_cache_memory_bytes": "1GiB"}, "kv_cache_memory_bytes: TinyLlama"),
+        ({"config": FP8, "kv_cache_dtype": "fp8_e5m2"}, "kv_cache_dtype: fp8_e5m2 does not go with"),
     ],
 )
 def test_what_can_not_be_is_refused_with_its_place(change: dict[str, Any], message: str) -> None:
@@ -187,3 +218,101 @@ def test_the_order_of_models_does_not_matter(seed: int) -> None:
     ports = {model["name"]: 8001 + index for index, model in enumerate(GUIDE)}
     one, other = (models_of(plan([{**m, "port": ports[m["name"]]} for m in order])) for order in (GUIDE, shuffled))
     assert one == other
+
+
+def test_a_cure_is_named_with_the_share_that_is_enough() -> None:
+    with pytest.raises(FleetError) as caught:
+        plan([{**GUIDE[2], "gpu_memory_utilization": 0.2}])
+    share = re.search(r"Raise it to ([0-9.]+)", str(caught.value))
+    assert share
+    assert plan([{**GUIDE[2], "gpu_memory_utilization": float(share[1])}])["feasible"]
+
+
+def test_pinned_shares_count_against_the_budget() -> None:
+    pinned = [{**model, "gpu_memory_utilization": 0.6} for model in GUIDE[:2]]
+    result = plan(pinned, preset="aggressive")
+    assert not result["feasible"]
+    assert "more than preset aggressive allows" in result["reasons"][0]
+
+
+def test_what_is_pinned_stands_in_the_flags_and_in_the_plan() -> None:
+    found = models_of(plan([{**GUIDE[1], "kv_cache_memory_bytes": "2GiB", "max_num_seqs": 3}]))["qwen"]
+    assert found["kv_cache_bytes"] == 2 * GIB
+    assert found["max_num_seqs"] == 3
+    assert str(2 * GIB) in found["engine_args"]
+
+
+def test_fewer_batched_tokens_than_default_sequences_is_a_smaller_batch() -> None:
+    found = models_of(plan([{"name": "a", "model": "Qwen/Qwen2.5-3B-Instruct", "max_num_batched_tokens": 8}]))["a"]
+    assert (found["max_num_seqs"], found["max_num_batched_tokens"]) == (8, 8)
+
+
+def test_an_encoder_reads_a_whole_text_in_one_batch_and_gets_no_cache() -> None:
+    found = models_of(plan([{"name": "bert", "model": "owner/bert", "config": BERT}]))["bert"]
+    assert found["max_model_len"] == found["max_num_batched_tokens"] == 8192
+    assert found["kv_cache_bytes"] == found["kv_cache_tokens"] == 0
+    assert "--kv-cache-memory-bytes" not in found["engine_args"]
+
+
+def test_a_checkpoint_that_brings_an_fp8_cache_is_planned_with_it() -> None:
+    scheme = {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}
+    config = {**CONFIGS["01-ai/Yi-6B-Chat"], "quantization_config": scheme}
+    new, old = (models_of(plan([{**GUIDE[2], "config": config}], version=v))["yi"] for v in ("0.33.0", "0.10.2"))
+    assert (new["kv_cache_dtype"], old["kv_cache_dtype"]) == ("fp8", "auto")
+    assert "--kv-cache-dtype" in new["engine_args"]
+    assert any("the checkpoint brings the scales" in note for note in new["notes"])
+
+
+def test_an_older_image_still_loads_bitsandbytes() -> None:
+    plain, small = (
+        models_of(plan([{**GUIDE[2], **more}], version="0.27.0"))["yi"]
+        for more in ({}, {"quantization": "bitsandbytes"})
+    )
+    assert small["weights_bytes"] < 0.4 * plain["weights_bytes"]
+
+
+def test_both_cards_of_one_model_give_it_the_same_cache() -> None:
+    pair = [{"name": "NVIDIA L4", "uuid": name, "index": index} for index, name in enumerate("ab")]
+    result = plan(
+        [{**GUIDE[2], "tensor_parallel_size": 2, "max_num_seqs": 64}, {**GUIDE[1], "max_num_seqs": 256}], pair
+    )
+    assert result["feasible"], result["reasons"]
+    halves = [model for gpu in result["gpus"] for model in gpu["models"] if model["name"] == "yi"]
+    assert len(halves) == 2
+    assert halves[0] == halves[1]
+    assert all(gpu["used_bytes"] <= gpu["budget_bytes"] for gpu in result["gpus"])
+
+
+def test_heads_that_do_not_split_are_kept_whole_on_each_card() -> None:
+    # Qwen2.5-3B has two KV heads: on four cards each holds one of them.
+    four = [{"name": "NVIDIA L4", "uuid": name, "index": index} for index, name in enumerate("abcd")]
+    shape = ModelShape.from_config(CONFIGS["Qwen/Qwen2.5-3B-Instruct"])
+    assert shape.kv_bytes_per_token_layer(2, 4) == shape.kv_bytes_per_token_layer(2, 2)
+    assert plan([{**GUIDE[1], "tensor_parallel_size": 4}], four)["feasible"]
+
+
+def test_models_are_packed_where_spreading_them_does_not_fit() -> None:
+    # Spread, the two smaller ones would take a half of each card and leave the large one no place.
+    sizes = [
+        {"name": "card", "uuid": f"u{n}", "index": n, "memory_total_bytes": size * GIB}
+        for n, size in enumerate((20, 16))
+    ]
+    models = [
+        {"name": "a", "model": "Qwen/Qwen2.5-7B-Instruct", "weights_bytes": "12.2GiB", "max_model_len": 256},
+        {"name": "b", "model": "Qwen/Qwen2.5-7B-Instruct", "weights_bytes": "7GiB", "max_model_len": 256},
+        {"name": "c", "model": "Qwen/Qwen2.5-7B-Instruct", "weights_bytes": "7GiB", "max_model_len": 256},
+    ]
+    found = [
+        candidate(
+            index,
+            spec,
+            ModelShape.from_config(CONFIGS[spec.model], weights_bytes=spec.weights_bytes),
+            vllm.profile("0.33.0"),
+            parse_gpus(sizes)[0],
+            Calibration(),
+        )
+        for index, spec in enumerate(parse_models(models))
+    ]
+    result = make_plan(found, parse_gpus(sizes), "aggressive", vllm.profile("0.33.0"))
+    assert result["feasible"], result["reasons"]
+    assert [[model["name"] for model in gpu["models"]] for gpu in result["gpus"]] == [["b", "c"], ["a"]]
