@@ -72,8 +72,10 @@ def choose(
             for c, item in zip(choices, found, strict=True)
         ]
         result, found = plan(choices)
-    if preset != "auto" or gpus[0].is_cpu:
+    if gpus[0].is_cpu:
         return result
+    if preset != "auto":
+        return _with_hints(choices, result, gpus[0], plan)
     for trade in (_smaller_cache, _fewer_graphs, _fewer_sequences, _no_graphs):
         if result["feasible"]:
             return _more_sequences(choices, result, plan)
@@ -86,6 +88,31 @@ def choose(
         ]
         result, found = plan(choices)
     return _more_sequences(choices, result, plan) if result["feasible"] else result
+
+
+def _with_hints(
+    choices: Sequence[Choice],
+    result: dict[str, Any],
+    gpu: Gpu,
+    plan: Callable[[Sequence[Choice]], tuple[dict[str, Any], list[Candidate]]],
+) -> dict[str, Any]:
+    """The plan as written, with a note on each model that serves fewer requests than it could with an fp8 cache."""
+    served = {model["name"]: model for card in result["gpus"] for model in card["models"]}
+    for place, choice in enumerate(choices):
+        name = choice.spec.name
+        if not result["feasible"] or served[name]["max_concurrency"] >= served[name]["max_num_seqs"]:
+            continue
+        smaller = _smaller_cache(choice, gpu)
+        other, _found = plan([smaller if at == place else one for at, one in enumerate(choices)])
+        more = next(m["max_concurrency"] for card in other["gpus"] for m in card["models"] if m["name"] == name)
+        if other["feasible"] and int(more) > int(served[name]["max_concurrency"]):
+            for card in result["gpus"]:
+                for model in card["models"]:
+                    if model["name"] == name:
+                        model["notes"].append(
+                            f"with kv_cache_dtype fp8 it would serve {int(more)} in preset {result['preset']}"
+                        )
+    return result
 
 
 def _spread(choice: Choice, item: Candidate, smallest: int, cards: int, again: Callable[[Choice], Candidate]) -> Choice:

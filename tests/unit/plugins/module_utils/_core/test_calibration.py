@@ -134,3 +134,19 @@ def test_whatever_was_measured_the_plan_stays_inside_its_budget(offs: list[int])
     assert all(len(entry["fixed_bytes"]) <= KEPT for entry in store["starts"].values())
     second = planned(calibration=store)
     assert not second["feasible"] or second["gpus"][0]["used_bytes"] <= second["gpus"][0]["budget_bytes"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(truth=st.integers(-90, 500), noise=st.lists(st.integers(-16, 16), min_size=4, max_size=12))
+def test_plans_from_noisy_starts_err_by_no_more_than_the_noise(truth: int, noise: list[int]) -> None:
+    formula = {name: m["total_bytes"] - m["kv_cache_bytes"] for name, m in models(planned()).items()}
+    store: dict[str, Any] = {}
+    for start, off in enumerate(noise):
+        found = planned(calibration=store)
+        for name, model in models(found).items():
+            held = formula[name] + (truth + off) * MIB
+            if start > 0:
+                error = model["total_bytes"] - model["kv_cache_bytes"] - held
+                # Never planned for less than was seen but for the noise, and never for more than the noise above it.
+                assert -32 * MIB <= error <= max(32, -truth - MOST_LOWERED_BYTES // MIB + 32) * MIB
+            store = learn(store, CARD, IMAGE, model, model["kv_cache_bytes"] + held)

@@ -78,3 +78,38 @@ def test_a_model_too_large_for_one_card_is_spread_over_as_few_as_hold_it() -> No
 def test_other_presets_leave_everything_as_written() -> None:
     found = models([{**LLAMA, "max_num_seqs": 4}], [card(32)], "balanced")["llama"]
     assert (found["kv_cache_dtype"], found["enforce_eager"], found["max_num_seqs"]) == ("auto", False, 4)
+
+
+def test_a_model_that_serves_few_is_told_what_a_smaller_cache_would_do() -> None:
+    few = models([{**LLAMA, "max_num_seqs": 64}], [card(32)], "balanced")["llama"]
+    (hint,) = [note for note in few["notes"] if "with kv_cache_dtype fp8 it would serve" in note]
+    tried = models([{**LLAMA, "max_num_seqs": 64, "kv_cache_dtype": "fp8"}], [card(32)], "balanced")["llama"]
+    assert f"would serve {int(tried['max_concurrency'])} in" in hint
+    none = models([{**LLAMA, "max_num_seqs": 64}], [card(32, capability="8.6")], "balanced")["llama"]
+    assert not [note for note in none["notes"] if "fp8" in note]
+
+
+def test_a_trade_that_saves_nothing_is_not_made() -> None:
+    # FlashInfer's workspace is larger than half of this short cache.
+    short = {**LLAMA, "max_model_len": 512}
+    for size in range(170, 200):
+        try:
+            found = models([short], [card(size / 10)])["llama"]
+        except AssertionError:
+            continue
+        assert found["kv_cache_dtype"] == "auto"
+
+
+def test_a_pinned_batch_holds_a_token_of_each_sequence() -> None:
+    small = {"name": "small", "model": "Qwen/Qwen2.5-0.5B-Instruct", "max_model_len": 512, "max_num_batched_tokens": 64}
+    found = models([small], [card(32)])["small"]
+    assert found["max_num_seqs"] == 64
+
+
+def test_a_model_is_not_spread_over_cards_that_it_was_not_given() -> None:
+    cards = parse_gpus([card(12, index) for index in range(2)])
+    (spec,) = parse_models([{**LLAMA, "max_model_len": 2048, "gpus": [1]}])
+    shape = ModelShape.from_config(CONFIGS[spec.model])
+    result = choose([spec], [shape], cards, "aggressive", vllm.profile("0.33.0"), Calibration())
+    assert not result["feasible"]
+    assert "more than preset aggressive allows" in result["reasons"][0]

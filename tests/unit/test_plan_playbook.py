@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""playbooks/plan.yml as a person and as a script call it. Run on this machine, for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import learn
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CARD, IMAGE = "NVIDIA GeForce RTX 5090", "registry.example/vllm@sha256:0"
+MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
+
+
+def run(tmp_path: Path, columns: int, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run the playbook for one host, this machine."""
+    variables = {
+        "gpuserve_hosts": "all",
+        "ansible_become": False,
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vllm_stack_models": [MODEL],
+        "vllm_stack_gpus": [{"name": CARD}],
+        "vllm_stack_state_dir": str(tmp_path),
+        "vllm_stack_project_dir": str(tmp_path),
+        "vllm_stack_venv": str(tmp_path / "venv"),
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command = [str(program), "-i", "thishost,", str(CHECKOUT / "playbooks/plan.yml"), "-e", json.dumps(variables)]
+    command += [part for setting in more for part in ("-e", setting)]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment |= {"COLUMNS": str(columns), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_plan_is_shown_and_written_and_learns_from_the_host(tmp_path: Path) -> None:
+    written = tmp_path / "plans.json"
+    first = run(tmp_path, 120, f"plan_json={written}")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert f"thishost   {CARD}   31.36 GiB usable   preset balanced: the stack may hold 26.66 GiB" in first.stdout
+    presets = [line.split()[2] for line in first.stdout.splitlines() if line.strip().startswith("With preset")]
+    assert presets == ["conservative:", "aggressive:", "auto:"]
+    plan = json.loads(written.read_text())["thishost"]
+    (planned,) = plan["gpus"][0]["models"]
+
+    # What a bring-up on the host leaves behind.
+    store = learn({}, CARD, IMAGE, planned, planned["total_bytes"] + 50 * MIB)
+    (tmp_path / "calibration.json").write_text(json.dumps(store))
+    (tmp_path / "proved").mkdir()
+    (tmp_path / "proved" / "plan.json").write_text(json.dumps({"plan": {**plan, "image": IMAGE}}))
+    second = run(tmp_path, 80, f"plan_json={written}", "plan_ask_hosts=true", "plan_format=json")
+    assert second.returncode == 0, second.stdout + second.stderr
+    again = json.loads(written.read_text())["thishost"]
+    assert again["calibration"] == {"starts": 1, "most_bytes": 50 * MIB, "least_bytes": 50 * MIB}
+    assert again["gpus"][0]["models"][0]["total_bytes"] == planned["total_bytes"] + 50 * MIB
