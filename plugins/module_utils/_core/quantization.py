@@ -76,8 +76,8 @@ def _compressed(section: Mapping[str, Any], plain: float) -> float:
         weights = group.get("weights") if isinstance(group, Mapping) else None
         if not isinstance(weights, Mapping) or not _is_positive(weights.get("num_bits")):
             continue
-        bits, size = float(weights["num_bits"]), weights.get("group_size")
-        if _is_positive(size):
+        bits, size = float(weights["num_bits"]), _positive(weights.get("group_size"), 0)
+        if size:
             # NVFP4's scales are fp8; all others are of the model's dtype, and so are zero points where there are any.
             scale = 8 if weights.get("type") == "float" and bits == 4 else 16
             bits += (scale + (0 if weights.get("symmetric", True) else bits)) / size

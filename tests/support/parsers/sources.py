@@ -95,7 +95,15 @@ def ensure_python() -> Path:
             log = CACHE / "log" / "pip-parsers.log"
             run([sys.executable, "-m", "venv", folder], log=log)
             # Byte code is made of what is imported, when it is; the image of the demonstration shares the downloads.
-            install = [python, *PIP, "install", "--no-deps", "--no-compile", "--cache-dir", CACHE / "pip"]
+            install: list[str | Path] = [
+                python,
+                *PIP,
+                "install",
+                "--no-deps",
+                "--no-compile",
+                "--cache-dir",
+                CACHE / "pip",
+            ]
             try:
                 run([*install, f"torch=={TORCH}"], log=log, timeout_s=1800)
             except LabError:

@@ -44,11 +44,12 @@ def models_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def some_models(draw: st.DrawFn, most: int = 4, priorities: tuple[int, ...] = (0, 1, 2, 3)) -> list[dict[str, Any]]:
     found = []
     for index in range(draw(st.integers(1, most))):
+        hub_id = draw(st.sampled_from(sorted(CONFIGS)))
         model: dict[str, Any] = {
             "name": f"m{index}",
-            "model": draw(st.sampled_from(sorted(CONFIGS))),
+            "model": hub_id,
             "port": 8001 + index,
-            "max_model_len": draw(st.integers(16, 2048)),
+            "max_model_len": draw(st.integers(16, min(2048, CONFIGS[hub_id]["max_position_embeddings"]))),
             "max_num_seqs": draw(st.integers(1, 300)),
             "priority": draw(st.sampled_from(priorities)),
         }
@@ -56,7 +57,9 @@ def some_models(draw: st.DrawFn, most: int = 4, priorities: tuple[int, ...] = (0
             if draw(st.integers(0, 4)) == 0:
                 model[key] = draw(st.sampled_from(values))
         if draw(st.integers(0, 5)) == 0:
-            model["max_num_batched_tokens"] = draw(st.integers(model["max_num_seqs"], 16384))
+            model["max_num_batched_tokens"] = draw(
+                st.integers(max(model["max_num_seqs"], model["max_model_len"]), 16384)
+            )
         found.append(model)
     return found
 
@@ -78,7 +81,7 @@ def test_no_card_holds_more_than_its_budget_and_parts_are_the_whole(
             assert sum(part["bytes"] for part in model["parts"]) == model["total_bytes"]
         if result["feasible"]:
             assert gpu["used_bytes"] <= gpu["budget_bytes"]
-            assert all(model["max_concurrency"] >= 1 for model in gpu["models"])
+            assert all(model["max_concurrency"] >= 1 for model in gpu["models"] if model["kv_cache_bytes"])
     assert set(models_of(result)) == {model["name"] for model in models}
 
 
@@ -144,7 +147,7 @@ def test_flags_say_each_thing_once_and_only_what_the_version_knows(
         flags = [arg for arg in args if arg.startswith("-")]
         assert len(flags) == len(set(flags))
         assert all(re.fullmatch(r"--[a-z0-9-]+|[\w./=:-]+", arg) for arg in args)
-        assert ("--kv-cache-memory-bytes" in flags) == (version != "0.10.1")
+        assert ("--kv-cache-memory-bytes" in flags) == (version != "0.10.1" and model["kv_cache_bytes"] > 0)
         value = {flag: args[args.index(flag) + 1] for flag in flags if args.index(flag) + 1 < len(args)}
         assert int(value["--max-num-batched-tokens"]) >= int(value["--max-num-seqs"])
         assert 0 < float(value["--gpu-memory-utilization"]) <= 1
