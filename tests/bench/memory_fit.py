@@ -91,7 +91,7 @@ def _solve(found: Constants, data: Sequence[Row], names: Sequence[str], target: 
     features = np.array([[row.predicted_mib(unit) for unit in units] for row in data]) - without[:, None]
     wanted = np.array([target(row) for row in data])
     weights = np.ones(len(data))
-    for _ in range(30):
+    for _round in range(30):
         root = np.sqrt(weights)
         solved = np.linalg.lstsq(features * root[:, None], wanted * root, rcond=None)[0]
         weights = 1 / np.maximum(1.0, np.abs(features @ solved - wanted) / OUTLIER_MIB)

@@ -78,14 +78,14 @@ def _table(gpu: Mapping[str, Any], unicode: bool, width: int) -> list[str]:
             [name, cells(held_bytes, gpu["usable_bytes"], unicode, size), f"{held_bytes / GIB:.1f} GiB"]
             for name, held_bytes in held
         ]
-        rows = _aligned([[*bar, *fact] for bar, fact in zip(bars, facts, strict=True)], right={2, 6})
+        rows = _aligned([[*held_by, *fact] for held_by, fact in zip(bars, facts, strict=True)], right={2, 6})
         if max(len(row) for row in rows) <= width:
             return rows
     # Too wide for one line: the bar first, and what it is made of below it.
     found = []
     told = _aligned([fact[:5] for fact in facts[:-1]], right={3})
-    for place, bar in enumerate(_aligned(bars, right={2})):
-        found.append(bar)
+    for place, line in enumerate(_aligned(bars, right={2})):
+        found.append(line)
         if place < len(told):
             found.append(f"  {told[place]}")
             found += [f"    {facts[place][5]}"] if facts[place][5] else []

@@ -191,7 +191,7 @@ def parsed() -> dict[str, tuple[dict[str, list[Line]], dict[str, dict[str, Any]]
     }
     asked = {
         version: [line.command for case in cases.values() for line in case]
-        + [["owner/model", *words] for words, _ in FOREIGN.values()]
+        + [["owner/model", *words] for words, _refusing in FOREIGN.values()]
         for version, cases in lines.items()
     }
     found = {}
@@ -249,4 +249,4 @@ def _check_graphs(version: str, line: Line) -> None:
 def test_what_is_kept_from_users_is_refused_by_the_parsers(parsed: Any, version: str) -> None:
     answers = parsed[version][1]
     refused = {name for name, answer in answers.items() if answer["exit"] == 2}
-    assert refused == {name for name, (_, versions) in FOREIGN.items() if version in versions}
+    assert refused == {name for name, (_words, versions) in FOREIGN.items() if version in versions}

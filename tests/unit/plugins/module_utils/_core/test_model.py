@@ -294,7 +294,7 @@ JUNK = st.one_of(
     st.dictionaries(st.text(max_size=6), st.integers(-3, 3), max_size=2),
 )
 EVERY_KEY = sorted(
-    {key for sizes, _ in PUBLISHED.values() for key in sizes}
+    {key for sizes, _count in PUBLISHED.values() for key in sizes}
     | {
         "text_config",
         "vision_config",

@@ -9,14 +9,17 @@ import random
 import re
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import SHARES
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
 
+# Models that a card of these sizes can hold; the catalogue's largest would only make plans that say no.
+HUB_IDS = sorted(name for name, config in CONFIGS.items() if ModelShape.from_config(config).weights_bytes() < 16 * GIB)
 PRESETS = [*SHARES, "auto"]
 VERSIONS = ["0.10.1", "0.10.2", "0.26.0", "0.33.0"]
 
@@ -44,7 +47,7 @@ def models_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def some_models(draw: st.DrawFn, most: int = 4, priorities: tuple[int, ...] = (0, 1, 2, 3)) -> list[dict[str, Any]]:
     found = []
     for index in range(draw(st.integers(1, most))):
-        hub_id = draw(st.sampled_from(sorted(CONFIGS)))
+        hub_id = draw(st.sampled_from(HUB_IDS))
         model: dict[str, Any] = {
             "name": f"m{index}",
             "model": hub_id,
@@ -85,7 +88,7 @@ def test_no_card_holds_more_than_its_budget_and_parts_are_the_whole(
     assert set(models_of(result)) == {model["name"] for model in models}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(models=some_models(), size=ANY_SIZE, more=st.integers(1, 40 * 1024), preset=st.sampled_from(sorted(SHARES)))
 def test_more_memory_never_yields_fewer_tokens(models: list[dict[str, Any]], size: int, more: int, preset: str) -> None:
     small, large = planned(models, [size], preset), planned(models, [size + more * MIB], preset)
@@ -113,7 +116,7 @@ def test_the_order_of_models_does_not_matter(
     assert models_of(planned(models, sizes, preset)) == models_of(planned(shuffled, sizes, preset))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(models=some_models(most=3), size=st.integers(3 * 1024, 40 * 1024), preset=st.sampled_from(PRESETS))
 def test_what_is_said_to_fit_does(models: list[dict[str, Any]], size: int, preset: str) -> None:
     sizes = [size * MIB]
