@@ -451,6 +451,9 @@ def _short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) 
     if shorter:
         length, item = max(shorter, key=lambda found: (found[0] / found[1].length, found[1].spec.name))
         return f"{text} Set max_model_len of {item.spec.name} to {length}, where they fit."
+    for item in sorted(here, key=lambda one: (-one.floor_bytes, one.spec.name)):
+        if cure := _smaller_pin(item, gpu, short):
+            return f"{text} {cure}, where they fit."
     for count in range(len(here) - 1, 0, -1):
         kept = sorted(here, key=lambda item: (item.need_bytes, item.spec.name))[:count]
         if _fit(kept, budget)[1] == 0:
@@ -470,3 +473,18 @@ def _shorter(item: Candidate, here: Sequence[Candidate], budget: int) -> int:
         fits = _fit([less if one is item else one for one in here], budget)[1] == 0
         low, high = (middle, high) if fits else (low, middle - 1)
     return low * LENGTH_STEP
+
+
+def _smaller_pin(item: Candidate, gpu: Gpu, short: int) -> str:
+    """What a pinned cache would have to be lowered to; nothing where that is less than one request needs, or none is pinned."""
+    if item.pinned_kv_bytes is None:
+        return ""
+    least, block = item.kv_bytes(1), item.pool.block_bytes
+    enough = (item.pinned_kv_bytes - short) // block * block
+    if item.spec.kv_cache_memory_bytes is not None:
+        return f"Lower kv_cache_memory_bytes of {item.spec.name} to {enough} ({gib(enough)})" if enough >= least else ""
+    profiled = item.part("weights") + memory.profiled_bytes(item.shape, item.load)
+    share = math.floor((profiled + enough) / gpu.usable_bytes * 100) / 100
+    if int(share * gpu.usable_bytes) - profiled < least:
+        return ""
+    return f"Lower gpu_memory_utilization of {item.spec.name} to {share:g}"

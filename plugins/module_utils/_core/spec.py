@@ -174,7 +174,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         kv_cache_dtype=_choice(entry, "kv_cache_dtype", _KV_DTYPES, at, "auto"),
         enforce_eager=_flag(entry, "enforce_eager", at),
         priority=_integer(entry.get("priority", 1), f"{at}.priority", 0, 1000),
-        gpus=tuple(str(gpu) for gpu in _list(entry, "gpus", at)),
+        gpus=_cards(entry, at),
         engine=_engine(entry, at),
         weights_bytes=_size(entry, "weights_bytes", at),
         kv_cache_memory_bytes=_size(entry, "kv_cache_memory_bytes", at),
@@ -215,6 +215,13 @@ def _environment(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)) for key in value):
         raise FleetError(f"{where}: it must map variable names to values.", "Write NAME: value below it.", where)
     return {str(key): str(item) for key, item in value.items()}
+
+
+def _cards(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
+    cards = tuple(str(gpu) for gpu in _list(entry, "gpus", at))
+    if len(set(cards)) < len(cards):
+        raise FleetError(f"{at}.gpus: {', '.join(cards)} names a card twice.", "Name each once.", f"{at}.gpus")
+    return cards
 
 
 def _engine(entry: Mapping[str, Any], at: str) -> str:
@@ -293,7 +300,7 @@ def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str,
 
 
 def _list(entry: Mapping[str, Any], key: str, at: str) -> Sequence[Any]:
-    value = entry.get(key) or []
+    value = [] if entry.get(key) is None else entry[key]
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise FleetError(f"{at}.{key}: it must be a list.", "Write it as [one, two].", f"{at}.{key}")
     return value

@@ -316,3 +316,14 @@ def test_models_are_packed_where_spreading_them_does_not_fit() -> None:
     result = make_plan(found, parse_gpus(sizes), "aggressive", vllm.profile("0.33.0"))
     assert result["feasible"], result["reasons"]
     assert [[model["name"] for model in gpu["models"]] for gpu in result["gpus"]] == [["b", "c"], ["a"]]
+
+
+@pytest.mark.parametrize(("key", "value"), [("kv_cache_memory_bytes", "30GiB"), ("gpu_memory_utilization", 0.97)])
+def test_a_pinned_cache_that_does_not_fit_is_told_what_would(key: str, value: Any) -> None:
+    pinned = {**GUIDE[2], key: value}
+    result = plan([pinned, GUIDE[0]])
+    assert not result["feasible"]
+    found = re.search(rf"Lower {key} of yi to ([0-9.]+)", result["reasons"][0])
+    assert found, result["reasons"]
+    lower = float(found[1]) if "." in found[1] else int(found[1])
+    assert plan([{**pinned, key: lower}, GUIDE[0]])["feasible"]

@@ -67,6 +67,8 @@ def test_hostile_models(model: Any) -> None:
         ({"lora_adapters": [{"name": "x", "path": "/a", "rank": 17}]}, "lora_adapters.rank"),
         ({"lora_adapters": [{"name": "qwen", "path": "/a"}]}, "lora_adapters"),
         ({"engine": "sglang"}, "engine"),
+        ({"gpus": 0}, "gpus"),
+        ({"gpus": [0, "0"]}, "gpus"),
         ({"weights_bytes": "0GiB"}, "weights_bytes"),
         ({"kv_cache_memory_bytes": 0}, "kv_cache_memory_bytes"),
         ({"kv_cache_memory_bytes": "1GiB", "gpu_memory_utilization": 0.5}, "gpu_memory_utilization"),
