@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.candidate import Candidate, candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import Candidate, candidate, make_plan
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import budget_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 

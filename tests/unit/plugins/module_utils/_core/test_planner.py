@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.candidate import candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import candidate, make_plan
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
