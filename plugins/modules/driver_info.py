@@ -122,7 +122,18 @@ decision:
   description: What the driver on this host needs, V(none), V(module_reload), V(reboot) or V(fail), and why.
   returned: always
   type: dict
-  sample: {action: none, reason: "driver 580.178.04 is loaded, on disk and in the library", notes: []}
+  sample: {action: none, reason: "driver 580.178.04 is loaded, on disk and in the library", notes: [], next_boot: ""}
+persistence:
+  description: >-
+    Whether the persistence daemon is there, which drop-in its unit needs to do what it is for (empty where none), and
+    whether that is in place.
+  returned: always
+  type: dict
+  sample:
+    unit: true
+    path: /etc/systemd/system/nvidia-persistenced.service.d/10-gpuserve.conf
+    drop_in: ""
+    in_place: true
 state:
   description: The versions the decision rests on.
   returned: always
@@ -157,6 +168,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io import hostgpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
 
 
+HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs every next start seconds."
+
+
 def describe(card: host_cards.Card) -> dict[str, Any]:
     """Make a card plain data."""
     return {
@@ -184,6 +198,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "secure_boot": secure_boot,
         "state": asdict(state),
         "decision": asdict(host_reboot.decide(state)),
+        "persistence": hostgpu.persistence(files, HEADER),
     }
     if module.params["request"] is not None:
         text = files.read("/etc/os-release") or files.read("/usr/lib/os-release") or ""

@@ -126,7 +126,7 @@ _APT_CAUSES = (
     re.compile(r"(Missing key \w+)"),
     re.compile(r"(NO_PUBKEY \w+)"),
     re.compile(r"(EXPKEYSIG \w+)"),
-    re.compile(r"(SHA1 is not considered secure[^,.]*)"),
+    re.compile(r"(SHA1 is not considered secure[^,.\n]*)"),
     re.compile(r"([^:\n]*(?:not live|expired|not bound)[^:\n]*)"),
     re.compile(r"((?:Hash Sum|File has unexpected size) ?\w*)"),
     re.compile(r"(Could not connect to [^\n]*|Could not resolve [^\n]*|Connection failed[^\n]*|404 +Not Found)"),

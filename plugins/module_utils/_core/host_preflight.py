@@ -130,7 +130,11 @@ def _driver(snap: Snapshot) -> list[Check]:
     }
     status = statuses[decision.action] if installed or decision.action != "none" else WARN
     lines.append(Check("driver", status, decision.reason, cures[decision.action]))
-    lines += [Check("kernel", WARN, note, "Install its headers before the next boot.") for note in decision.notes]
+    if decision.next_boot:
+        cure = f"Install linux-headers-{state.newest_kernel} and run `dkms autoinstall -k {state.newest_kernel}`."
+        lines.append(Check("kernel", WARN, decision.next_boot, cure))
+    else:
+        lines += [Check("kernel", OK, note) for note in decision.notes]
     version = state.loaded or state.on_disk
     if version:
         lines += _driver_range(snap, int(version.split(".", maxsplit=1)[0]))

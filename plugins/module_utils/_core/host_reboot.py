@@ -39,11 +39,12 @@ class DriverState:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, why, and what a person should know besides."""
+    """What to do, why, what a person should know besides, and what the next boot would break ("" where nothing)."""
 
     action: str  # none, module_reload, reboot or fail
     reason: str
     notes: tuple[str, ...] = ()
+    next_boot: str = ""
 
 
 def parse_loaded(text: str) -> tuple[str | None, bool | None]:
@@ -59,26 +60,33 @@ def kernel_key(release: str) -> tuple[tuple[int, str], ...]:
 
 def decide(state: DriverState) -> Decision:
     """Decide from versions, never from "something changed"."""
-    notes = _notes(state)
+    action, reason = _decide(state)
+    broken = _next_boot(state)
+    if action == "reboot" and broken:
+        # A reboot takes the newest kernel: one that has no module would turn a host that waits into a dead one.
+        action, reason = "fail", f"a reboot is due ({reason}), and {broken}"
+    notes = ()
+    if state.newest_kernel != state.kernel and (state.on_disk or state.userspace):
+        notes = (broken or f"the next boot takes kernel {state.newest_kernel}",)
+    return Decision(action, reason, notes, broken)
+
+
+def _decide(state: DriverState) -> tuple[str, str]:
     if state.on_disk is None and state.userspace is None:
-        return Decision("none", "no NVIDIA driver is installed", notes)
+        return "none", "no NVIDIA driver is installed"
     if state.userspace is None:
-        return Decision(
-            "fail", "the kernel module is there and libnvidia-ml.so.1 is not: the driver is half installed", notes
-        )
+        return "fail", "the kernel module is there and libnvidia-ml.so.1 is not: the driver is half installed"
     if state.on_disk is None:
-        return _without_module(state, notes)
+        return _without_module(state)
     if state.on_disk != state.userspace:
-        return Decision(
-            "fail",
+        return "fail", (
             f"the kernel module on disk is {state.on_disk} and the library is {state.userspace}: "
-            "the packages are of two versions",
-            notes,
+            "the packages are of two versions"
         )
     if state.nouveau:
-        return Decision("reboot", "nouveau drives the card and gives it up only at a reboot", notes)
+        return "reboot", "nouveau drives the card and gives it up only at a reboot"
     if state.loaded is None:
-        return Decision("module_reload", f"the kernel module {state.on_disk} is installed and not loaded", notes)
+        return "module_reload", f"the kernel module {state.on_disk} is installed and not loaded"
     if state.loaded != state.on_disk:
         what = f"the kernel runs driver {state.loaded}, and {state.on_disk} is installed"
     elif state.loaded_open is not None and state.on_disk_open is not None and state.loaded_open != state.on_disk_open:
@@ -86,33 +94,32 @@ def decide(state: DriverState) -> Decision:
         runs, has = flavours[state.loaded_open], flavours[state.on_disk_open]
         what = f"the kernel runs the {runs} modules, and the {has} ones are installed"
     else:
-        return Decision("none", f"driver {state.loaded} is loaded, on disk and in the library", notes)
+        return "none", f"driver {state.loaded} is loaded, on disk and in the library"
     if state.gpu_users:
-        return Decision("reboot", f"{what}, and {', '.join(state.gpu_users[:3])} uses the card", notes)
-    return Decision("module_reload", what, notes)
+        return "reboot", f"{what}, and {', '.join(state.gpu_users[:3])} uses the card"
+    return "module_reload", what
 
 
-def _without_module(state: DriverState, notes: tuple[str, ...]) -> Decision:
+def _without_module(state: DriverState) -> tuple[str, str]:
     if state.newest_kernel != state.kernel and state.on_disk_newest is not None:
         newer = f"the newer {state.newest_kernel} has {state.on_disk_newest}"
-        return Decision("reboot", f"the running kernel {state.kernel} has no NVIDIA module, and {newer}", notes)
+        return "reboot", f"the running kernel {state.kernel} has no NVIDIA module, and {newer}"
     missing = f"there is no NVIDIA module for the running kernel {state.kernel}"
     if not state.headers:
-        return Decision("fail", f"{missing}, since its headers (linux-headers-{state.kernel}) are not installed", notes)
-    return Decision("fail", f"{missing}: DKMS did not build it (`dkms status nvidia` and its make.log say why)", notes)
+        return "fail", f"{missing}, since its headers (linux-headers-{state.kernel}) are not installed"
+    return "fail", f"{missing}: DKMS did not build it (`dkms status nvidia` and its make.log say why)"
 
 
-def _notes(state: DriverState) -> tuple[str, ...]:
-    notes = []
-    if state.newest_kernel != state.kernel and (state.on_disk or state.userspace):
-        if state.on_disk_newest is None:
-            cause = "" if state.headers_newest else f": its headers (linux-headers-{state.newest_kernel}) are missing"
-            notes.append(
-                f"the next boot takes kernel {state.newest_kernel}, for which there is no NVIDIA module{cause}"
-            )
-        else:
-            notes.append(f"the next boot takes kernel {state.newest_kernel}")
-    return tuple(notes)
+def _next_boot(state: DriverState) -> str:
+    if state.newest_kernel == state.kernel or state.userspace is None:
+        return ""
+    takes = f"the next boot takes kernel {state.newest_kernel}"
+    if state.on_disk_newest is None:
+        cause = "" if state.headers_newest else f": its headers (linux-headers-{state.newest_kernel}) are missing"
+        return f"{takes}, for which there is no NVIDIA module{cause}"
+    if state.on_disk_newest != state.userspace:
+        return f"{takes}, whose NVIDIA module is {state.on_disk_newest} while the library is {state.userspace}"
+    return ""
 
 
 def nvml_sentence(status: int) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_cards, host_reboot
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_cards, host_persistence, host_reboot
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
 
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -25,6 +25,8 @@ _LIBRARY_FOLDERS = (
     "/usr/lib64",
 )
 _LIBRARY = re.compile(r"^libnvidia-ml\.so\.(\d+\.\d+(?:\.\d+)?)$")
+_PERSISTENCE_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
+PERSISTENCE_DROP_IN = "/etc/systemd/system/nvidia-persistenced.service.d/10-gpuserve.conf"
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
@@ -109,6 +111,16 @@ def gpu_users(files: HostFiles) -> list[str]:
             if not name.startswith("nvidia-persiste"):  # the kernel cuts names to 15 characters
                 users.append(f"{name} (pid {pid})")
     return users
+
+
+def persistence(files: HostFiles, header: str) -> dict[str, Any]:
+    """Tell whether the persistence daemon has a unit, the drop-in that it needs, and whether that is there."""
+    texts = (files.read(f"{folder}/nvidia-persistenced.service") for folder in _PERSISTENCE_UNITS)
+    unit = next((text for text in texts if text is not None), None)
+    wanted = host_persistence.drop_in(unit or "")
+    wanted = f"{header}\n{wanted}" if wanted else ""
+    there = files.read(PERSISTENCE_DROP_IN) or ""
+    return {"unit": unit is not None, "path": PERSISTENCE_DROP_IN, "drop_in": wanted, "in_place": there == wanted}
 
 
 def nvml() -> dict[str, Any]:

@@ -111,14 +111,18 @@ ExecStart=/usr/bin/nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml
 WantedBy=multi-user.target
 """
 
+# As Ubuntu ships it: the daemon with its purpose turned off, stopped when nothing wants it, and nothing to enable.
 _PERSISTENCE_UNIT = """[Unit]
 Description=STUB of the persistence daemon
+StopWhenUnneeded=true
 
 [Service]
-ExecStart=/bin/sleep infinity
+ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --no-persistence-mode --verbose
+"""
 
-[Install]
-WantedBy=multi-user.target
+_PERSISTENCE_DAEMON = """#!/bin/sh
+# STUB: stays.
+exec sleep infinity
 """
 
 
@@ -153,7 +157,10 @@ def driver(kernel: str) -> list[Package]:
             Package(
                 "nvidia-persistenced",
                 version,
-                files={"/lib/systemd/system/nvidia-persistenced.service": (_PERSISTENCE_UNIT, 0o644)},
+                files={
+                    "/lib/systemd/system/nvidia-persistenced.service": (_PERSISTENCE_UNIT, 0o644),
+                    "/usr/bin/nvidia-persistenced": (_PERSISTENCE_DAEMON, 0o755),
+                },
             ),
             Package("nvidia-kernel-support", version),
             Package(

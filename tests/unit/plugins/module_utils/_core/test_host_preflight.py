@@ -76,6 +76,12 @@ def test_a_good_host_is_ok_throughout() -> None:
         ({"driver": DriverState(K, K)}, "driver", "warn", "no NVIDIA driver is installed"),
         ({"driver": DriverState(K, K, headers=False)}, "headers", "warn", f"none for {K}"),
         (
+            {"driver": driver(newest_kernel="6.8.0-101-generic")},
+            "kernel",
+            "warn",
+            "the next boot takes kernel 6.8.0-101-generic, for which there is no NVIDIA module",
+        ),
+        (
             {"disks": [hp.Disk("/data", "weights", 10 << 30, 40 << 30)]},
             "disk",
             "fail",
@@ -92,6 +98,10 @@ def test_what_is_wrong_is_said_with_a_cure(values: dict[str, Any], check: str, s
     line = lines(**values)[check]
     assert (line.status, line.found) == (status, found)
     assert line.cure
+
+
+def test_a_newer_kernel_that_has_the_module_is_no_warning() -> None:
+    assert "kernel" not in lines(driver=driver(newest_kernel="6.8.0-101-generic", on_disk_newest="580.178.04"))
 
 
 def test_a_port_of_ours_is_no_obstacle() -> None:

@@ -127,6 +127,82 @@ def test_the_next_boot_s_kernel_without_module_is_noted(tree: HostTree) -> None:
     decision = host_reboot.decide(state(tree))
     assert decision.action == "none"
     assert decision.notes == (f"the next boot takes kernel {NEWER}, for which there is no NVIDIA module",)
+    assert decision.next_boot == decision.notes[0]
+
+
+def test_a_next_boot_that_brings_the_driver_breaks_nothing(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).kernel(NEWER, V580).library(V580).loaded(V580)
+    decision = host_reboot.decide(state(tree))
+    assert (decision.action, decision.next_boot) == ("none", "")
+    assert decision.notes == (f"the next boot takes kernel {NEWER}",)
+
+
+def test_a_next_boot_with_a_module_of_another_version_breaks_it(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).kernel(NEWER, "580.95.05").library(V580).loaded(V580)
+    assert host_reboot.decide(state(tree)).next_boot.endswith(
+        f"whose NVIDIA module is 580.95.05 while the library is {V580}"
+    )
+
+
+@pytest.mark.parametrize("why", ["nouveau", "users", "no module"])
+def test_no_reboot_into_a_kernel_that_has_no_module(tree: HostTree, why: str) -> None:
+    tree.kernel(NEWER, None if why != "no module" else "580.95.05").library(V580)
+    if why != "no module":
+        tree.kernel(KERNEL, V580)
+    if why == "nouveau":
+        tree.nouveau()
+    if why == "users":
+        tree.loaded("580.95.05").process(4711, "python3", "/dev/nvidia0")
+    action, reason = decide(tree)
+    assert action == "fail"
+    assert reason.startswith("a reboot is due (") and f"the next boot takes kernel {NEWER}" in reason
+
+
+PERSISTENCE = "usr/lib/systemd/system/nvidia-persistenced.service"
+UBUNTU_UNIT = """[Unit]
+Description=NVIDIA Persistence Daemon
+StopWhenUnneeded=true
+
+[Service]
+Type=forking
+ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --no-persistence-mode --verbose
+"""
+DEBIAN_UNIT = """[Service]
+ExecStart=/usr/bin/nvidia-persistenced --user nvpd
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_a_persistence_daemon_with_its_purpose_off_gets_it_back(tree: HostTree) -> None:
+    files = HostFiles(str(tree.write(PERSISTENCE, UBUNTU_UNIT).root))
+    found = hostgpu.persistence(files, "# ours")
+    assert found["drop_in"] == (
+        "# ours\n[Unit]\nStopWhenUnneeded=false\n\n[Service]\nExecStart=\n"
+        "ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --persistence-mode --verbose\n"
+        "\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    assert (found["unit"], found["in_place"]) == (True, False)
+    tree.write(hostgpu.PERSISTENCE_DROP_IN.lstrip("/"), found["drop_in"])
+    assert hostgpu.persistence(files, "# ours")["in_place"]
+
+
+def test_a_persistence_daemon_that_does_what_it_is_for_is_left_alone(tree: HostTree) -> None:
+    files = HostFiles(str(tree.write(PERSISTENCE, DEBIAN_UNIT).root))
+    assert hostgpu.persistence(files, "# ours") == {
+        "unit": True,
+        "path": hostgpu.PERSISTENCE_DROP_IN,
+        "drop_in": "",
+        "in_place": True,
+    }
+    # One that was needed once and is no longer goes.
+    tree.write(hostgpu.PERSISTENCE_DROP_IN.lstrip("/"), "# ours\n[Service]\n")
+    assert not hostgpu.persistence(files, "# ours")["in_place"]
+
+
+def test_a_host_without_the_daemon_needs_no_drop_in(tree: HostTree) -> None:
+    found = hostgpu.persistence(HostFiles(str(tree.root)), "# ours")
+    assert (found["unit"], found["drop_in"], found["in_place"]) == (False, "", True)
 
 
 def test_packages_of_two_versions_are_a_failure(tree: HostTree) -> None:
