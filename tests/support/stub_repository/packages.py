@@ -60,6 +60,16 @@ for kernel in /lib/modules/*; do
 done
 """
 
+_LIBRARY_POSTINST = """#!/bin/sh
+# STUB: only where the double of NVML is. A library of another version than the loaded module answers with an error, as the real one.
+set -e
+[ "$1" = configure ] && [ -d /var/lib/nvml-double ] || exit 0
+loaded=/opt/fixture/proc/driver/nvidia/version
+if grep -qs " @VERSION@ " "$loaded"; then rm -f /var/lib/nvml-double/fault
+elif [ -e "$loaded" ]; then echo 18 > /var/lib/nvml-double/fault
+else echo 9 > /var/lib/nvml-double/fault; fi
+"""
+
 _CUDA_KEYRING_POSTINST = """#!/bin/sh
 # STUB: writes what the real package writes, under the real package's names.
 set -e
@@ -153,6 +163,7 @@ def driver(kernel: str) -> list[Package]:
                 version,
                 files={library: ("STUB\n", 0o644)},
                 links={"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1": library.rsplit("/", 1)[1]},
+                scripts={"postinst": _LIBRARY_POSTINST.replace("@VERSION@", upstream)},
             ),
             Package(
                 "nvidia-persistenced",
