@@ -167,7 +167,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import hostgpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
 
-
 HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs every next start seconds."
 
 

@@ -65,7 +65,7 @@ def decide(state: DriverState) -> Decision:
     if action == "reboot" and broken:
         # A reboot takes the newest kernel: one that has no module would turn a host that waits into a dead one.
         action, reason = "fail", f"a reboot is due ({reason}), and {broken}"
-    notes = ()
+    notes: tuple[str, ...] = ()
     if state.newest_kernel != state.kernel and (state.on_disk or state.userspace):
         notes = (broken or f"the next boot takes kernel {state.newest_kernel}",)
     return Decision(action, reason, notes, broken)

@@ -122,6 +122,12 @@ def check_key(data: bytes, expected: list[str], origin: str, field: str) -> KeyF
     """Accept a file that holds the expected keys and no other: one key too many would be trusted as well."""
     key = read_key(data, origin)
     wanted = {normalise(fingerprint) for fingerprint in expected}
+    if not wanted:
+        raise FleetError(
+            f"{field} is empty, and {origin} holds the key {', '.join(key.fingerprints)}.",
+            f"Compare that with what its owner publishes, and set {field} to it. Nothing was changed.",
+            field=field,
+        )
     strangers = [fingerprint for fingerprint in key.fingerprints if fingerprint not in wanted]
     if strangers:
         raise FleetError(

@@ -285,7 +285,10 @@ def test_after_a_boot_engines_that_measure_are_started_one_after_the_other(stack
     again = stack.play(vllm_stack_models=models)
     assert (again.code, again.changed) == (0, 0)
     assert stack.play().code == 0
-    assert stack.run("systemctl", "is-enabled", "gpuserve-stack", check=False) in ("", "not-found")
+    # Engines with exact caches are Docker's to bring back; the box's is older than 28.2 and forgets them (moby#49989), so the unit does.
+    reboot(stack)
+    stack.wait_for(lambda: stack.serving() == ALL)
+    assert stack.play().changed == 0
 
 
 def reboot(stack: Stack) -> None:

@@ -144,6 +144,9 @@ def driver(kernel: str) -> list[Package]:
             "1.0-1",
             files={f"/lib/modules/{kernel}/build/Makefile": ("# STUB\n", 0o644)},
         ),
+        # A kernel that comes by a package without a number, and what brings the headers of each to come.
+        Package("linux-image-stub", "1.0-1"),
+        Package("linux-headers-stub", "1.0-1"),
         Package("cuda-keyring", "1.1-1", architecture="all", scripts={"postinst": _CUDA_KEYRING_POSTINST}),
     ]
     for upstream in DRIVER_VERSIONS:

@@ -70,6 +70,13 @@ def test_another_key_is_refused_and_named() -> None:
     assert "docker_engine_repository_fingerprints" in caught.value.hint
 
 
+def test_no_fingerprint_is_no_trust() -> None:
+    with pytest.raises(FleetError) as caught:
+        openpgp.check_key(RSA.encode(), [], "https://mirror/key", "f")
+    assert caught.value.message == f"f is empty, and https://mirror/key holds the key {RSA_PRINT}."
+    assert "set f to it" in caught.value.hint
+
+
 def test_a_second_key_behind_the_right_one_is_refused() -> None:
     with pytest.raises(FleetError, match=RSA_PRINT):
         openpgp.check_key((ED25519 + RSA).encode(), [ED25519_PRINT], "key", "f")

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One page for every module and every role, made from what Ansible itself reads: DOCUMENTATION and argument_specs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DOCS = CHECKOUT / "docs"
+_MARKUP = re.compile(r"\b(?:O|V|RV|C|M|I|E)\(((?:[^()]|\([^()]*\))*)\)")
+_HEADER = "<!-- Made by `make docs`; change the {source} instead. -->\n"
+
+
+def plain(text: str | list[str]) -> str:
+    """Ansible's markup as Markdown, one paragraph."""
+    joined = " ".join(text) if isinstance(text, list) else text
+    return " ".join(_MARKUP.sub(r"`\1`", str(joined)).split())
+
+
+def rows(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Options and what is in them, each by its whole name."""
+    for name, spec in options.items():
+        yield f"{prefix}{name}", spec
+        inner = spec.get("suboptions") or spec.get("options") or {}
+        yield from rows(inner, f"{prefix}{name}{'[]' if spec.get('type') == 'list' else ''}.")
+
+
+def table(options: dict[str, Any]) -> str:
+    """The table of options."""
+    lines = ["| name | type | default | what |", "|---|---|---|---|"]
+    for name, spec in rows(options):
+        kind = spec.get("type", "str")
+        kind = f"list of {spec.get('elements', 'str')}" if kind == "list" else kind
+        default = (
+            "required" if spec.get("required") else f"`{json.dumps(spec['default'])}`" if "default" in spec else ""
+        )
+        what = plain(spec.get("description", ""))
+        if spec.get("choices"):
+            what += f" One of {', '.join(f'`{choice}`' for choice in spec['choices'])}."
+        what = what.replace("|", "\\|")
+        lines.append(f"| `{name}` | {kind} | {default} | {what} |")
+    return "\n".join(lines)
+
+
+def constant(source: str, name: str) -> str:
+    """A module's string by its name."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return str(ast.literal_eval(node.value))
+    raise KeyError(name)
+
+
+def module_page(path: Path) -> str:
+    """A module's page."""
+    source = path.read_text(encoding="utf-8")
+    doc, returned = yaml.safe_load(constant(source, "DOCUMENTATION")), yaml.safe_load(constant(source, "RETURN"))
+    parts = [f"# {path.stem}", _HEADER.format(source="module"), f"{doc['short_description']}.", ""]
+    parts += [f"{plain(line)}\n" for line in doc["description"]]
+    parts += ["## Options", "", table(doc.get("options") or {}), ""]
+    modes = [f"{name}: {spec['support']}" for name, spec in (doc.get("attributes") or {}).items()]
+    parts += [f"{'; '.join(modes)}.\n"] if modes else []
+    parts += ["## Returns", "", "| name | type | when | what |", "|---|---|---|---|"]
+    for name, spec in (returned or {}).items():
+        parts.append(f"| `{name}` | {spec['type']} | {spec.get('returned', '')} | {plain(spec['description'])} |")
+    parts += ["", "## Example", "", "```yaml", constant(source, "EXAMPLES").strip(), "```", ""]
+    return "\n".join(parts)
+
+
+def role_page(folder: Path) -> str:
+    """A role's page."""
+    specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+    main = specs["main"]
+    parts = [f"# {folder.name}", _HEADER.format(source="role's meta/argument_specs.yml")]
+    parts += [f"{main['short_description']}.", ""]
+    description = main.get("description", [])
+    parts += [f"{plain(line)}\n" for line in ([description] if isinstance(description, str) else description)]
+    parts += ["## Variables", "", table(main.get("options") or {}), ""]
+    return "\n".join(parts)
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its place."""
+    made = {}
+    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+        made[DOCS / "modules" / f"{path.stem}.md"] = module_page(path)
+    for folder in sorted(path.parent.parent for path in (CHECKOUT / "roles").glob("*/meta/argument_specs.yml")):
+        made[DOCS / "roles" / f"{folder.name}.md"] = role_page(folder)
+    return made
+
+
+def main() -> None:
+    """Write the pages that changed, and take away those of what is gone."""
+    made = pages()
+    for place in (DOCS / "modules", DOCS / "roles"):
+        place.mkdir(exist_ok=True)
+        for old in set(place.glob("*.md")) - set(made):
+            old.unlink()
+    for path, text in made.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(CHECKOUT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages of modules and roles say what the code says."""
+
+from __future__ import annotations
+
+from ansible_collections.gpuserve.fleet.tests.support import reference_docs
+
+
+def test_every_page_is_current() -> None:
+    made = reference_docs.pages()
+    stale = [path.name for path, text in made.items() if not path.exists() or path.read_text() != text]
+    extra = [
+        path.name
+        for kind in ("modules", "roles")
+        for path in (reference_docs.DOCS / kind).glob("*.md")
+        if path not in made
+    ]
+    assert (stale, extra) == ([], []), "run `make docs`"
+
+
+def test_markup_becomes_markdown() -> None:
+    assert reference_docs.plain(["See O(path) and V(a(b)).", "M(x.y.z)"]) == "See `path` and `a(b)`. `x.y.z`"
+
+
+def test_inner_options_carry_their_whole_name() -> None:
+    options = {
+        "disks": {"type": "list", "elements": "dict", "suboptions": {"path": {"type": "path", "required": True}}}
+    }
+    assert [name for name, _spec in reference_docs.rows(options)] == ["disks", "disks[].path"]
+    assert "| `disks[].path` | path | required |" in reference_docs.table(options)

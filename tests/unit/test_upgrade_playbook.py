@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""playbooks/upgrade.yml on several hosts: one after the other, and none after one that failed. Run on this machine, which it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def run(root: Path, *variables: str) -> tuple[int, list[str], str]:
+    """Run it for hosts a and b, which are this machine below an empty root; return status, hosts that were touched, and output."""
+    settings = ["gpuserve_hosts=all", "ansible_connection=local", f"ansible_python_interpreter={sys.executable}"]
+    settings += ["ansible_become=false", f"nvidia_driver_root={root}", *variables]
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "a,b,"]
+    command += [str(CHECKOUT / "playbooks/upgrade.yml"), *(part for setting in settings for part in ("-e", setting))]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    recap = done.stdout.partition("PLAY RECAP")[2].splitlines()
+    return done.returncode, [line.split()[0] for line in recap if " : " in line], done.stdout + done.stderr
+
+
+def test_the_first_host_that_fails_stops_the_run(tmp_path: Path) -> None:
+    status, hosts, output = run(tmp_path)
+    assert status == 2, output
+    assert hosts == ["a"], "one host at a time is the default"
+
+
+def test_as_many_at_a_time_as_asked_for(tmp_path: Path) -> None:
+    status, hosts, output = run(tmp_path, "gpuserve_upgrade_serial=2")
+    assert (status, hosts) == (2, ["a", "b"]), output
+
+
+def test_hosts_without_a_card_are_left_alone(tmp_path: Path) -> None:
+    status, _hosts, output = run(tmp_path, "vllm_stack_device=cpu")
+    assert status == 0, output
+    assert "changed=0" in output or "changed=" not in output
