@@ -156,7 +156,11 @@ def _command(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
 
 
 def _environment(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:
-    found = {"VLLM_NO_USAGE_STATS": "1", "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", **model["env"]}
+    found = {"VLLM_NO_USAGE_STATS": "1"}
+    if model["tensor_parallel_size"] == 1:
+        # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609).
+        found["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    found.update(model["env"])
     if spec.is_local:
         found["HF_HUB_OFFLINE"] = "1"
     return {**found, **spec.env}

@@ -72,3 +72,13 @@ def test_the_door_gets_every_endpoint() -> None:
 def test_engines_on_the_hosts_network_have_no_stand_in() -> None:
     options = replace(OPTIONS, surge_offset=1000, network="host")
     assert "standby" not in endpoints(parse_models(GUIDE), PLAN, options)[0]
+
+
+def test_ranks_that_share_their_graphs_buffers_have_no_expandable_segments() -> None:
+    two = plan_host([{"name": "NVIDIA GeForce RTX 5090", "uuid": f"GPU-{at}"} for at in range(2)])
+    for gpu in two["gpus"]:
+        for model in gpu["models"]:
+            model["tensor_parallel_size"] = 2 if model["name"] == "yi" else 1
+    rendered = render(parse_models(GUIDE), two, OPTIONS)["services"]
+    assert "PYTORCH_CUDA_ALLOC_CONF" in rendered["qwen"]["environment"]
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in rendered["yi"]["environment"]
