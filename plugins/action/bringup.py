@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows what a bring-up does while it does it.
 
-The module looks first. Only where there is work it runs in the background on the host, writing a line for each change into a file that
-is read from here every two seconds. So a bring-up also outlives a connection, and a controller, that goes away.
+The module looks first. Only where there is work it runs in the background on the host, writing a line for each change into a file. A
+command on the host waits until that grows, two seconds at most, and is asked again and again. So a bring-up also outlives a connection,
+and a controller, that goes away.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-POLL_S = 2.0
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.progress import ENDED
+
+# A command that waits for something new looks this often, so many times.
+LOOK_S, LOOKS = 0.5, 4
+POLL_S = LOOK_S * LOOKS
 # A host that can't be reached for this long is given up; what runs there goes on.
 LOST_S = 300.0
 RUNNING = "__bringup_is_running__"
@@ -85,14 +90,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _follow(self, progress: str, results: str) -> None:
         """Show what the module writes, until it has ended."""
-        offset, lost = 0, None
+        offset, lost, ended = 0, None, False
         while True:
-            command = (
-                f"tail -c +{offset + 1} {shlex.quote(progress)} 2>/dev/null; "
-                f"grep -qE '\"finished\": (0|false)' {shlex.quote(results)} && echo {RUNNING}"
-            )
             try:
-                text = self._low_level_execute_command(command)["stdout"]
+                text = self._low_level_execute_command(self._read(progress, results, offset, wait=not ended))["stdout"]
             except AnsibleConnectionFailure:
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > LOST_S:
@@ -107,10 +108,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             whole = written[: written.rfind("\n") + 1]
             offset += len(whole.encode())
             for line in whole.splitlines():
-                self._say(0, line)
+                ended = ended or line == ENDED
+                if line != ENDED:
+                    self._say(0, line)
             if not running:
                 return
-            time.sleep(POLL_S)
+
+    @staticmethod
+    def _read(progress: str, results: str, offset: int, wait: bool) -> str:
+        """A command that waits for something new, says it, and says whether the module still runs."""
+        path = shlex.quote(progress)
+        looks = " ".join(["."] * LOOKS)
+        waits = f"for _ in {looks}; do sleep {LOOK_S}; [ $(stat -c %s {path} 2>/dev/null || echo 0) -gt {offset} ] && break; done; "
+        return (
+            f"{waits if wait else 'sleep 0.1; '}tail -c +{offset + 1} {path} 2>/dev/null; "
+            f"grep -qE '\"finished\": (0|false)' {shlex.quote(results)} && echo {RUNNING}"
+        )
 
     def _announcement(self, first: dict[str, Any]) -> str:
         starting = [model["name"] for model in first["models"] if model["action"] == "start"]

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import rollout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import Observation, Seen, State, Track
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import rollout_state as rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout_state import Observation, Seen, State, Track
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
 SUMMARY_S = 5.0
+# The last line of a bring-up's progress, for the program that reads it.
+ENDED = "__bringup_has_ended__"
 # What a phase of the log means to somebody who waits for it.
 PHASES = {
     "created": "engine created, weights come next",
@@ -104,7 +106,7 @@ def describe(track: Track, seen: Seen, now: float) -> str:
     if track.step == rollout.DRAINING:
         return "its stand-in serves, the old one ends its requests" if track.surged else "ends its requests"
     if track.step == rollout.READY:
-        held = f", {gib(seen.held_bytes)}" if seen.held_bytes else ""
+        held = f", {gib(seen.all_held_bytes)}" if seen.all_held_bytes else ""
         return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{held}"
     if track.step == rollout.FAILED:
         return f"failed: {track.reason or 'its container ended'}"

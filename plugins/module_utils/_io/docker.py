@@ -35,6 +35,13 @@ class Docker:
         except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"No Docker Engine answers on the host ({error}).") from error
 
+    def answers(self) -> bool:
+        """Whether the daemon is there now."""
+        try:
+            return bool(self._client.ping())
+        except (docker.errors.DockerException, OSError):
+            return False
+
     def inspect(self, container: str) -> dict[str, Any] | None:
         """All that Docker knows of a container, by name; None if there is none."""
         try:
@@ -47,19 +54,15 @@ class Docker:
 
     def labelled(self, label: str) -> list[str]:
         """Names of all containers with a label, running or not."""
-        try:
-            found = self._client.api.containers(all=True, filters={"label": label})
-        except (docker.errors.DockerException, OSError) as error:
-            raise DockerError(f"Docker does not list its containers ({error}).") from error
-        return [entry["Names"][0].lstrip("/") for entry in found]
+        return [entry["Names"][0].lstrip("/") for entry in self.labelled_entries(label)]
 
-    def restarting(self, label: str) -> list[tuple[str, str]]:
-        """Name and label's value of containers with a label that Docker starts again and again."""
+    def labelled_entries(self, label: str) -> list[dict[str, Any]]:
+        """What Docker lists of all containers with a label: Names, State, Labels and more."""
         try:
-            found = self._client.api.containers(filters={"label": label, "status": "restarting"})
+            found: list[dict[str, Any]] = self._client.api.containers(all=True, filters={"label": label})
+            return found
         except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"Docker does not list its containers ({error}).") from error
-        return [(entry["Names"][0].lstrip("/"), entry["Labels"][label]) for entry in found]
 
     def has_image(self, image: str) -> bool:
         try:
@@ -90,6 +93,13 @@ class Docker:
                 found.append((at, text))
         return found
 
+    def start(self, container: str) -> None:
+        """Start a container that is there."""
+        try:
+            self._client.api.start(container)
+        except (docker.errors.DockerException, OSError) as error:
+            raise DockerError(f"{container} does not start ({reason_of(error)}).") from error
+
     def stop(self, container: str, grace_s: int) -> None:
         try:
             self._client.api.stop(container, timeout=grace_s)
@@ -111,6 +121,11 @@ class Docker:
             self._client.containers.get(container).update(restart_policy={"Name": policy})  # type: ignore[arg-type]
         except (docker.errors.DockerException, OSError) as error:
             raise DockerError(f"{container} takes no restart policy ({error}).") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What Docker itself says, without the address of the request."""
+    return str(getattr(error, "explanation", None) or error).rstrip(".")
 
 
 def seconds_of(stamp: str) -> float | None:

@@ -61,11 +61,15 @@ class Nvml:
         except pynvml.NVMLError as error:
             raise NvmlError(_text(error)) from error
 
-    def process_bytes(self, uuid: str) -> dict[int, int]:
-        """Bytes by host pid on one card."""
+    def process_bytes(self, uuid: str) -> dict[int, int] | None:
+        """Bytes by host pid on one card; None where this driver does not tell what a process holds."""
+        found = self._processes(uuid)
+        return None if None in found.values() else {pid: int(size or 0) for pid, size in found.items()}
+
+    def _processes(self, uuid: str) -> dict[int, int | None]:
         try:
             handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            return {p.pid: int(p.usedGpuMemory or 0) for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+            return {p.pid: p.usedGpuMemory for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
         except pynvml.NVMLError as error:
             raise NvmlError(_text(error)) from error
 
@@ -84,8 +88,8 @@ class Nvml:
             "driver_version": driver,
             "cuda_version": cuda,
             "processes": [
-                {"pid": pid, "used_bytes": used, "container": container_of(pid)}
-                for pid, used in self.process_bytes(uuid).items()
+                {"pid": pid, "used_bytes": int(used or 0), "container": container_of(pid)}
+                for pid, used in self._processes(uuid).items()
             ],
         }
 

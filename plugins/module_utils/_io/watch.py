@@ -1,98 +1,92 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a stack's containers, engines and cards, and puts what it saw into the words of `_core.rollout`."""
+"""Looks at a stack's containers and engines, and puts what it saw into the words of `_core.rollout_state`."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import compose, diagnosis, engine_log, rollout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import compose, diagnosis, engine_log
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import rollout_state as rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.target import Watched
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.cards import Cards
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.engine_http import Engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostmem import (
-    meminfo,
     process_tree,
-    proportional_bytes,
     read_bytes,
     received_bytes,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
 
 LOG_LINES = 300
 DOCKER_PID = Path("/run/docker.pid")
 # What a process reads without loading anything: our own questions, and what runtimes do in the background.
 NOISE_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class Watched:
-    """One engine to look at: its container, where it answers, what was planned for it."""
-
-    name: str
-    container: str
-    image: str
-    port: int
-    gpus: tuple[str, ...]
-    planned_bytes: int
-    generates: bool  # makes tokens, not embeddings
+# A look waits this long for a proof that it has asked for: most tokens come sooner.
+PROOF_S = 0.2
+# Between two looks something small is asked this often: has one ended, does one answer now?
+GLANCE_S = 0.25
 
 
 class Watch:
     """Looks. What takes long (a token) is asked for in the background, so that no engine hides another."""
 
-    def __init__(self, docker: Docker | None, project: str, device: str, api_key: str, token_timeout_s: float) -> None:
-        self._docker, self._project, self._cpu = docker, project, device == "cpu"
-        self._key, self._token_timeout_s = api_key, token_timeout_s
+    def __init__(
+        self, docker: Docker | None, cards: Cards, project: str, api_key: str, token_timeout_s: float, surge_offset: int
+    ) -> None:
+        self._docker, self._cards, self._project = docker, cards, project
+        self._key, self._token_timeout_s, self._surge_offset = api_key, token_timeout_s, surge_offset
         self._pool = ThreadPoolExecutor(max_workers=32)
         self._proofs: dict[str, Future[tuple[bool, str]]] = {}
-        self._held: Mapping[str, Mapping[int, int]] = {}
+        # What the last look saw of those that start: (first process, whether it answered), by container.
+        self._starting: dict[str, tuple[Watched, int, bool]] = {}
         self._docker_pid = self._docker_started()
         self.docker_restarted: float | None = None
 
     # One look at everything
 
-    def observe(
-        self,
-        services: Sequence[Watched],
-        state: rollout.State | None,
-        beside: Callable[[Watched], Watched],
-    ) -> rollout.Observation:
+    def observe(self, services: Sequence[Watched], state: rollout.State | None) -> rollout.Observation:
         """What `advance` wants to know. Without a state it is a first look, at everything there is to know."""
         steps = {name: track.step for name, track in state.tracks.items()} if state else {}
         standing_in = [
-            beside(one)
+            one.beside(self._surge_offset)
             for one in services
             if steps.get(one.name) in (rollout.BESIDE, rollout.DRAINING, rollout.RETIRING)
         ]
-        free, error = self.memory(sorted({uuid for one in services for uuid in one.gpus}))
+        self._cards.sample()
+        waiting = not steps or rollout.WAITING in steps.values()
+        self._starting = {}
         jobs = {
-            one.container: self._pool.submit(self.look, one, steps.get(one.name, ""))
+            one.container: self._pool.submit(self.look, one, steps.get(one.name, ""), waiting)
             for one in [*services, *standing_in]
         }
         seen = {container: job.result() for container, job in jobs.items()}
         self._notice_docker()
         return rollout.Observation(
             services={one.name: seen[one.container] for one in services},
-            free_bytes=free,
+            free_bytes=self._cards.free_bytes(),
+            still_s=self._cards.still_s(),
+            foreign_still_s=self._cards.foreign_still_s(),
             beside={one.name: seen[one.container] for one in standing_in},
-            restless=self._restless(services, {one.name: seen[one.container] for one in services}),
-            memory_error=error,
+            restless=self._restless(services) if waiting else {},
+            memory_error=self._cards.error,
             docker_restarted=self.docker_restarted,
         )
 
-    def look(self, one: Watched, step: str) -> rollout.Seen:
-        """One container. `step` is where its service is in a bring-up, empty at the first look."""
+    def look(self, one: Watched, step: str, waiting: bool = True) -> rollout.Seen:
+        """One container. `step` is where its service is in a bring-up, empty at the first look; `waiting`: somebody wants to start."""
         image = bool(self._docker and self._docker.has_image(one.image)) if not step else True
         found = self._docker.inspect(one.container) if self._docker else None
+        asked_port = not step or step == rollout.WAITING
         if found is None:
-            return rollout.Seen(port_taken=not step and listens(one.port), image_present=image)
+            return rollout.Seen(port_taken=asked_port and listens(one.port), image_present=image)
         labels = found["Config"]["Labels"] or {}
         if labels.get(f"{compose.LABEL}.stack") != self._project:
             return rollout.Seen(container="running", foreign=True)
@@ -100,26 +94,23 @@ class Watch:
         running = status == "running"
         starting = step in rollout.GROWING
         pids = process_tree(found["State"]["Pid"]) if running and (starting or not step) else []
-        facts, progress, cause = engine_log.LogFacts(), 0, None
-        if starting and self._docker:
-            lines = self._docker.log(one.container, LOG_LINES)
-            facts = engine_log.read(lines)
-            moved = read_bytes(pids)
-            if found["HostConfig"].get("NetworkMode") != "host":
-                moved += received_bytes(pids[0]) if pids else 0
-            progress = hash((tuple(lines[-3:]), moved // NOISE_BYTES))
-            if not running:
-                cause = diagnosis.diagnose(lines, found["State"].get("ExitCode"))
+        self._cards.ours(pids)
+        facts, progress, cause = self._log(one, found, pids, running) if starting else (engine_log.LogFacts(), 0, None)
         engine = Engine(one.port, one.name, self._key)
         health = engine.health() if running and (starting or not step) else None
-        sleeping = health == 200 and not step and engine.sleeps()
+        if starting and running:
+            self._starting[one.container] = (one, found["State"]["Pid"], health is not None)
+        rests = (step == rollout.KEPT and waiting) or (not step and health == 200)
+        sleeping = running and rests and engine.sleeps()
         serves, refusal = (False, "") if health != 200 or sleeping else self._proof(one, engine, starting)
         busy = running and (not step or step in (rollout.DRAINING, rollout.RETIRING, rollout.WAITING))
         figures = engine.figures() if busy else {}
+        planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0))
         return rollout.Seen(
             container=status if status in ("running", "restarting", "created") else "exited",
             digest=labels.get(f"{compose.LABEL}.digest", ""),
             exit_code=found["State"].get("ExitCode"),
+            restart_policy=found["HostConfig"]["RestartPolicy"]["Name"],
             healthy=health == 200,
             dead=health is not None and health >= 500,
             # One that waits to be replaced makes no token for us; that it answers is enough to let it end its requests.
@@ -131,25 +122,38 @@ class Watch:
             progress=progress,
             age_s=age_s(found["State"]["Pid"]) if running else None,
             requests=int(figures.get("num_requests_running", 0) + figures.get("num_requests_waiting", 0)),
-            held_bytes=self._held_by(one, pids) if pids else int(labels.get(f"{compose.LABEL}.planned_bytes", 0)),
+            held_bytes=self._cards.held_by(pids) if pids else dict.fromkeys(one.gpus if running else (), planned),
             memory_failure=cause is not None and cause.memory,
             disturbed=cause is not None and cause.id == "profiling_race",
-            port_taken=not running and not step and listens(one.port),
+            port_taken=asked_port and not running and listens(one.port),
             image_present=image,
         )
 
+    def _log(
+        self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], running: bool
+    ) -> tuple[engine_log.LogFacts, int, diagnosis.Cause | None]:
+        """What a start's log says, a number that changes with its progress, and the cause where it has ended."""
+        lines = self._docker.log(one.container, LOG_LINES) if self._docker else []
+        moved = read_bytes(pids)
+        if found["HostConfig"].get("NetworkMode") != "host":
+            moved += received_bytes(pids[0]) if pids else 0
+        progress = hash((tuple(lines[-3:]), moved // NOISE_BYTES))
+        cause = None if running else diagnosis.diagnose(lines, found["State"].get("ExitCode"))
+        return engine_log.read(lines), progress, cause
+
     def _proof(self, one: Watched, engine: Engine, starting: bool) -> tuple[bool, str]:
-        """A token or an embedding; while a start is followed the answer is waited for elsewhere."""
+        """A token or an embedding; while a start is followed one that takes long is waited for elsewhere."""
         if not starting:
             return self._prove(one, engine)
-        waiting = self._proofs.get(one.container)
-        if waiting is None:
-            self._proofs[one.container] = self._pool.submit(self._prove, one, engine)
-            return False, ""
-        if not waiting.done():
+        asked = self._proofs.get(one.container)
+        if asked is None:
+            asked = self._proofs[one.container] = self._pool.submit(self._prove, one, engine)
+        try:
+            found = asked.result(PROOF_S)
+        except NotYet:
             return False, ""
         del self._proofs[one.container]
-        return waiting.result()
+        return found
 
     def _prove(self, one: Watched, engine: Engine) -> tuple[bool, str]:
         if not engine.names_model():
@@ -163,72 +167,70 @@ class Watch:
             proved = engine.figures().get("generation_tokens_total", 0.0) > before > 0
         return proved, refusal
 
-    # Memory
+    # Until the next one
 
-    def memory(self, uuids: Sequence[str]) -> tuple[dict[str, int], str]:
-        """Free bytes by card, and why they can't be read where no waiting will mend it."""
-        if self._cpu:
-            return {CPU_UUID: meminfo()["MemAvailable"]}, ""
-        try:
-            with Nvml() as nvml:
-                self._held = {uuid: nvml.process_bytes(uuid) for uuid in uuids}
-                return {uuid: nvml.free_bytes(uuid) for uuid in uuids}, ""
-        except NvmlError as error:
-            return {}, str(error)
+    def wait(self, bound_s: float) -> None:
+        """Return after this time, or sooner: once one that starts has ended, answers for the first time, or has made its token."""
+        until = time.monotonic() + bound_s
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(GLANCE_S, left))
+            if any(self._has_moved(*one) for one in self._starting.values()):
+                return
 
-    def _held_by(self, one: Watched, pids: Sequence[int]) -> int:
-        if self._cpu:
-            return proportional_bytes(pids)
-        return sum(size for uuid in one.gpus for pid, size in self._held.get(uuid, {}).items() if pid in pids)
+    def _has_moved(self, one: Watched, pid: int, answered: bool) -> bool:
+        proof = self._proofs.get(one.container)
+        if proof is not None:
+            return proof.done()
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        return not answered and Engine(one.port, one.name, self._key).health() is not None
 
-    def measured_bytes(self, one: Watched) -> int | None:
-        """What one engine holds now."""
+    # What one container holds
+
+    def measured(self, one: Watched) -> dict[str, int]:
+        """What one engine holds now, by card; nothing where it does not run or memory can't be read."""
         found = self._docker.inspect(one.container) if self._docker else None
         if found is None or found["State"]["Status"] != "running":
-            return None
-        if not self._cpu and self.memory(one.gpus)[1]:
-            return None
-        return self._held_by(one, process_tree(found["State"]["Pid"]))
-
-    def strangers(self, uuids: Sequence[str], ours: Sequence[str]) -> dict[int, tuple[str, str, int]]:
-        """Processes on these cards that are in none of the containers: (card, command, bytes) by pid."""
-        if self._cpu or self.memory(uuids)[1]:
             return {}
-        known = set()
-        for container in ours:
+        self._cards.sample()
+        return self._cards.held_by(process_tree(found["State"]["Pid"]))
+
+    def know(self, containers: Sequence[str]) -> None:
+        """These containers are ours: what their processes hold is not a stranger's."""
+        for container in containers:
             found = self._docker.inspect(container) if self._docker else None
             if found and found["State"].get("Pid"):
-                known.update(process_tree(found["State"]["Pid"]))
-        return {
-            pid: (uuid, command_of(pid), size)
-            for uuid, held in self._held.items()
-            for pid, size in held.items()
-            if pid not in known
-        }
+                self._cards.ours(process_tree(found["State"]["Pid"]))
 
     # Around
 
-    def _restless(self, services: Sequence[Watched], seen: Mapping[str, rollout.Seen]) -> dict[str, str]:
+    def _restless(self, services: Sequence[Watched]) -> dict[str, str]:
+        """By card of these services: which container of another stack of ours is about to move its memory."""
         found: dict[str, str] = {}
-        for one in services:
-            if seen[one.name].sleeping:
-                for uuid in one.gpus:
-                    found[uuid] = (
-                        f"{one.name} sleeps on card {uuid} and will take its memory back: wake it (POST /wake_up) or stop it."
-                    )
-        for name, project in self._others():
-            for uuid in {uuid for one in services for uuid in one.gpus}:
-                found[uuid] = (
-                    f"{name} of the stack {project} crashes over and over on this host: stop or mend it first."
-                )
+        if self._docker is None:
+            return found
+        ours = {uuid for one in services for uuid in one.gpus}
+        for other in self._docker.labelled_entries(f"{compose.LABEL}.stack"):
+            labels = other["Labels"]
+            if labels[f"{compose.LABEL}.stack"] == self._project or other["State"] not in ("running", "restarting"):
+                continue
+            inspected = self._docker.inspect(other["Names"][0].lstrip("/"))
+            on = cards_of(inspected or {}) & ours if inspected and cards_of(inspected) else ours
+            what = self._unrest(other["State"], labels) if on else ""
+            for uuid in on if what else ():
+                name = other["Names"][0].lstrip("/")
+                found[uuid] = f"{name} of the stack {labels[f'{compose.LABEL}.stack']} {what}"
         return found
 
-    def _others(self) -> list[tuple[str, str]]:
-        """Containers of other stacks of ours that are between two crashes."""
-        if self._docker is None:
-            return []
-        listed = self._docker.restarting(f"{compose.LABEL}.stack")
-        return [(name, project) for name, project in listed if project != self._project]
+    def _unrest(self, state: str, labels: Mapping[str, str]) -> str:
+        if state == "restarting":
+            return "crashes over and over on this host: stop or mend it first."
+        engine = Engine(
+            int(labels.get(f"{compose.LABEL}.port", 0)), labels.get(f"{compose.LABEL}.model", ""), self._key
+        )
+        if engine.health() != 200:
+            return "is starting or ending on this host: wait for it, or stop it."
+        return "sleeps and will take its memory back: wake it (POST /wake_up) or stop it." if engine.sleeps() else ""
 
     @staticmethod
     def _docker_started() -> float | None:
@@ -255,6 +257,13 @@ class Watch:
                 continue
             self._docker_pid, self.docker_restarted = self._docker_started(), time.monotonic()
             return
+
+
+def cards_of(inspected: Mapping[str, Any]) -> set[str]:
+    """The UUIDs of the cards that a container was given by CDI; empty where it does not say."""
+    requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
+    names = [str(name) for request in requests for name in request.get("DeviceIDs") or []]
+    return {name.partition("=")[2] for name in names if name.partition("=")[2].startswith("GPU-")}
 
 
 def listens(port: int) -> bool:

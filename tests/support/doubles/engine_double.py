@@ -5,9 +5,11 @@
 
 What it shall hold, how long it shall take and how it shall fail stands in ENGINES/<served model name>.json in the NVML double's folder:
 
-    {"total_bytes": 3221225472,                      what it holds once it is ready, with a cache of
+    {"total_bytes": 3221225472,                      what it holds on each of its cards once it is ready, with a cache of
      "kv_cache_bytes": 1073741824,                   these bytes; where it sizes its own, what is left of its share
      "seconds": {"created": 0.2, "loading": 1.0, "measuring": 0.5, "graphs": 0.3},
+                                                      for each step, or of it all ("whole"), counted from the process's start
+     "sleeping": true,                                it says that it was put to sleep
      "fault": {"kind": "oom", "at": "loading", "times": 1}}
 
 Kinds: `oom`, `no_kernel_image`, `gated`, `missing_repository` end the start at that step with vLLM's own lines; `silent` says and does
@@ -25,9 +27,10 @@ import signal
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 VERSION = "0.26.0"
 GIB = 1 << 30
@@ -63,23 +66,25 @@ class OutOfMemory(Exception):
     """The card has less than was asked for; the text is what torch says then."""
 
 
+def visible() -> list[str]:
+    """The lines of the cards that CDI has given to this container, in their order."""
+    lines = (FOLDER / "cards").read_text().splitlines()
+    wanted = [value for name, value in sorted(os.environ.items()) if name.startswith("NVML_DOUBLE_VISIBLE_")]
+    return [line for line in lines if line.split("\t")[0] in wanted] or lines[:1]
+
+
 class Card:
     """Memory of one card as this process takes it."""
 
-    def __init__(self) -> None:
-        self._uuid, _name, total, reserved, _capability = self._line().split("\t")
+    def __init__(self, line: str) -> None:
+        self._uuid, _name, total, reserved, _capability = line.split("\t")
         self.total = int(total) - int(reserved)
         self.held = 0
-        self._path = FOLDER / "held" / f"{os.uname().nodename}-{os.getpid()}"
+        # On the host's network every container has its name, and every engine the same pid.
+        self._path = FOLDER / "held" / f"{os.uname().nodename}-{os.getpid()}-{os.urandom(4).hex()}"
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write()
-
-    @staticmethod
-    def _line() -> str:
-        lines = (FOLDER / "cards").read_text().splitlines()
-        wanted = os.environ.get("NVML_DOUBLE_VISIBLE", "")
-        return next((line for line in lines if line.split("\t")[0] == wanted), lines[0])
 
     def free(self) -> int:
         others = 0
@@ -112,6 +117,54 @@ class Card:
         os.pwrite(self._handle, text, 0)
 
 
+class Ranks:
+    """The cards of an engine that is spread over several: a worker process for each, as vLLM has, that holds what its rank takes."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._workers = [self._worker(line) for line in lines]
+        self.total = min(int(answer) for answer in self._ask("total"))
+
+    @staticmethod
+    def _worker(line: str) -> tuple[int, int]:
+        asks, to_ask = os.pipe()
+        answers, to_answer = os.pipe()
+        if os.fork() == 0:
+            os.close(to_ask)
+            with os.fdopen(asks) as asked, os.fdopen(to_answer, "w", buffering=1) as answer:
+                serve_rank(Card(line), asked, answer)
+            os._exit(0)
+        os.close(asks)
+        os.close(to_answer)
+        return to_ask, answers
+
+    def _ask(self, what: str) -> list[str]:
+        for to_ask, _answers in self._workers:
+            os.write(to_ask, f"{what}\n".encode())
+        return [os.read(answers, 1000).decode().strip() for _to_ask, answers in self._workers]
+
+    def free(self) -> int:
+        return min(int(answer) for answer in self._ask("free"))
+
+    def take(self, size: int) -> None:
+        for answer in self._ask(f"take {size}"):
+            if answer != "taken":
+                raise OutOfMemory(answer)
+
+
+def serve_rank(card: Card, asked: Iterable[str], answer: TextIO) -> None:
+    """What a worker does until the engine's first process is gone."""
+    for line in asked:
+        what, _space, size = line.strip().partition(" ")
+        if what == "take":
+            try:
+                card.take(int(size))
+                print("taken", file=answer)
+            except OutOfMemory as error:
+                print(error, file=answer)
+        else:
+            print(card.free() if what == "free" else card.total, file=answer)
+
+
 class Engine:
     """One start, and what it serves afterwards."""
 
@@ -127,6 +180,11 @@ class Engine:
             "graphs": 0.2,
             **self.settings.get("seconds", {}),
         }
+        if "whole" in self.seconds:
+            # What its own Python took by now is part of what an engine takes.
+            whole = self.seconds.pop("whole") - age_s()
+            others = sum(seconds for step, seconds in self.seconds.items() if step != "loading")
+            self.seconds["loading"] = max(0.0, whole - others)
         self.ready = False
         self.tokens = 0
         self.running = 0
@@ -146,7 +204,8 @@ class Engine:
     def start(self) -> None:
         began = time.monotonic()
         say("APIServer", "api_server.py:1977", f"vLLM API server version {VERSION}")
-        card = Card()
+        lines = visible()
+        card = Ranks(lines) if len(lines) > 1 else Card(lines[0])
         initial = card.free()
         self._begin("created")
         say(
@@ -284,6 +343,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/health":
             self._answer(200, b"")
+        elif self.path == "/is_sleeping" and settings_of(self.engine.name).get("sleeping"):
+            self._json(200, {"is_sleeping": True})
         elif self.path == "/metrics":
             self._answer(200, self.engine.metrics().encode(), "text/plain; version=0.0.4")
         elif self.path == "/v1/models" and self._allowed():
@@ -326,6 +387,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def age_s() -> float:
+    """Seconds since this process was started, by the kernel's count."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def say(process: str, source: str, text: str) -> None:
@@ -396,6 +463,8 @@ def main() -> None:
     engine = Engine(given)
     # Bound and not listening until the engine is ready, as vLLM does it: until then nobody is answered.
     Handler.engine = engine
+    # As many as uvicorn lets wait.
+    ThreadingHTTPServer.request_queue_size = 2048
     server = ThreadingHTTPServer((given.host or "0.0.0.0", given.port), Handler, bind_and_activate=False)
     server.daemon_threads = True
     try:

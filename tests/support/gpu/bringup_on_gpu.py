@@ -33,6 +33,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,34 @@ class Kept:
             shutil.copytree(RESULTS, os.environ["COPY_TO"], dirs_exist_ok=True)
 
 
+class HostMemory:
+    """The least that the host had to give while something ran, against what it had before."""
+
+    def __enter__(self) -> HostMemory:
+        self._first = self._least = self._read()
+        self._over = threading.Event()
+        self._sampler = threading.Thread(target=self._sample)
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._sampler.join()
+
+    def _sample(self) -> None:
+        while not self._over.wait(0.5):
+            self._least = min(self._least, self._read())
+
+    @staticmethod
+    def _read() -> int:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(found.group(1)) * 1024 if found else 0
+
+    @property
+    def taken_bytes(self) -> int:
+        return self._first - self._least
+
+
 class Played:
     """A run of the playbook: shown as it comes without what is as always, and kept whole in NAME.log."""
 
@@ -90,6 +119,7 @@ class Played:
         began = time.monotonic()
         self.lines: list[str] = []
         with (
+            HostMemory() as memory,
             subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             ) as process,
@@ -104,6 +134,7 @@ class Played:
                     say(line.rstrip())
                 wanted(line)
         self.code, self.text = process.returncode, "\n".join(self.lines)
+        self.host_bytes = memory.taken_bytes
 
     def good(self) -> Played:
         if self.code != 0:
@@ -112,19 +143,20 @@ class Played:
 
     @property
     def ready_s(self) -> float:
-        """Seconds until the last first token, from the module's start, by its own last line."""
-        found = re.search(r"all ready in ([\d.]+) s", self.text)
-        if found is None:
-            raise Failed(f"it did not say when all was ready: {self.text[-2000:]}")
-        return float(found.group(1))
+        """Seconds until the last first token, from the module's start."""
+        return float(self.result["all_ready_s"])
 
     @property
     def models(self) -> dict[str, Figures]:
+        return {model["name"]: model for model in self.result["models"]}
+
+    @property
+    def result(self) -> Figures:
         found = re.search(r'"RESULT (\{.*\})"$', self.text, re.MULTILINE)
         if found is None:
             raise Failed(f"no result: {self.text[-2000:]}")
-        result = json.loads(json.loads(f'"{found.group(1)}"'))
-        return {model["name"]: model for model in result["models"]}
+        result: Figures = json.loads(json.loads(f'"{found.group(1)}"'))
+        return result
 
     @property
     def changed(self) -> int:
@@ -145,7 +177,7 @@ def starts(played: Played) -> Figures:
     """What a start is reported with."""
     keys = ("ready_s", "planned_bytes", "measured_bytes", "kv_cache_tokens", "max_concurrency", "timeline", "cards")
     models = {name: {key: model.get(key) for key in keys} for name, model in played.models.items()}
-    return {"all_ready_s": played.ready_s, "models": models}
+    return {"all_ready_s": played.ready_s, "host_bytes": played.host_bytes, "models": models}
 
 
 def asked(what: str) -> dict[str, Figures]:
@@ -262,6 +294,8 @@ def fault(kept: Kept) -> None:
     if played.code == 0:
         raise Failed("all models started beside it: there was room for everything")
     failure = played.failure
+    if "failures" not in failure:
+        raise Failed(failure.get("msg") or played.text[-2000:])
     say(f"   what the user reads:\n{os.linesep.join(played.live)}\n{failure['msg']}")
     rows = [
         {key: one.get(key) for key in ("name", "id", "cause", "after_s", "noticed_s")} for one in failure["failures"]
@@ -325,6 +359,7 @@ def summary(kept: Kept) -> Figures:
         "parallel_over_slowest": ratio(seconds["parallel"], seconds["alone"]),
         "parallel_over_serial": ratio(seconds["parallel"], seconds["serial"]),
         "second_run_changed": parts.get("parallel", {}).get("second_run_changed"),
+        "host_bytes": {part: parts.get(part, {}).get("host_bytes") for part in seconds},
         "bytes": {
             "planned_first": first,
             "planned": {name: row["planned_bytes"] for name, row in told.get("plan", {}).items()},

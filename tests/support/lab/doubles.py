@@ -84,7 +84,7 @@ def card(at: int) -> tuple[str, str, int, int, str]:
 
 def _cdi(cards: int) -> dict[str, object]:
     everything = [
-        {"name": label, "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE={card(at)[0]}"]}}
+        {"name": label, "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={card(at)[0]}"]}}
         for at in range(cards)
         for label in (str(at), card(at)[0])
     ]
@@ -92,7 +92,13 @@ def _cdi(cards: int) -> dict[str, object]:
     return {
         "cdiVersion": "0.6.0",
         "kind": "nvidia.com/gpu",
-        "devices": [*everything, {"name": "all", "containerEdits": {"env": ["NVML_DOUBLE_VISIBLE="]}}],
+        "devices": [
+            *everything,
+            {
+                "name": "all",
+                "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={card(at)[0]}" for at in range(cards)]},
+            },
+        ],
         "containerEdits": {"mounts": [mount]},
     }
 

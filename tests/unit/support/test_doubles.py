@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / part).mkdir()
     (tmp_path / "cards").write_text("".join("\t".join(map(str, card)) + "\n" for card in CARDS))
     monkeypatch.setenv("NVML_DOUBLE_DIR", str(tmp_path))
-    monkeypatch.setenv("NVML_DOUBLE_VISIBLE", UUID)
+    monkeypatch.setenv("NVML_DOUBLE_VISIBLE_0", UUID)
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     return tmp_path
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.progress import Narrator
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import (
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import advance
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout_state import (
     BESIDE,
     DRAINING,
     FAILED,
@@ -20,7 +21,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout impor
     Limits,
     Observation,
     Seen,
-    advance,
     begin,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
@@ -32,8 +32,8 @@ from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.te
     World,
 )
 
-OLD = replace(SERVES, digest="old", held_bytes=4 * GIB)
-NEW = replace(SERVES, held_bytes=4 * GIB)
+OLD = replace(SERVES, digest="old", held_bytes={CARD: 4 * GIB})
+NEW = replace(SERVES, held_bytes={CARD: 4 * GIB})
 
 
 def kinds(world: World) -> list[str]:
@@ -158,9 +158,9 @@ def test_more_than_planned_is_a_failure_where_nvml_shows_it() -> None:
     limits = Limits(settle_s=0, tolerance_bytes=GIB // 2)
     world = World(SMALL, limits=limits)
     world.until(lambda: bool(world.started))
-    world.step(small=replace(NEW, held_bytes=5 * GIB))
+    world.step(small=replace(NEW, held_bytes={CARD: 5 * GIB}))
     assert world.steps()["small"] == FAILED
-    assert "holds 5.00 GiB, more than the 4.00 GiB planned" in world.state.tracks["small"].reason
+    assert "holds 5.00 GiB on card GPU-1, more than the 4.00 GiB planned" in world.state.tracks["small"].reason
 
 
 def test_a_card_that_is_left_too_full_is_a_failure() -> None:
@@ -185,11 +185,11 @@ def test_a_sleeping_neighbour_is_left_alone_and_named() -> None:
     state, now = begin([LARGE, SMALL], "listed", 0.0), 0.0
     for _look in range(200):
         now += 1
-        seen = Observation({"large": sleeping}, {CARD: 30 * GIB}, restless={CARD: "large sleeps"})
+        seen = Observation({"large": sleeping}, {CARD: 30 * GIB}, {CARD: now})
         state, actions = advance(state, seen, now, Limits(gate_timeout_s=100))
-        assert actions == []
+        assert [action.kind for action in actions if action.kind != "create"] == []
     assert state.tracks["large"].step == KEPT
-    assert state.tracks["small"].reason == "large sleeps"
+    assert state.tracks["small"].reason.startswith("large sleeps on card GPU-1 and will take its memory back")
 
 
 def test_a_phase_has_its_own_bound() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import (
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import advance
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout_state import (
     FAILED,
     KEPT,
     READY,
@@ -19,9 +20,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout impor
     Seen,
     Service,
     State,
-    advance,
     begin,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stillness import History, Sample
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 
 CARD = "GPU-1"
@@ -45,15 +46,26 @@ class World:
         self.beside: dict[str, Seen] = {}
         self.docker_restarted: float | None = None
         self.done: list[Action] = []
+        self.made: list[Action] = []  # containers ahead of their start
         self.started: dict[str, float] = {}
+        self.history = History()
+
+    def look(self) -> Observation:
+        """What the edges would say of this world now; nobody can tell there who holds what."""
+        self.history.add(Sample(self.now, {CARD: self.free}, None))
+        still = {CARD: self.history.still_s(CARD, self.now)}
+        return Observation(
+            self.seen, {CARD: self.free}, still, beside=self.beside, docker_restarted=self.docker_restarted
+        )
 
     def step(self, seconds: float = 1.0, **seen: Seen) -> list[Action]:
         self.now += seconds
         self.seen.update(seen)
-        seen_now = Observation(self.seen, {CARD: self.free}, beside=self.beside, docker_restarted=self.docker_restarted)
-        self.state, actions = advance(self.state, seen_now, self.now, self.limits)
+        self.state, actions = advance(self.state, self.look(), self.now, self.limits)
         for action in actions:
-            self.done.append(action)
+            (self.made if action.kind == "create" else self.done).append(action)
+            if action.kind == "create":
+                self.seen[action.name] = Seen(container="created", digest=self.services[action.name].digest)
             if action.kind == "start":
                 self.started[action.name] = self.now
                 self.seen[action.name] = Seen(container="running", digest=self.services[action.name].digest)
@@ -61,7 +73,7 @@ class World:
                 self.beside[action.name] = Seen(container="running", digest=self.services[action.name].digest)
             if action.kind == "stop":
                 self.seen[action.name] = Seen(container="exited")
-        return actions
+        return [action for action in actions if action.kind != "create"]
 
     def until(self, met: Callable[[], bool], ready_after: Mapping[str, float] | None = None, bound: int = 3000) -> None:
         for _step in range(bound):
