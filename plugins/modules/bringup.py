@@ -94,7 +94,7 @@ options:
   max_parallel:
     description:
       - Engines that may start at the same time; 0 takes one for each two cores of the host on each card.
-      - Never more than the host's memory has room for, at 1.5 GiB for an engine's server and for each of its cards, and 1 GiB for weights on their way.
+      - Never more than the host's memory has room for, at 1.5 GiB for an engine's server and each of its cards, and 1 GiB for tensors.
     type: int
     default: 0
   order:

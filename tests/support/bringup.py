@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,9 +197,9 @@ class Stack:
         path = f"{doubles.FOLDER}/engines/{name}.json"
         docker("exec", "-i", self.box.container, "sh", "-c", f"cat > {path}", stdin=json.dumps(settings))
 
-    def hold(self, size: int, seconds: float = 600) -> int:
-        """Have somebody else's process take memory of the card; its pid."""
-        command = f"nohup python3 /usr/local/bin/hold_double.py {doubles.card(0)[0]} {size} {seconds} >/tmp/held 2>&1 & echo $!"
+    def hold(self, size: int, seconds: float = 600, card: int = 0) -> int:
+        """Have somebody else's process take memory of a card; its pid."""
+        command = f"nohup python3 /usr/local/bin/hold_double.py {doubles.card(card)[0]} {size} {seconds} >/tmp/held 2>&1 & echo $!"
         return int(self.run("sh", "-c", command))
 
     def wait_for(self, what: Callable[[], bool], timeout_s: float = 30) -> None:
@@ -214,18 +214,22 @@ class Stack:
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
-        """What each engine holds by its plan, and how much of that is its cache."""
+        """What each of the usual engines holds by its plan, and how much of that is its cache."""
         if not self._sizes:
-            play = self.start(
-                "plan.yml", "-e", "plan_format=json", vllm_stack_gpus=[{"name": doubles.CARD[1]}]
-            ).follow()
-            plan = json.JSONDecoder().raw_decode(play.text[play.text.index('{\n    "msg"') :])[0]["msg"]
-            plan = json.loads(plan) if isinstance(plan, str) else plan
-            names = ("total_bytes", "kv_cache_bytes")
-            self._sizes = {
-                model["name"]: {name: int(model[name]) for name in names} for model in plan["gpus"][0]["models"]
-            }
+            self._sizes = self.planned(MODELS)
         return self._sizes
+
+    def planned(self, models: Sequence[Mapping[str, Any]], cards: int = 1) -> dict[str, dict[str, int]]:
+        """The same for any models, on each of their cards."""
+        gpus = [{"name": doubles.CARD[1], "index": at, "uuid": doubles.card(at)[0]} for at in range(cards)]
+        play = self.start("plan.yml", "-e", "plan_format=json", vllm_stack_models=models, vllm_stack_gpus=gpus).follow()
+        plan = json.JSONDecoder().raw_decode(play.text[play.text.index('{\n    "msg"') :])[0]["msg"]
+        plan = json.loads(plan) if isinstance(plan, str) else plan
+        return {
+            model["name"]: {name: int(model[name]) for name in ("total_bytes", "kv_cache_bytes")}
+            for gpu in plan["gpus"]
+            for model in gpu["models"]
+        }
 
     def clear(self) -> None:
         """Everything of a test is gone: containers, what was remembered, faults and other processes."""

@@ -218,26 +218,34 @@ class _Turn:
         self.start(name, track, seen, service)
 
     def replace_serving(self, name: str, track: Track, seen: Seen, service: Service) -> None:
-        """The old one serves: beside it where both fit, else it ends its requests first."""
-        if self.gates.fits_beside(service, seen):
+        """The old one serves: a stand-in beside it where both fit, else it ends its requests first. Not before a gate that stays closed."""
+        beside = self.gates.fits_beside(service, seen)
+        closed = self.gates.closed(service, seen) if beside else self.gates.closed_to_successor(service, seen)
+        if closed is not None:
+            self.wait_at_gate(name, track, service, closed, memory=True)
+        elif beside:
             self.act("start_beside", name, track.reason)
             self.tracks[name] = replace(
                 track, step=BESIDE, surged=True, started=self.now, since=self.now, progressed=self.now
             )
-            return
-        self.tracks[name] = replace(track, step=DRAINING, since=self.now)
-        self.drain(name, self.tracks[name], seen)
+        else:
+            self.tracks[name] = replace(track, step=DRAINING, since=self.now)
+            self.drain(name, self.tracks[name], seen)
 
     def start(self, name: str, track: Track, seen: Seen, service: Service) -> None:
-        """Through the gates, or a bounded wait before them."""
         closed = self.gates.closed(service, seen)
-        if closed is None:
-            self.act("start", name, track.reason)
-            self.tracks[name] = replace(
-                track, step=STARTING, started=self.now, since=self.now, progress=-1, progressed=self.now, phases=()
-            )
-        elif not self.observation.memory_error and self.gates.is_moving(service):
-            # What it waits for is being taken or given back by us: the bound is for what others hold.
+        if closed is not None:
+            self.wait_at_gate(name, track, service, closed, memory=not seen.port_taken)
+            return
+        self.act("start", name, track.reason)
+        self.tracks[name] = replace(
+            track, step=STARTING, started=self.now, since=self.now, progress=-1, progressed=self.now, phases=()
+        )
+
+    def wait_at_gate(self, name: str, track: Track, service: Service, closed: str, memory: bool) -> None:
+        """A bounded wait. What we take or give back ourselves is waited for without that bound: it is for what others do."""
+        unreadable = bool(self.observation.memory_error)
+        if not unreadable and self.gates.is_moving(service):
             self.tracks[name] = replace(track, since=self.now)
-        elif self.observation.memory_error or self.now - track.since > self.limits.gate_timeout_s:
-            self.tracks[name] = replace(track, step=FAILED, reason=closed, ended=self.now, memory=not seen.port_taken)
+        elif unreadable or self.now - track.since > self.limits.gate_timeout_s:
+            self.tracks[name] = replace(track, step=FAILED, reason=closed, ended=self.now, memory=memory)

@@ -92,7 +92,7 @@ class Gates:
         if seen.port_taken:
             return f"port {service.port} is in use by a process that is not ours: end it, or give {service.name} another port."
         for uuid in service.gpus:
-            why = self._memory_closed(service, uuid) or self._neighbour_moves(service, uuid)
+            why = self._memory_closed(service, uuid) or self._unrest_on(service, uuid)
             if why is None and not self._is_still(service, uuid):
                 where = place(uuid)
                 why = f"the free memory of {where} keeps moving: something else is starting or ending there."
@@ -100,20 +100,27 @@ class Gates:
                 return why
         return None
 
-    def _memory_closed(self, service: Service, uuid: str) -> str | None:
+    def _memory_closed(self, service: Service, uuid: str, given_back: int = 0) -> str | None:
         free, where = self.free(uuid), place(uuid)
         if free is None:
             why = self.observation.memory_error or "no figure for it"
             return f"the memory of {where} can't be read: {why}."
-        if free < service.need_bytes + self.limits.min_headroom_bytes:
+        if free + given_back < service.need_bytes + self.limits.min_headroom_bytes:
             return (
-                f"{where} has {gib(free)} free and {service.name} needs {gib(service.need_bytes)} with "
+                f"{where} has {gib(free + given_back)} free and {service.name} needs {gib(service.need_bytes)} with "
                 f"{gib(self.limits.min_headroom_bytes)} to spare: end what else holds memory there, or lower vllm_stack_preset."
             )
         return None
 
-    def _neighbour_moves(self, service: Service, uuid: str) -> str | None:
-        """A co-tenant of ours that will move memory while this one starts."""
+    def closed_to_successor(self, service: Service, old: Seen) -> str | None:
+        """Why an old one that serves is not to be stopped for its successor yet: it could not start, whatever the old one gives back."""
+        for uuid in service.gpus:
+            why = self._memory_closed(service, uuid, old.held_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
+            if why is not None:
+                return why
+        return None
+
+    def _unrest_on(self, service: Service, uuid: str) -> str | None:
         if uuid in self.observation.restless:
             return self.observation.restless[uuid]
         for name, track in self.tracks.items():

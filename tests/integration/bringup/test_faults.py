@@ -182,6 +182,17 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
     note("a foreign process takes memory between gate and start", play.failure["msg"], noticed(cause), stack.serving())
 
 
+def test_a_neighbour_that_sleeps_is_named_and_the_old_one_serves_on(serving: Stack) -> None:
+    started = serving.started()
+    serving.engine("tinyllama", sleeping=True)
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}), vllm_stack_memory_wait_s=3)
+    assert run.code == 2
+    assert "tinyllama sleeps on card" in run.failure["msg"]
+    assert "wake it (POST /wake_up) or stop it" in run.failure["msg"]
+    assert serving.started() == started
+    assert serving.serving() == ALL
+
+
 def test_memory_given_back_while_an_engine_measures_costs_one_more_start(stack: Stack) -> None:
     stack.engine("yi", seconds={"measuring": 5})
     pid = stack.hold(2 * GIB)

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.bringup import GIB, MODELS, PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 
 
 def test_from_nothing_to_three_and_again(stack: Stack) -> None:
@@ -25,6 +26,14 @@ def test_from_nothing_to_three_and_again(stack: Stack) -> None:
     second = stack.play()
     assert (second.code, second.changed) == (0, 0)
     assert stack.started() == started
+    # What an interrupted run leaves: one that serves, and that nobody would start again after a boot.
+    stack.run("docker", "update", "--restart", "no", "vllm-qwen")
+    third = stack.play()
+    assert third.code == 0
+    assert third.result["changed"] is True
+    policy = "{{.HostConfig.RestartPolicy.Name}}"
+    assert stack.run("docker", "inspect", "--format", policy, "vllm-qwen") == "unless-stopped"
+    assert stack.started() == started
 
 
 def test_a_dry_run_says_what_would_start_and_whether_it_fits(stack: Stack) -> None:
@@ -33,7 +42,37 @@ def test_a_dry_run_says_what_would_start_and_whether_it_fits(stack: Stack) -> No
     for name in PORTS:
         assert f"+ {name}: started, it is new" in run.text
     assert "fits" in run.text
+    assert "to start:" not in run.text, "nothing is announced that is not done"
     assert stack.started() == {}
+
+
+def test_one_model_over_two_cards(stack: Stack) -> None:
+    one, two = doubles.card(0)[0], doubles.card(1)[0]
+    doubles.install(stack.box.name, cards=2)
+    try:
+        wide = {**MODELS[2], "tensor_parallel_size": 2, "gpus": ["0", "1"]}
+        models = [{**MODELS[0], "gpus": ["0"]}, wide]
+        for name, sizes in stack.planned(models, cards=2).items():
+            stack.engine(name, **sizes)
+        # Enough on the first card, too little on the second.
+        stranger = stack.hold(24 * GIB, card=1)
+        refused = stack.play(vllm_stack_models=models, vllm_stack_memory_wait_s=3)
+        stack.run("kill", str(stranger))
+        assert refused.code == 2
+        assert f"card {two} has " in refused.failure["msg"]
+        assert refused.failure["serving"] == ["tinyllama"]
+        run = stack.play(vllm_stack_models=models)
+        assert run.code == 0, run.text
+        yi = next(model for model in run.result["models"] if model["name"] == "yi")
+        assert {card["uuid"] for card in yi["cards"]} == {one, two}
+        for card in yi["cards"]:
+            assert abs(card["measured_bytes"] - card["planned_bytes"]) < 64 << 20
+        assert stack.run("sh", "-c", "ls /run/lock/gpuserve").split() == sorted([f"{one}.lock", f"{two}.lock"])
+        again = stack.play(vllm_stack_models=models)
+        assert (again.code, again.changed) == (0, 0)
+    finally:
+        doubles.install(stack.box.name)
+        stack.run("sh", "-c", "rm -f /run/lock/gpuserve/*")
 
 
 def changed(name: str, **change: object) -> list[dict[str, object]]:

@@ -139,6 +139,50 @@ def test_a_port_that_was_taken_meanwhile_closes_the_gate() -> None:
     assert closed is not None and closed.startswith("port 8002 is in use")
 
 
+# Before an old one is touched
+
+
+def replacing(observation: Observation) -> tuple[list[str], str]:
+    """What is done in six seconds with an old one that serves, and the step that it is at then."""
+    state, done = begin([NARROW], "listed", 0.0), []
+    for now in range(1, 7):
+        state, actions = advance(state, observation, float(now), Limits(gate_timeout_s=3))
+        done += [action.kind for action in actions]
+    return done, state.tracks["narrow"].step
+
+
+OLD = Seen("running", "old", healthy=True, serves=True, held_bytes={TWO: 9 * GIB})
+
+
+def test_an_old_one_serves_on_where_its_successor_could_not_start() -> None:
+    assert replacing(world({TWO: 2 * GIB}, narrow=OLD))[0][:2] == ["drain", "stop"]
+    assert replacing(world({TWO: GIB}, narrow=OLD)) == ([], FAILED), "10 GiB and what is to stay free do not come free"
+    assert replacing(replace(world({TWO: 2 * GIB}, narrow=OLD), restless={TWO: "x is starting"})) == ([], FAILED)
+    unreadable = replace(world({}, narrow=OLD), memory_error="the driver is gone")
+    assert replacing(unreadable) == ([], FAILED)
+
+
+def test_a_stand_in_goes_through_the_gates_too() -> None:
+    wide = replace(NARROW, surge=True)
+    moving = replace(world({TWO: 60 * GIB}, narrow=OLD), foreign_still_s={TWO: 0.0})
+    assert advance(begin([wide], "listed", 0.0), moving, 1.0, Limits())[1] == []
+    still = world({TWO: 60 * GIB}, narrow=OLD)
+    assert [one.kind for one in advance(begin([wide], "listed", 0.0), still, 1.0, Limits())[1]] == ["start_beside"]
+
+
+# The order
+
+
+def test_the_order_is_as_asked_for() -> None:
+    small = replace(NARROW, name="small", need_bytes=GIB)
+    names = {
+        order: begin([NARROW, small, WIDE], order, 0.0).order for order in ("smallest_first", "largest_first", "listed")
+    }
+    assert names["smallest_first"] == ("small", "narrow", "wide")
+    assert names["largest_first"] == ("wide", "narrow", "small")
+    assert names["listed"] == ("narrow", "small", "wide")
+
+
 # Made ahead, refused, looked at
 
 
