@@ -57,7 +57,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         progress = f"{arguments.get('state_dir') or '/var/lib/gpuserve'}/progress-{secrets.token_hex(6)}"
-        asked = {**arguments, "progress_file": progress, "look_only": False}
+        asked = {
+            **arguments,
+            "progress_file": progress,
+            "look_only": False,
+            "memory_seen": first.get("memory", {}),
+        }
         # The module bounds its own waits; this only ends one that is stuck beyond all of them.
         self._task.async_val = int(float(arguments.get("start_timeout_s") or 7200) * (len(first["models"]) + 2) + 3600)
         try:

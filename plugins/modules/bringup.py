@@ -176,6 +176,11 @@ options:
       - The action plugin asks so before it starts the work in the background.
     type: bool
     default: false
+  memory_seen:
+    description:
+      - RV(memory) of the run with O(look_only) that came right before, so that its look counts for O(settle_s).
+    type: dict
+    default: {}
   progress_file:
     description:
       - Where to write a line for each change, for the action plugin to show.
@@ -209,6 +214,10 @@ work:
   description: Whether there is anything to do.
   returned: with O(look_only)
   type: bool
+memory:
+  description: What was read of the cards' memory last, for O(memory_seen).
+  returned: with O(look_only), where there is anything to do
+  type: dict
 leftovers:
   description: What would be stopped and removed, since it left the stack.
   returned: with O(look_only)
@@ -315,6 +324,7 @@ def main() -> NoReturn:
             "docker_wait_s": {"type": "float", "default": 60.0},
             "stop_grace_s": {"type": "int", "default": 30},
             "look_only": {"type": "bool", "default": False},
+            "memory_seen": {"type": "dict", "default": {}},
             "progress_file": {"type": "path"},
         },
         supports_check_mode=True,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
@@ -29,6 +30,17 @@ class Sample:
     at: float
     free_bytes: Mapping[str, int]
     held_bytes: Mapping[str, Mapping[int, int]] | None
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, for the process that goes on where this one ends."""
+        return {"at": self.at, "free_bytes": dict(self.free_bytes), "held_bytes": self.held_bytes}
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Sample:
+        """Back from plain data, in which JSON has made texts of the processes."""
+        held = data["held_bytes"]
+        by_process = held and {uuid: {int(pid): size for pid, size in by.items()} for uuid, by in held.items()}
+        return cls(float(data["at"]), dict(data["free_bytes"]), by_process)
 
 
 class History:

@@ -56,6 +56,9 @@ class Bringup:
         self.rollback_set = PROVED
         self.target = self._rollback_target() if params["rollback"] else self._given_target()
         self.cards = Cards(self.target.cards, params["device"])
+        if not (check_mode or params["look_only"]):
+            # Whatever else has to be done before a start, memory is watched meanwhile.
+            self.cards.begin(params["memory_seen"])
         self.docker = self._open_docker()
         self.watch = Watch(
             self.docker,
@@ -146,7 +149,8 @@ class Bringup:
             loop.explain(target, state)
             return self._result(target, state, mode, [], loop)
         if self.params["look_only"]:
-            return {**would, "work": True, "leftovers": [model_of(name) for name in leftovers], "changed": False}
+            names = [model_of(name) for name in leftovers]
+            return {**would, "work": True, "leftovers": names, "memory": self.cards.last(), "changed": False}
         with contextlib.ExitStack() as held:
             for uuid in target.cards or ["none"]:
                 held.enter_context(

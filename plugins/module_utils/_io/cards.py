@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stillness import STILL_BYTES, History, Sample
@@ -29,22 +30,23 @@ class Cards:
         self._ours: set[int] = set()
         self._nvml: Nvml | None = None
         self._lock = threading.Lock()
-        self._sampler: threading.Thread | None = None
-        self._ended = threading.Event()
         self.error = ""
 
-    def begin(self) -> None:
-        """Sample from now on, until the process ends or `end` is called."""
-        if self._sampler is None:
-            self._sampler = threading.Thread(target=self._sample_on, daemon=True)
-            self._sampler.start()
+    def begin(self, before: Mapping[str, Any]) -> None:
+        """Sample from now on, until the process ends; `before` is the last sample of the one that looked first, or nothing."""
+        # One from the future is from before a boot.
+        if before and (sample := Sample.of_data(before)).at <= time.monotonic():
+            self._history.add(sample)
+        threading.Thread(target=self._sample_on, daemon=True).start()
 
-    def end(self) -> None:
-        self._ended.set()
+    def last(self) -> dict[str, Any]:
+        """The last sample as plain data."""
+        return self._last.as_data()
 
     def _sample_on(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
+        while True:
             self.sample()
+            time.sleep(SAMPLE_S)
 
     def sample(self) -> None:
         """One more look; what can't be read leaves its reason in `error`."""

@@ -72,7 +72,6 @@ class RolloutLoop:
         self._watch.know(containers)
         self._cards.sample()
         self._strangers = self._cards.strangers()
-        self._cards.begin()
 
     def drive(
         self,

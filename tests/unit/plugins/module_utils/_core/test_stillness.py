@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stillness import History, Sample
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 
@@ -58,3 +60,9 @@ def test_nobody_can_tell_where_the_driver_does_not_say_who_holds_what() -> None:
 def test_a_time_that_nobody_looked_counts_for_nothing() -> None:
     assert history((0, GIB, None), (5, GIB, None), (6, GIB, None)).still_s(CARD, 6.0) == 1.0
     assert history((0, GIB, None)).still_s(CARD, 10.0) == 0.0
+
+
+def test_a_sample_outlives_the_process_that_took_it() -> None:
+    for held in ({CARD: {OURS: GIB}}, None):
+        sample = Sample(7.0, {CARD: GIB}, held)
+        assert Sample.of_data(json.loads(json.dumps(sample.as_data()))) == sample
