@@ -192,9 +192,10 @@ class Bringup:
         if fallback is not None and fallback.digests == target.digests:
             fallback = None
         # Under the lock the world may be another one than at the first look.
-        mode = self.mode(target, self.watch.observe(target.watched, None))
+        seen = self.watch.observe(target.watched, None)
+        mode = self.mode(target, seen)
         limits, order = self.limits(mode), self.params["order"]
-        state = loop.drive(target, limits, order, leftovers, stop_at_failure=fallback is not None, surge=True)
+        state = loop.drive(target, limits, order, leftovers, seen, stop_at_failure=fallback is not None, surge=True)
         restored = self._restore(target, fallback, loop) if state.failed and fallback is not None else []
         result = self._result(target, state, mode, leftovers, loop)
         self.state_dir.end()
@@ -212,10 +213,9 @@ class Bringup:
         self.state_dir.begin("restoring", proved.digests)
         loop.executor.undrain(failed)
         loop.executor.remove([one.beside(0).container for one in failed.watched])
-        mode = self.mode(proved, self.watch.observe(proved.watched, None))
-        state = loop.drive(
-            proved, self.limits(mode), self.params["order"], self._leftovers(proved), stop_at_failure=False, surge=False
-        )
+        seen = self.watch.observe(proved.watched, None)
+        limits, order, leftovers = self.limits(self.mode(proved, seen)), self.params["order"], self._leftovers(proved)
+        state = loop.drive(proved, limits, order, leftovers, seen, stop_at_failure=False, surge=False)
         return state.serving
 
     def _leftovers(self, target: Target) -> list[str]:

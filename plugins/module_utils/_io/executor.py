@@ -32,15 +32,22 @@ class Executor:
         refused: dict[str, str] = {}
         for kind, group in itertools.groupby(actions, key=lambda action: action.kind):
             names = [action.name for action in group]
-            # Compose makes several at the price of one.
-            for batch in [names] if kind == "create" else [[name] for name in names]:
-                try:
-                    self._do(target, kind, batch)
-                except DockerError as error:
-                    if not self.docker.answers():
-                        raise
-                    refused.update(dict.fromkeys(batch, str(error)))
+            # Compose makes several at the price of one; where it can't, each is told apart.
+            if kind != "create" or self._tried(target, kind, names):
+                for name in names:
+                    if why := self._tried(target, kind, [name]):
+                        refused[name] = why
         return refused
+
+    def _tried(self, target: Target, kind: str, names: Sequence[str]) -> str:
+        """What Docker said where it would not; one that is gone is an error."""
+        try:
+            self._do(target, kind, names)
+        except DockerError as error:
+            if not self.docker.answers():
+                raise
+            return str(error)
+        return ""
 
     def _do(self, target: Target, kind: str, names: Sequence[str]) -> None:
         entry = target.entries[names[0]]

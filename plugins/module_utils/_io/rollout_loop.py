@@ -79,14 +79,14 @@ class RolloutLoop:
         limits: Limits,
         order: str,
         leftovers: Sequence[str],
+        seen: Observation,
         *,
         stop_at_failure: bool,
         surge: bool,
     ) -> State:
-        """Bring one target up. Where it is told to stop at a failure, others may still be on their way."""
+        """Bring one target up, of which `seen` was the first look. Told to stop at a failure, it leaves others on their way."""
         services = [self._with_surge(target, one) if surge else one for one in target.services]
         state = begin(services, order, time.monotonic())
-        seen = self._watch.observe(target.watched, None)
         if leftovers and not fits_with_leftovers(target, seen, limits.min_headroom_bytes):
             self.executor.remove(leftovers)
         while True:
