@@ -249,14 +249,15 @@ def test_a_controller_that_is_killed_leaves_the_work_going_on(stack: Stack) -> N
 
 
 def test_two_controllers_at_once_take_turns(stack: Stack) -> None:
-    stack.engine("yi", seconds={"loading": 20})
-    first, one = stack.playing()
+    stack.engine("yi", held=True)
+    first, one = stack.playing(vllm_stack_stall_timeout_s=120)
     first.wait_for("yi         starts:")
     second, two = stack.playing()
+    second.wait_for("another run is starting engines on this host", 120)
+    stack.engine("yi")
     one.join()
     two.join()
     assert (first.code, second.code) == (0, 0), second.text
-    assert "another run is starting engines on this host" in second.text
     assert second.result["changed"] is False
     assert stack.serving() == ALL
     note(
