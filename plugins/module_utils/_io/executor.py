@@ -72,6 +72,10 @@ class Executor:
 
     def _start(self, name: str, container: str) -> None:
         found = self.docker.inspect(container)
+        if found is not None and found["State"]["Status"] != "created":
+            # Docker keeps one log over all runs of a container; what an earlier run said would be taken for this one's phases and failures.
+            self.docker.remove(container)
+            found = None
         if found is None:
             self._compose("up", "--no-start", "--no-deps", "--pull", "never", name)
         elif found["HostConfig"]["RestartPolicy"]["Name"] != "no":
