@@ -127,7 +127,8 @@ plan:
         models:
           description:
             - The models on the card, with C(weights_bytes), C(kv_cache_bytes), C(activation_bytes), C(cuda_graph_bytes), C(context_bytes),
-              C(total_bytes) (what NVML will show), C(peak_bytes), C(kv_cache_tokens), C(max_concurrency) (full-length requests),
+              C(total_bytes) (what NVML will show in steady state after traffic), C(peak_bytes), C(traffic_bytes) (of the total,
+              what is taken only once traffic fills batches), C(kv_cache_tokens), C(max_concurrency) (full-length requests),
               C(exact_kv), C(engine_args), C(env), C(parts) and C(notes).
           type: list
           elements: dict

@@ -37,6 +37,7 @@ class Row:
     load: memory.Load
     kv_bytes: int
     measured_mib: float
+    ready_mib: float
     weights_gib: float
     kv_tokens: int
     extra: str
@@ -103,6 +104,7 @@ def _row(source: str, config: dict[str, Any], entry: dict[str, Any], measured: d
         load=load,
         kv_bytes=kv_bytes,
         measured_mib=1024 * max(measured["process_gib_after_load"], measured.get("process_gib_after_saturation") or 0),
+        ready_mib=1024 * measured["process_gib_when_healthy"],
         weights_gib=measured["weights_gib_logged"],
         kv_tokens=int(measured["kv_tokens_logged"]),
         extra=" ".join(more),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.memory_constants import MEASURED, Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 from tests.bench.measured import Row, rows
@@ -49,6 +50,8 @@ def fit(data: Sequence[Row]) -> Constants:
     found = _solve(found, experts, ("expert_hidden", "expert_sampler_floats"), _rest(found))
     latent = [row for row in single if row.family == "latent"]
     found = _solve_latent(found, latent)
+    found = _solve_traffic(found, dense, "traffic")
+    found = _solve_traffic(found, experts, "expert_traffic")
     ranks = [row for row in data if row.load.tensor_parallel > 1]
     reserved = (
         ("tensor_parallel_bytes",),
@@ -98,6 +101,17 @@ def _solve(found: Constants, data: Sequence[Row], names: Sequence[str], target: 
     return dataclasses.replace(
         found, **{name: float(value) * _unit(name) for name, value in zip(names, solved, strict=True)}
     )
+
+
+def _solve_traffic(found: Constants, data: Sequence[Row], name: str) -> Constants:
+    """What came after the engine was ready, as a share of the activations."""
+    grown = [row for row in data if not row.load.enforce_eager]
+    if not grown:
+        return found
+    one = dataclasses.replace(found, **{name: 1.0})
+    activations = np.array([memory.traffic_bytes(row.shape, row.load, one) / MIB for row in grown])
+    growth = np.array([row.measured_mib - row.ready_mib for row in grown])
+    return dataclasses.replace(found, **{name: float(activations @ growth / (activations @ activations))})
 
 
 def _solve_latent(found: Constants, data: Sequence[Row]) -> Constants:

@@ -226,7 +226,11 @@ class Stack:
         plan = json.JSONDecoder().raw_decode(play.text[play.text.index('{\n    "msg"') :])[0]["msg"]
         plan = json.loads(plan) if isinstance(plan, str) else plan
         return {
-            model["name"]: {name: int(model[name]) for name in ("total_bytes", "kv_cache_bytes")}
+            model["name"]: {
+                # A ready engine has not been asked for anything yet.
+                "total_bytes": int(model["total_bytes"]) - int(model["traffic_bytes"]),
+                "kv_cache_bytes": int(model["kv_cache_bytes"]),
+            }
             for gpu in plan["gpus"]
             for model in gpu["models"]
         }

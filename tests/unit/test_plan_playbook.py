@@ -52,7 +52,7 @@ def test_a_plan_is_shown_and_written_and_learns_from_the_host(tmp_path: Path) ->
     (planned,) = plan["gpus"][0]["models"]
 
     # What a bring-up on the host leaves behind.
-    store = learn({}, CARD, IMAGE, planned, planned["total_bytes"] + 50 * MIB)
+    store = learn({}, CARD, IMAGE, planned, planned["total_bytes"] - planned["traffic_bytes"] + 50 * MIB)
     (tmp_path / "calibration.json").write_text(json.dumps(store))
     (tmp_path / "proved").mkdir()
     (tmp_path / "proved" / "plan.json").write_text(json.dumps({"plan": {**plan, "image": IMAGE}}))

@@ -24,8 +24,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 
 KEPT = 8
 MOST_ENTRIES = 200
-# An engine is measured when it is ready; what it takes under load stands in the formula. So a measurement may lower the formula by no more
-# than the formula itself was off by on the cards that it was checked on.
+# An engine is measured when it is ready, and what it takes under load is estimated. So a measurement may lower the formula by no more than
+# the formula itself was off by on the cards that it was checked on.
 MOST_LOWERED_BYTES = 96 * MIB
 # The cache's size is what calibration is there to change.
 _SIZES = ("--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--gpu-memory-utilization")
@@ -86,11 +86,16 @@ def flags_that_count(args: Sequence[str]) -> list[str]:
 def learn(
     store: Any, gpu_name: str, image: str, planned_model: Mapping[str, Any], measured_bytes: int
 ) -> dict[str, Any]:
-    """The store with one more start in it. `planned_model` is an entry of a plan's `models`; `measured_bytes` is of all its cards."""
+    """The store with one more start in it.
+
+    `planned_model` is an entry of a plan's `models`; `measured_bytes` is what it held on all its cards when it was ready. What it takes
+    under load comes on top, as planned: like is compared with like.
+    """
     starts = {key: dict(entry) for key, entry in Calibration.read(store, image or "?").starts.items()}
     args = list(planned_model["engine_args"])
     key = key_of(gpu_name, image, planned_model["model"], args)
     on_each = measured_bytes // int(planned_model.get("tensor_parallel_size") or 1)
+    on_each += int(planned_model.get("traffic_bytes") or 0)
     fixed = on_each - int(planned_model["kv_cache_bytes"])
     if fixed <= 0:
         return {"starts": starts}

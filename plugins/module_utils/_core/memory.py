@@ -96,6 +96,14 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
     return tuple(found)
 
 
+def traffic_bytes(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> int:
+    """Bytes of these parts that are not taken yet when an engine is ready, and are once traffic has filled its batches."""
+    if load.enforce_eager or load.on_cpu or shape.latent or not shape.has_kv_cache:
+        return 0
+    share = measured.expert_traffic if shape.experts else measured.traffic
+    return int(share * _activations(shape, load, measured).size_bytes)
+
+
 def graph_count(load: Load) -> int:
     """Graphs captured: piecewise ones up to twice the sequences (512 at most), full ones up to the sequences."""
     if load.enforce_eager:

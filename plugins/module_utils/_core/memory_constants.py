@@ -45,6 +45,9 @@ class Constants:
     # Latent attention: always; a factor of the layers' tensors.
     latent_bytes: float
     latent_tensors: float
+    # Of the activations, what an engine with graphs takes only once batches fill: it gave it back after it had measured itself.
+    traffic: float
+    expert_traffic: float
 
 
 MEASURED = Constants(
@@ -66,4 +69,6 @@ MEASURED = Constants(
     expert_sampler_floats=3.06,
     latent_bytes=382 * MIB,
     latent_tensors=1.79,
+    traffic=1.11,
+    expert_traffic=0.71,
 )
