@@ -6,7 +6,7 @@
 
 python -m tests.bench.gateway.measure    a table, the last line as JSON
 
-nginx (with njs) and wrk are Debian's, in one image of the lab on the host's network; the gateway's configuration is what the role
+nginx (with Lua) and wrk are Debian's, in one image of the lab on the host's network; the gateway's configuration is what the role
 renders. LiteLLM comes from PyPI into a venv of its own. Turns are short and take each other's place, so that whatever else the machine
 does hits all of them alike.
 """
@@ -42,7 +42,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     say,
 )
 
-BASE = bases.Base("bench", "trixie", ("nginx", "libnginx-mod-http-js", "wrk", "ca-certificates"), systemd=False)
+BASE = bases.Base("bench", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "ca-certificates"), systemd=False)
 HERE = Path(__file__).resolve().parent
 # Where each is asked; the engine's double is "direct". The second is where it streams.
 PORTS = {"direct": (18101, 18104), "plain": (18102, 18106), "gateway": (18103, 18103), "litellm": (18105, 18105)}
@@ -86,9 +86,9 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
     container = f"gpuserve-bench-{name}"
     docker("rm", "--force", container, check=False)
     may = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", "61800:61800"]
-    more = ["--tmpfs", "/tmp:mode=1777", "--volume", f"{folder}:/bench:ro"]
+    more = ["--tmpfs", "/tmp:mode=1777", "--volume", f"{folder}:/bench:ro", "--volume", f"{folder}:/etc/gpuserve/live:ro"]
     logs = ["--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=5"]
-    command = ["nginx", "-c", f"/bench/{config}", *(["-g", "daemon off;"] if name == "gateway" else [])]
+    command = ["nginx", "-c", f"/etc/gpuserve/live/{config}", *(["-g", "daemon off;"] if name == "gateway" else [])]
     docker("run", "--detach", "--name", container, "--network", "host", *labels(), *may, *more, *logs, image, *command)
     try:
         yield int(docker("inspect", "--format", "{{.State.Pid}}", container))

@@ -10,7 +10,7 @@ import sys
 
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes, images, registry
 
-OFFICIAL = "nginx:1.30.6"
+OFFICIAL = "openresty/openresty:1.31.1.1-3-jammy"
 
 
 def main() -> None:

@@ -192,7 +192,7 @@ def _prepare() -> Target:
         if address:
             raise LabError(
                 "No public container registry answers from here, and the one in the lab can't be reached by DEMO_HOST: "
-                "name images that it can pull (DEMO_ENGINE_IMAGE of vLLM's CPU build and DEMO_GATEWAY_IMAGE of nginx with njs), "
+                "name images that it can pull (DEMO_ENGINE_IMAGE of vLLM's CPU build and DEMO_GATEWAY_IMAGE of nginx with Lua), "
                 "or leave DEMO_HOST out."
             )
         registry.trust_in(boxes.container_name(BOX))

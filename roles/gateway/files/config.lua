@@ -1,0 +1,38 @@
+-- Copyright: (c) 2026, gpuserve.fleet contributors
+-- GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- What the gateway decides by: data.json, read once when nginx loads its configuration, and shaped for being looked up in.
+
+local json = require("cjson.safe").new()
+
+-- NaN and Infinity are no JSON.
+json.decode_invalid_numbers(false)
+
+local file = assert(io.open("/etc/gpuserve/live/data.json", "rb"))
+local data = assert(json.decode(file:read("*a")))
+file:close()
+
+-- models: index of a model, from 0, to true; nil where a key may use all.
+local function owner(record)
+    local models
+    if record.models ~= json.null then
+        models = {}
+        for index in pairs(record.models) do
+            models[tonumber(index)] = true
+        end
+    end
+    return {name = record.name, models = models, expires = record.expires > 0 and record.expires or nil}
+end
+
+-- By the 32 bytes of their digest.
+local keys = {}
+for digest, record in pairs(data.keys) do
+    keys[digest:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end)] = owner(record)
+end
+
+data.keys = keys
+data.anyone = owner(data.anyone)
+data.json = json
+
+return data
