@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ ALLOWED = {
 }  # fmt: skip
 OWN = {("GET", "/health"), ("GET", "/v1/models")}
 CHAT = "/v1/chat/completions"
+KEY = "key-for-everything"
 
 
 def engine_paths() -> list[tuple[str, str]]:
@@ -215,6 +217,69 @@ def test_hostile_bodies_get_an_error_and_reach_nobody(gateway: Any, name: str) -
 def test_odd_but_good_bodies_arrive_unchanged(gateway: Any, name: str) -> None:
     assert gateway.ask("POST", CHAT, GOOD[name]).headers["x-stub-model"] == "qwen"
     assert gateway.stub("qwen")["seen"][-1]["bytes"] == len(GOOD[name])
+
+
+@pytest.mark.parametrize(
+    ("start", "key"),
+    [
+        (f"POST {CHAT}", "key-of-nobody"),
+        ("POST /nothing/here", KEY),
+        ("DELETE /v1/models", KEY),
+        ("POST /m/nothing/v1/chat/completions", KEY),
+        ("POST /m/qwen/v1/chat/completions", "key-for-yi-only"),
+    ],
+)
+def test_the_body_of_a_refused_request_is_no_request(gateway: Any, start: str, key: str) -> None:
+    hidden = request("GET /v1/models HTTP/1.1", b"")
+    head = f"{start} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(hidden)}\r\n\r\n"
+    reply = gateway.raw(head.encode() + hidden)
+    assert reply.count(b"HTTP/1.1 ") == 1
+    assert reply.startswith(b"HTTP/1.1 40")
+
+
+ALIAS = b"Qwen/Qwen2.5-3B-Instruct"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "%s", "seed": 12345678901234567890, "stop": [], "x": {}, "y": 1.0}',
+        b'{ "x" :{"model":"yi"},"z":["model",{"model": 1}],\n"model"\t: "%s" }',
+        b'{"\\u006dodel":"%s","say":"\\"model\\":\\"yi\\""}',
+        b'{"model":{"model":"yi"},"model":[1],"model":7,"model":"yi","model":"%s"}',
+    ],
+)
+def test_of_an_alias_s_body_the_name_is_all_that_changes(gateway: Any, body: bytes) -> None:
+    assert gateway.ask("POST", CHAT, body % ALIAS).headers["x-stub-model"] == "qwen"
+    sent = (
+        (body % b"qwen")
+        .replace(b'"model":7', b'"model":"qwen"')
+        .replace(b'"model":"yi","model":"qwen"', b'"model":"qwen","model":"qwen"')
+    )
+    assert gateway.stub("qwen")["seen"][-1]["sha256"] == hashlib.sha256(sent).hexdigest()
+
+
+def test_multipart_is_refused_with_a_hint_or_comes_by_a_model_s_own_address(gateway: Any) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nqwen\r\n--b--\r\n'
+    answer = gateway.ask("POST", "/v1/audio/transcriptions", form, Content_Type="multipart/form-data; boundary=b")
+    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+    assert "/m/MODEL/v1/" in answer.json["error"]["message"]
+    path = "/m/qwen/v1/audio/transcriptions"
+    answer = gateway.ask("POST", path, form, Content_Type="multipart/form-data; boundary=b")
+    assert (answer.headers["x-stub-model"], answer.headers["x-stub-saw"]) == ("qwen", "/v1/audio/transcriptions")
+    assert gateway.stub("qwen")["seen"][-1]["sha256"] == hashlib.sha256(form).hexdigest()
+
+
+def test_a_large_body_by_a_model_s_own_address(gateway: Any) -> None:
+    body = b'{"x": "' + b"x" * 10_000_000 + b'"}'
+    assert gateway.ask("POST", "/m/qwen/v1/completions", body).status == 200
+    assert gateway.stub("qwen")["seen"][-1]["bytes"] == len(body)
+    assert gateway.ask("POST", "/m/qwen/v1/completions", b"x" * (1 << 20), key=None).status == 401
+
+
+def test_a_key_works_until_its_last_day(gateway: Any) -> None:
+    assert gateway.ask("POST", CHAT, {"model": "qwen"}, key="key-that-lasts").status == 200
+    assert gateway.ask("POST", CHAT, {"model": "qwen"}, key="key-that-expired").status == 401
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 CHAT = "/v1/chat/completions"
 KEY = "key-for-everything"
+TWIN = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:%s"}'
 
 
 def open_stream(gateway: Any, **body: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
@@ -143,6 +144,40 @@ def test_replicas_share_and_stand_in_for_each_other(gateway: Any) -> None:
     finally:
         gateway.in_box("systemctl", "start", "stub-twin-a")
     gateway.wait_for(lambda: gateway.metrics()[figure] == 1)
+
+
+def test_a_session_stays_with_one_replica(gateway: Any) -> None:
+    def replica(session: str) -> str:
+        before = gateway.chats("twin")
+        assert gateway.ask("POST", CHAT, {"model": "twin"}, X_Session=session).status == 200
+        return "twin" if gateway.chats("twin") > before else "twin-b"
+
+    gateway.wait_for(lambda: all(gateway.metrics()[TWIN % port] == 1 for port in (8003, 8004)))
+    first = {f"session {number}": replica(f"session {number}") for number in range(12)}
+    assert set(first.values()) == {"twin", "twin-b"}
+    assert {session: replica(session) for session in first} == first
+    # One that can't stay goes to the other, and comes back.
+    session = next(name for name, where in first.items() if where == "twin")
+    gateway.drain("twin")
+    try:
+        assert replica(session) == "twin-b"
+    finally:
+        gateway.drain("twin", False)
+    assert replica(session) == "twin"
+
+
+def test_a_replica_that_is_back_gets_its_share_little_by_little(gateway: Any) -> None:
+    gateway.in_box("systemctl", "stop", "stub-twin-b")
+    gateway.wait_for(lambda: gateway.metrics()[TWIN % 8004] == 0)
+    gateway.in_box("systemctl", "start", "stub-twin-b")
+    gateway.wait_for(lambda: gateway.metrics()[TWIN % 8004] == 1)
+    # A stub begins to count with its start.
+    assert refused(together(gateway, 8, KEY, "twin")) == 0
+    assert gateway.chats("twin-b") <= 2
+    time.sleep(10)  # gateway_slow_start_s
+    before = gateway.chats("twin-b")
+    assert refused(together(gateway, 8, KEY, "twin")) == 0
+    assert gateway.chats("twin-b") - before >= 3
 
 
 def test_health_says_which(gateway: Any) -> None:
