@@ -4,6 +4,9 @@
 
 """What the gateway adds to a request: beside nothing, beside nginx as a plain proxy, beside LiteLLM's proxy. All on one machine, in turns.
 
+Plain nginx logs each request to its container's log, as its image does and as the gateway does. How much it does without any log is said
+beside it ("silent").
+
 python -m tests.bench.gateway.measure    a table, the last line as JSON
 
 nginx (with Lua) and wrk are Debian's, in one image of the lab on the host's network; the gateway's configuration is what the role
@@ -42,14 +45,22 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     say,
 )
 
-BASE = bases.Base("bench", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "ca-certificates"), systemd=False)
+BASE = bases.Base(
+    "bench", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "ca-certificates"), systemd=False
+)
 HERE = Path(__file__).resolve().parent
 # Where each is asked; the engine's double is "direct". The second is where it streams.
-PORTS = {"direct": (18101, 18104), "plain": (18102, 18106), "gateway": (18103, 18103), "litellm": (18105, 18105)}
-FAST = ("direct", "plain", "gateway")
+PORTS = {
+    "direct": (18101, 18104),
+    "silent": (18107, 18109),
+    "plain": (18102, 18106),
+    "gateway": (18103, 18103),
+    "litellm": (18105, 18105),
+}
+FAST = ("direct", "silent", "plain", "gateway")
 # Without a word that is not said: LiteLLM would fetch a list of prices first.
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*"}
-ROUNDS, SECONDS = 7, 3.0
+ROUNDS, SECONDS = 5, 3.0
 MANY, MINUTE = 1000, 60
 
 
@@ -86,7 +97,14 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
     container = f"gpuserve-bench-{name}"
     docker("rm", "--force", container, check=False)
     may = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", "61800:61800"]
-    more = ["--tmpfs", "/tmp:mode=1777", "--volume", f"{folder}:/bench:ro", "--volume", f"{folder}:/etc/gpuserve/live:ro"]
+    more = [
+        "--tmpfs",
+        "/tmp:mode=1777",
+        "--volume",
+        f"{folder}:/bench:ro",
+        "--volume",
+        f"{folder}:/etc/gpuserve/live:ro",
+    ]
     logs = ["--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=5"]
     command = ["nginx", "-c", f"/etc/gpuserve/live/{config}", *(["-g", "daemon off;"] if name == "gateway" else [])]
     docker("run", "--detach", "--name", container, "--network", "host", *labels(), *may, *more, *logs, image, *command)
@@ -177,9 +195,10 @@ def most(pids: dict[str, int]) -> dict[str, dict[str, float]]:
             rate, number = wrk(PORTS[name][0], SECONDS)
             rates[name].append(rate)
             costs[name].append((work_us(pids[name]) - before) / number)
-    over = [gateway / plain for gateway, plain in zip(rates["gateway"], rates["plain"], strict=True)]
     found = {name: {"rps": statistics.median(rates[name]), "us": statistics.median(costs[name])} for name in FAST}
-    found["gateway"]["over_plain"] = statistics.median(over)
+    for name in ("plain", "silent"):
+        over = [gateway / other for gateway, other in zip(rates["gateway"], rates[name], strict=True)]
+        found["gateway"][f"over_{name}"] = statistics.median(over)
     return found
 
 
@@ -209,7 +228,7 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
     def row(title: str, each: Callable[[str], str], names: tuple[str, ...] = (*FAST, "litellm")) -> list[str]:
         return [title, *(each(name) if name in names else "" for name in PORTS)]
 
-    table = [["", "direct", "plain nginx", "gateway", "LiteLLM"]]
+    table = [["", "direct", "nginx, no log", "plain nginx", "gateway", "LiteLLM"]]
     for rate, by_name in found["paced"].items():
         for which in ("p50", "p99"):
             at_rate = tuple(name for name in PORTS if name in by_name)
@@ -218,7 +237,7 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
             )
     table.append(row("most requests/s", lambda name: f"{found['most'][name]['rps']:,.0f}"))
     table.append(row("processor time a request, µs", lambda name: f"{found['most'][name]['us']:.0f}"))
-    table.append(row("time to the first token, ms", lambda name: f"{found['first'][name]:.3f}"))
+    table.append(row("time to the first token, ms", lambda name: f"{found['first'][name]:.3f}", tuple(found["first"])))
     table.append(row("memory, MiB", lambda name: f"{found['memory'][name]:.0f}", ("plain", "gateway", "litellm")))
     return table
 
@@ -243,17 +262,26 @@ def measure() -> dict[str, Any]:
         run(render, cwd=CHECKOUT)
         for file in ("engine.conf", "plain.conf", "chat.lua"):
             (folder / file).write_bytes((HERE / file).read_bytes())
+        # The same without a log, on ports of its own.
+        text = (
+            (folder / "plain.conf")
+            .read_text()
+            .replace("/dev/stdout combined", "off")
+            .replace("plain.pid", "silent.pid")
+        )
+        (folder / "silent.conf").write_text(text.replace("18102", "18107").replace("18106", "18109"))
         pids = {
             "direct": stack.enter_context(nginx(image, "direct", folder, "engine.conf")),
+            "silent": stack.enter_context(nginx(image, "silent", folder, "silent.conf")),
             "plain": stack.enter_context(nginx(image, "plain", folder, "plain.conf")),
             "gateway": stack.enter_context(nginx(image, "gateway", folder, "nginx.conf")),
         }
         stack.enter_context(program([sys.executable, stub, "slow=18104"], folder / "stub.log"))
-        for port, path in ((18101, "/"), (18102, "/"), (18104, "/health"), (18103, "/health")):
+        for port, path in ((18101, "/"), (18102, "/"), (18107, "/"), (18104, "/health"), (18103, "/health")):
             wait_for(port, path)
         for rate in (500, 1000):
             say(f"{rate} requests/s to each in turn")
-            found["paced"][rate] = paced(FAST, rate, ROUNDS, SECONDS)
+            found["paced"][rate] = paced(("direct", "plain", "gateway"), rate, ROUNDS, SECONDS)
         say("as many requests/s as go")
         found["most"] = most(pids)
         say(f"{MANY} streams for {MINUTE} s")
@@ -282,9 +310,9 @@ def measure() -> dict[str, Any]:
             )
             found["memory"]["litellm"] = memory_mib(pid)
             say("streams to each in turn, to their first tokens")
-            firsts: dict[str, list[float]] = {name: [] for name in PORTS}
+            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name != "silent"}
             for _round in range(ROUNDS):
-                for name in PORTS:
+                for name in firsts:
                     firsts[name] += asyncio.run(clients.first_tokens(PORTS[name][1], 50))
             found["first"] = {name: statistics.median(times) * 1e3 for name, times in firsts.items()}
     return found
@@ -306,6 +334,7 @@ def main() -> None:
     streams, thousand, slow = found["streams"], found["paced"][1000], found["paced"][found["litellm_rate"]]
     print(f"{MANY} streams through the gateway for {MINUTE} s: {streams['lost']:.0f} lost, ", end="")
     print(f"memory {streams['first']:.1f} MiB early, {streams['last']:.1f} MiB late.")
+    print(f"Of nginx without a log the gateway reaches {found['most']['gateway']['over_silent']:.2f}.")
     print(f"{os.cpu_count()} cores, load {', '.join(f'{load:.1f}' for load in os.getloadavg())} at the end.")
     result = {
         "bench": "gateway",
