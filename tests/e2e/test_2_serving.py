@@ -70,6 +70,15 @@ def test_a_stream_comes_in_pieces(box: Box) -> None:
     assert len(events) >= 8
 
 
+def test_anthropic_s_messages_are_answered(box: Box) -> None:
+    body = {"model": "qwen", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+    status, text = call(f"{box.url}/v1/messages", body)
+    assert status == 200
+    answer = json.loads(text)
+    assert (answer["type"], answer["role"], answer["model"]) == ("message", "assistant", "qwen")
+    assert answer["usage"]["output_tokens"] >= 1
+
+
 def test_an_unknown_model_is_refused(box: Box) -> None:
     status, text = call(f"{box.url}/v1/completions", {"model": "nobody", "prompt": "Hello"})
     assert status == 404

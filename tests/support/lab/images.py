@@ -46,7 +46,9 @@ RECIPE = 1
 
 # vLLM's CPU wheel is for the Python of Debian 12.
 _VLLM_BASE = Base("vllm", "bookworm", ("python3", "ca-certificates", "libnuma1", "libgomp1"), systemd=False)
-_GATEWAY_BASE = Base("gateway", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "ca-certificates"), systemd=False)
+_GATEWAY_BASE = Base(
+    "gateway", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "ca-certificates"), systemd=False
+)
 _SITE = Path("usr/local/lib/python3.11/dist-packages")
 # Tests, headers and static libraries: nothing that a server reads.
 _NEEDLESS = ("torch/test", "torch/include", "torch/bin/protoc", "torch/share", "bin", "share")
