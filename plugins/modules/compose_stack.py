@@ -74,6 +74,12 @@ options:
       - How many ports above a model's own its stand-in listens during a replacement; 0 for none.
     type: int
     default: 0
+  entrypoint:
+    description:
+      - The image's own entrypoint. It is named in the stack only where there are secrets, which are put into its environment first.
+    type: list
+    elements: str
+    default: [vllm, serve]
   hf_token:
     description:
       - Token for gated models.
@@ -145,6 +151,7 @@ content:
 """
 
 import os
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -171,7 +178,8 @@ class Stack:
         return self.file.read_text(encoding="utf-8") if self.file.exists() else ""
 
     def env_text(self, values: dict[str, str]) -> str:
-        return "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
+        """What a shell reads."""
+        return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
 
     def env_differs(self, names: list[str], text: str) -> bool:
         wanted = {compose.env_file(name): text for name in names} if text else {}
@@ -240,6 +248,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         hf_token=params["hf_token"],
         api_key=params["api_key"],
         surge_offset=params["surge_offset"],
+        entrypoint=tuple(params["entrypoint"]),
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
@@ -282,6 +291,7 @@ def main() -> NoReturn:
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
+            "entrypoint": {"type": "list", "elements": "str", "default": ["vllm", "serve"]},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},
         },

@@ -60,6 +60,15 @@ def test_the_gateway_lists_and_routes(box: Box) -> None:
         assert answer["usage"]["completion_tokens"] >= 1
 
 
+def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -> None:
+    key = json.loads(command(LAB, "demo", "prepare").text.partition("\n{")[2].join(["{", ""]))["vllm_stack_api_key"]
+    asked = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8001/v1/models"]
+    assert box.run(*asked) == "401"
+    assert box.run(*asked, "-H", f"Authorization: Bearer {key}") == "200"
+    # Neither Docker nor a list of processes shows it.
+    assert key not in box.run("sh", "-c", "docker inspect $(docker ps -aq); ps axww")
+
+
 def test_a_stream_comes_in_pieces(box: Box) -> None:
     body = {"model": "qwen", "prompt": "Once", "max_tokens": 40, "ignore_eos": True, "stream": True}
     status, text = call(f"{box.url}/v1/completions", body)

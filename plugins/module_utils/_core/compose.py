@@ -17,6 +17,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import M
 LABEL = "fleet.gpuserve"
 # Inside its container every engine listens here; outside, on its own port.
 ENGINE_PORT = 8000
+# Where an engine finds its secrets. Variables that Compose or Docker set would stand in `docker inspect`; these only the engine's own
+# process has.
+SECRETS_FILE = "/run/gpuserve/env"
 HUB_CACHE = "/root/.cache/huggingface"
 ENGINE_CACHE = "/root/.cache/vllm"
 
@@ -34,6 +37,7 @@ class StackOptions:
     hf_token: str = ""
     api_key: str = ""
     surge_offset: int = 0
+    entrypoint: tuple[str, ...] = ("vllm", "serve")
 
 
 def container_name(model: str) -> str:
@@ -52,7 +56,7 @@ def env_file(model: str) -> str:
 
 
 def secrets(options: StackOptions) -> dict[str, str]:
-    """What goes into the env file and nowhere else."""
+    """What goes into the env file and nowhere else: variables of the engine's process."""
     found = {"HF_TOKEN": options.hf_token, "VLLM_API_KEY": options.api_key}
     return {name: value for name, value in found.items() if value}
 
@@ -111,9 +115,12 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         "command": _command(spec, model, options),
         "environment": _environment(spec, model),
     }
-    if secrets(options):
-        service["env_file"] = [env_file(spec.name)]
     service["volumes"] = _volumes(spec, options)
+    if secrets(options):
+        # A dollar is doubled for Compose. The image's own entrypoint goes on with the variables in its environment.
+        script = f'set -a; . {SECRETS_FILE}; exec "$$0" "$$@"'
+        service["entrypoint"] = ["/bin/sh", "-c", script, *options.entrypoint]
+        service["volumes"].append(f"./{env_file(spec.name)}:{SECRETS_FILE}:ro")
     if options.network == "host":
         service["network_mode"] = "host"
     else:

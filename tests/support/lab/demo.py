@@ -99,7 +99,7 @@ def up() -> None:
 
 def down() -> None:
     """Remove what the demonstration made on its host."""
-    hostvars = json.loads(NOTE.read_text()) if NOTE.exists() else {}
+    hostvars = _note()
     if hostvars and not hostvars.get("gpuserve_demo_box"):
         target = _target_of(hostvars)
         say(f"taking the demonstration down on {hostvars['ansible_host']}")
@@ -197,7 +197,13 @@ def _prepare() -> Target:
             )
         registry.trust_in(boxes.container_name(BOX))
     NOTE.parent.mkdir(parents=True, exist_ok=True)
-    hostvars = {**hostvars, **images_by_variable, "vllm_stack_engine_version": images.VLLM}
+    hostvars = {
+        **hostvars,
+        **images_by_variable,
+        "vllm_stack_engine_version": images.VLLM,
+        # The engines ask for a key of their own, which only the gateway and the bring-up know.
+        "vllm_stack_api_key": _note().get("vllm_stack_api_key") or secrets.token_urlsafe(24),
+    }
     NOTE.touch(mode=0o600)
     NOTE.write_text(json.dumps(hostvars, indent=2) + "\n")
     target = _target_of(hostvars)
@@ -259,11 +265,16 @@ def _target_of(hostvars: dict[str, Any]) -> Target:
     return Target(hostvars, str(hostvars["gpuserve_demo_url"]), box)
 
 
+def _note() -> dict[str, Any]:
+    """What an earlier run wrote down of its host."""
+    found: dict[str, Any] = json.loads(NOTE.read_text()) if NOTE.exists() else {}
+    return found
+
+
 def _key() -> str:
     """Return the key of an earlier run, or a new one."""
-    if NOTE.exists():
-        for entry in json.loads(NOTE.read_text()).get("gateway_keys", []):
-            return str(entry["key"])
+    for entry in _note().get("gateway_keys", []):
+        return str(entry["key"])
     return secrets.token_urlsafe(24)
 
 

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.compose import (
@@ -40,9 +42,28 @@ def test_a_service_a_model_on_loopback_without_powers() -> None:
 
 
 def test_secrets_are_nowhere_in_it() -> None:
-    text = json.dumps(stack(replace(OPTIONS, hf_token="hf_secret", api_key="sk-secret")))
-    assert "secret" not in text
-    assert "env/tinyllama.env" in text
+    rendered = stack(replace(OPTIONS, hf_token="hf_secret", api_key="sk-secret", entrypoint=("python3", "serve.py")))
+    assert "secret" not in json.dumps(rendered)
+    service = rendered["services"]["tinyllama"]
+    # What Compose or Docker put into the environment stands in `docker inspect`.
+    assert "env_file" not in service
+    assert "./env/tinyllama.env:/run/gpuserve/env:ro" in service["volumes"]
+    assert service["entrypoint"][-2:] == ["python3", "serve.py"]
+
+
+def test_without_secrets_the_image_starts_as_it_is() -> None:
+    assert all("entrypoint" not in service for service in stack()["services"].values())
+
+
+def test_the_entrypoint_runs_with_the_secrets_in_its_environment(tmp_path: Path) -> None:
+    options = replace(OPTIONS, api_key="it's $HOME", entrypoint=("sh", "-c", 'printf "%s|%s" "$VLLM_API_KEY" "$1"'))
+    service = stack(options)["services"]["tinyllama"]
+    (tmp_path / "env").write_text("VLLM_API_KEY='it'\"'\"'s $HOME'\n")
+    command = [
+        word.replace("$$", "$").replace("/run/gpuserve/env", str(tmp_path / "env")) for word in service["entrypoint"]
+    ]
+    done = subprocess.run([*command, "serve", "--flag"], capture_output=True, text=True, check=True)
+    assert done.stdout == "it's $HOME|--flag"
 
 
 def test_only_what_changed_has_another_digest() -> None:
