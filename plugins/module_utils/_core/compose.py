@@ -117,8 +117,8 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     }
     service["volumes"] = _volumes(spec, options)
     if secrets(options):
-        # A dollar is doubled for Compose. The image's own entrypoint goes on with the variables in its environment.
-        script = f'set -a; . {SECRETS_FILE}; exec "$$0" "$$@"'
+        # The image's own entrypoint goes on with the variables in its environment.
+        script = f'set -a; . {SECRETS_FILE}; exec "$0" "$@"'
         service["entrypoint"] = ["/bin/sh", "-c", script, *options.entrypoint]
         service["volumes"].append(f"./{env_file(spec.name)}:{SECRETS_FILE}:ro")
     if options.network == "host":
