@@ -62,9 +62,14 @@ def test_the_gateway_lists_and_routes(box: Box) -> None:
 
 def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -> None:
     key = json.loads(command(LAB, "demo", "prepare").text.partition("\n{")[2].join(["{", ""]))["vllm_stack_api_key"]
-    asked = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8001/v1/models"]
-    assert box.run(*asked) == "401"
-    assert box.run(*asked, "-H", f"Authorization: Bearer {key}") == "200"
+    asked = (
+        "import sys, urllib.request, urllib.error\n"
+        "request = urllib.request.Request('http://127.0.0.1:8001/v1/models', headers={'Authorization': sys.argv[1]})\n"
+        "try: print(urllib.request.urlopen(request, timeout=30).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+    )
+    assert box.run("python3", "-c", asked, "none") == "401"
+    assert box.run("python3", "-c", asked, f"Bearer {key}") == "200"
     # Neither Docker nor a list of processes shows it.
     assert key not in box.run("sh", "-c", "docker inspect $(docker ps -aq); ps axww")
 

@@ -18,7 +18,9 @@ def test_from_nothing_to_three_and_again(stack: Stack) -> None:
     assert result["mode"]["mode"] == "parallel"
     for model in result["models"]:
         assert model["action"] == "started"
-        assert abs(model["measured_bytes"] - model["planned_bytes"]) < 64 << 20
+        # A ready engine holds what was planned but for what it takes under load.
+        assert abs(model["measured_bytes"] - stack.sizes[model["name"]]["total_bytes"]) < 64 << 20
+        assert model["measured_bytes"] < model["planned_bytes"]
         assert model["kv_cache_tokens"] > 0
         assert {"created", "loading", "loaded", "cache", "ready"} <= set(model["timeline"])
     assert "first token" in first.text, "progress is shown while it works"
@@ -52,7 +54,8 @@ def test_one_model_over_two_cards(stack: Stack) -> None:
     try:
         wide = {**MODELS[2], "tensor_parallel_size": 2, "gpus": ["0", "1"]}
         models = [{**MODELS[0], "gpus": ["0"]}, wide]
-        for name, sizes in stack.planned(models, cards=2).items():
+        planned = stack.planned(models, cards=2)
+        for name, sizes in planned.items():
             stack.engine(name, **sizes)
         # Enough on the first card, too little on the second.
         stranger = stack.hold(24 * GIB, card=1)
@@ -66,7 +69,7 @@ def test_one_model_over_two_cards(stack: Stack) -> None:
         yi = next(model for model in run.result["models"] if model["name"] == "yi")
         assert {card["uuid"] for card in yi["cards"]} == {one, two}
         for card in yi["cards"]:
-            assert abs(card["measured_bytes"] - card["planned_bytes"]) < 64 << 20
+            assert abs(card["measured_bytes"] - planned["yi"]["total_bytes"]) < 64 << 20
         assert stack.run("sh", "-c", "ls /run/lock/gpuserve").split() == sorted([f"{one}.lock", f"{two}.lock"])
         again = stack.play(vllm_stack_models=models)
         assert (again.code, again.changed) == (0, 0)
