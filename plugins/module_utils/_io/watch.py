@@ -210,7 +210,8 @@ class Watch:
         if self._docker is None:
             return found
         ours = {uuid for one in services for uuid in one.gpus}
-        for other in self._docker.labelled_entries(f"{compose.LABEL}.stack"):
+        # Engines alone: a gateway is no neighbour on a card, and does not answer well while an engine of its host is down.
+        for other in self._docker.labelled_entries(f"{compose.LABEL}.model"):
             labels = other["Labels"]
             if labels[f"{compose.LABEL}.stack"] == self._project or other["State"] not in ("running", "restarting"):
                 continue
