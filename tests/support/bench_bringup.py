@@ -4,9 +4,9 @@
 
 """Measure what a bring-up costs beyond its engines: doubles that take 20, 25 and 30 s, on a simulated box with real Docker.
 
-alone      the slowest engine by itself, from the task's line at the terminal to the one that says that all is ready
-parallel   all three at once, over that
-serial     one after the other, over the sum of what the three are set to take, 75 s
+alone      each engine by itself, from the task's line at the terminal to the one that says that all is ready
+parallel   all three at once, over the slowest alone
+serial     one after the other, over the sum of the three alone; the table has it over what they are set to take, 75 s, too
 no-op      the module where four models serve and nothing is to be done, SSH included
 polling    processor time of the module on the target while it waits, of one core
 """
@@ -68,14 +68,17 @@ def polled(stack: Stack, play: Play) -> float:
     first = used(stack)
     began = time.monotonic()
     time.sleep(15)
-    return 100 * (used(stack) - first) / (time.monotonic() - began)
+    # A process that is gone meanwhile is one of an earlier run; one that is new is counted whole.
+    seconds = sum(ticks - first.get(pid, 0.0) for pid, ticks in used(stack).items())
+    return 100 * seconds / (time.monotonic() - began)
 
 
-def used(stack: Stack) -> float:
+def used(stack: Stack) -> dict[str, float]:
+    """Processor seconds by process."""
     # With the shells that wait for its lines: each is gone soon, and counted by the connection's process that waited for it.
-    script = "for pid in $(pgrep -f '[A]nsiballZ_bringup') $(pgrep -f '[s]shd.*@notty'); do cut -d' ' -f14-17 /proc/$pid/stat; done"
-    ticks = sum(int(number) for number in stack.run("sh", "-c", script).split())
-    return ticks / os.sysconf("SC_CLK_TCK")
+    script = "for pid in $(pgrep -f '[A]nsiballZ_bringup') $(pgrep -f '[s]shd.*@notty'); do cut -d' ' -f1,14-17 /proc/$pid/stat; done"
+    rows = [row.split() for row in stack.run("sh", "-c", script).splitlines()]
+    return {pid: sum(int(number) for number in ticks) / os.sysconf("SC_CLK_TCK") for pid, *ticks in rows}
 
 
 def main() -> int:
@@ -100,9 +103,11 @@ def measure(stack: Stack) -> dict[str, float]:
     # The first run of a box makes its Python environment; that is not what is measured.
     if stack.play(vllm_stack_models=MODELS[:1]).code != 0:
         raise LabError("The stack's first run did not end well.")
-    fresh(stack)
-    say("the slowest engine alone")
-    alone = ready(stack.play(vllm_stack_models=MODELS[2:]))
+    alone = {}
+    for model in MODELS:
+        fresh(stack)
+        say(f"{model['name']} alone")
+        alone[model["name"]] = ready(stack.play(vllm_stack_models=[model]))
     fresh(stack)
     say("all three at once")
     play, reader = stack.playing()
@@ -123,16 +128,16 @@ def measure(stack: Stack) -> dict[str, float]:
     if stack.play(vllm_stack_models=four).code != 0:
         raise LabError("The fourth model did not start.")
     idle = [whole(stack.play(vllm_stack_models=four)) for _run in range(NO_OPS)]
-    total = sum(SECONDS.values())
-    print(
-        f"\n  slowest alone {alone:.1f} s; all three {parallel:.1f} s; one after the other {serial:.1f} s (sum {total:.0f} s)"
-    )
+    slowest, together, total = max(alone.values()), sum(alone.values()), sum(SECONDS.values())
+    print(f"\n  alone {', '.join(f'{seconds:.1f}' for seconds in alone.values())} s; all three {parallel:.1f} s")
+    shares = f"{serial / together:.3f} of the three alone, {serial / total:.3f} of the {total:.0f} s they are set to take"
+    print(f"  one after the other {serial:.1f} s: {shares}")
     print(
         f"  nothing to do, four models: {', '.join(f'{seconds:.2f}' for seconds in idle)} s; polling {found[0]:.2f} % of one core\n"
     )
     return {
-        "parallel_over_slowest": round(parallel / alone, 3),
-        "serial_over_sum": round(serial / total, 3),
+        "parallel_over_slowest": round(parallel / slowest, 3),
+        "serial_over_sum": round(serial / together, 3),
         "noop_s": round(statistics.median(idle), 2),
         "poll_cpu_percent": round(found[0], 2),
     }
