@@ -130,7 +130,9 @@ def measure(stack: Stack) -> dict[str, float]:
     idle = [whole(stack.play(vllm_stack_models=four)) for _run in range(NO_OPS)]
     slowest, together, total = max(alone.values()), sum(alone.values()), sum(SECONDS.values())
     print(f"\n  alone {', '.join(f'{seconds:.1f}' for seconds in alone.values())} s; all three {parallel:.1f} s")
-    shares = f"{serial / together:.3f} of the three alone, {serial / total:.3f} of the {total:.0f} s they are set to take"
+    shares = (
+        f"{serial / together:.3f} of the three alone, {serial / total:.3f} of the {total:.0f} s they are set to take"
+    )
     print(f"  one after the other {serial:.1f} s: {shares}")
     print(
         f"  nothing to do, four models: {', '.join(f'{seconds:.2f}' for seconds in idle)} s; polling {found[0]:.2f} % of one core\n"
