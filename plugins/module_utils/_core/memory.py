@@ -191,13 +191,10 @@ def unfolded_latents(shape: ModelShape, load: Load) -> int:
 
 
 def _persistent(shape: ModelShape, load: Load, measured: Constants) -> Part:
-    size, reason = (
-        int(measured.persistent_bytes) + expert_workspace(shape, load),
-        "cuBLAS's workspace and input buffers",
-    )
+    reason = "cuBLAS's workspace and input buffers"
     if shape.experts:
         reason += f", and what {shape.experts.per_token} experts a token work in"
-    return Part("persistent_buffers", size, reason)
+    return Part("persistent_buffers", int(measured.persistent_bytes) + expert_workspace(shape, load), reason)
 
 
 def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:
