@@ -20,7 +20,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.progress import ENDED
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
 
 # A command that waits for something new looks this often, so many times.
 LOOK_S, LOOKS = 0.5, 4

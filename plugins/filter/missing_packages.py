@@ -41,15 +41,16 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
 
 
 def missing_packages(wanted: Sequence[str], installed: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Compare by the same rule as the module."""
     there = {
-        name: host.Package(version=package["version"], held=package["held"]) for name, package in installed.items()
+        name: distribution.Package(version=package["version"], held=package["held"])
+        for name, package in installed.items()
     }
-    return host.missing_packages(wanted, there)
+    return distribution.missing_packages(wanted, there)
 
 
 class FilterModule:

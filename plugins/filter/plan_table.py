@@ -54,7 +54,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.report import render
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.table import render
 
 # Ansible's default callback indents what a debug task shows by so much.
 INDENT = 8

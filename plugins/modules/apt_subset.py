@@ -115,9 +115,9 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_mirror
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_mirror
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 class Copier:
@@ -161,12 +161,12 @@ class Copier:
         self.module.atomic_move(name, target)
         self.module.set_mode_if_different(target, 0o644, False)
 
-    def there(self, file: host_mirror.File) -> bool:
+    def there(self, file: apt_mirror.File) -> bool:
         """Tell whether the copy has the file already."""
         target = os.path.join(self.folder, file.path)
         return os.path.exists(target) and self.module.sha256(target) == file.sha256
 
-    def checked(self, file: host_mirror.File, path: str) -> bytes:
+    def checked(self, file: apt_mirror.File, path: str) -> bytes:
         """Fetch a file and compare its checksum."""
         data = self.get(path)
         if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -193,7 +193,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     root = "" if flat else f"dists/{params['suite']}/"
     folder = "" if flat else f"{params['component']}/binary-{params['architecture']}"
     release = copier.get(f"{root}InRelease")
-    forms = host_mirror.index_files(release.decode("utf-8", "replace"), folder)
+    forms = apt_mirror.index_files(release.decode("utf-8", "replace"), folder)
     readable = [file for file in forms if file.path.endswith(("Packages", ".gz", ".xz"))]
     if not readable:
         raise FleetError(
@@ -210,8 +210,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
                 raise
             continue
         index = index or unpack(file.path, indexes[file.path])
-    wanted = [host_mirror.Wanted(**entry) for entry in params["packages"]]
-    chosen = host_mirror.select(host_mirror.packages(index), wanted)
+    wanted = [apt_mirror.Wanted(**entry) for entry in params["packages"]]
+    chosen = apt_mirror.select(apt_mirror.packages(index), wanted)
     for file in chosen.values():
         if not copier.there(file):
             copier.keep(file.path, b"" if module.check_mode else copier.checked(file, file.path))
@@ -223,7 +223,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "changed": bool(copier.fetched),
         "packages": sorted(chosen),
         "fetched": copier.fetched,
-        "total_bytes": host_mirror.total_bytes(chosen),
+        "total_bytes": apt_mirror.total_bytes(chosen),
     }
 
 

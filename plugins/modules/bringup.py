@@ -283,10 +283,10 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import failure
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.bringup import Bringup, Refused
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.lock import LockHeld
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.bringup import Bringup, Refused
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import LockHeld
 
 
 def main() -> NoReturn:

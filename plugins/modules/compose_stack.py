@@ -158,10 +158,10 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_text import dump
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
 
 HEADER = "# Written by gpuserve.fleet from the inventory; a change made here is lost at the next run.\n"
 

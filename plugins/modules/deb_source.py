@@ -86,9 +86,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def attempt(module: AnsibleModule, content: str) -> None:
@@ -111,11 +111,11 @@ def attempt(module: AnsibleModule, content: str) -> None:
     for key, value in options.items():
         command += ["-o", f"{key}={value}"]
     status, out, err = module.run_command(command)
-    reason = host.apt_update_failure(status, out, err)
+    reason = distribution.apt_update_failure(status, out, err)
     if reason:
         variable, keys = module.params["variable"], module.params["key_variable"]
         cure = f"Correct {variable}."
-        if host.is_about_the_key(reason):
+        if distribution.is_about_the_key(reason):
             cure = f"If its owner changed the key, set {keys} to what the owner publishes; else correct {variable}."
         raise FleetError(
             f"{variable}: the repository can't be used: {reason}.",

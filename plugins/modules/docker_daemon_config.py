@@ -113,9 +113,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import docker_daemon
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 _UNIT_FOLDERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system")
 
@@ -200,27 +200,27 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         stored = json.loads(files.read(record) or "[]")
     except ValueError:
         stored = []
-    ours = docker_daemon.parse_ours(stored)
-    merge = docker_daemon.merge(before, params["required"], params["defaults"], ours)
+    ours = daemon_json.parse_ours(stored)
+    merge = daemon_json.merge(before, params["required"], params["defaults"], ours)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
-    state = docker_daemon.HostState(
+    state = daemon_json.HostState(
         swarm_active=params["swarm_active"],
         hosts_flag=passes_hosts(files),
         files=frozenset(p for p in programs if isinstance(p, str) and files.exists(p)),
     )
     variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in params["required"]}
-    docker_daemon.check(merge.options, state, variables, path)
+    daemon_json.check(merge.options, state, variables, path)
     changed = merge.options != before
     text = render(merge.options)
     validated = validate(module, path, text)
-    effect = docker_daemon.effect(before, merge.options)
+    effect = daemon_json.effect(before, merge.options)
     if not params["allow_stopping_containers"]:
-        docker_daemon.check_consent(before, merge.options, params["containers_running"])
+        daemon_json.check_consent(before, merge.options, params["containers_running"])
     if not module.check_mode:
         if changed:
             write(module, path, text, 0o644)
         if merge.ours != ours:
-            write(module, record, render(docker_daemon.store_ours(merge.ours)), 0o644)
+            write(module, record, render(daemon_json.store_ours(merge.ours)), 0o644)
     return {
         "changed": changed,
         "effect": effect,
@@ -230,8 +230,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "diff": {
             "before_header": path,
             "after_header": path,
-            "before": docker_daemon.redact(before_text or ""),
-            "after": docker_daemon.redact(text if changed else before_text or ""),
+            "before": daemon_json.redact(before_text or ""),
+            "after": daemon_json.redact(text if changed else before_text or ""),
         },
     }
 

@@ -157,20 +157,16 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import (
-    host,
-    host_cards,
-    host_driver,
-    host_reboot,
-)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io import hostgpu
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver, driver_state, pci
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs every next start seconds."
 
 
-def describe(card: host_cards.Card) -> dict[str, Any]:
+def describe(card: pci.Card) -> dict[str, Any]:
     """Make a card plain data."""
     return {
         **asdict(card),
@@ -189,28 +185,28 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         program = module.get_bin_path(arguments[0])
         return module.run_command([program, *arguments[1:]]) if program else (127, "", f"no {arguments[0]}")
 
-    cards = hostgpu.cards(files)
-    secure_boot = hostgpu.secure_boot(files)
-    state = hostgpu.driver_state(files, command, platform.release())
+    cards = gpu.cards(files)
+    secure_boot = gpu.secure_boot(files)
+    state = gpu.read_driver_state(files, command, platform.release())
     result: dict[str, Any] = {
         "cards": [describe(card) for card in cards],
         "secure_boot": secure_boot,
         "state": asdict(state),
-        "decision": asdict(host_reboot.decide(state)),
-        "persistence": hostgpu.persistence(files, HEADER),
+        "decision": asdict(driver_state.decide(state)),
+        "persistence": gpu.read_persistence(files, HEADER),
     }
     if module.params["request"] is not None:
         text = files.read("/etc/os-release") or files.read("/usr/lib/os-release") or ""
-        request = host_driver.Request(**module.params["request"])
+        request = driver.Request(**module.params["request"])
         distribution = host.parse_os_release(text)
-        choice = host_driver.choose(request, cards, distribution, platform.machine(), secure_boot)
+        choice = driver.choose(request, cards, distribution, platform.machine(), secure_boot)
         result["choice"] = asdict(choice)
     if module.params["nvml"]:
-        answer = hostgpu.nvml()
+        answer = gpu.nvml()
         status = answer["status"]
         result["nvml"] = {
             **answer,
-            "sentence": "" if status == host_reboot.NVML_OK else host_reboot.nvml_sentence(status),
+            "sentence": "" if status == driver_state.NVML_OK else driver_state.nvml_sentence(status),
         }
     return result
 

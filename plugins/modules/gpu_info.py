@@ -74,8 +74,8 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostmem import meminfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
 
 
 def host_as_card() -> dict[str, Any]:

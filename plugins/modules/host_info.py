@@ -149,9 +149,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io import engine_socket
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def read_packages(module: AnsibleModule, family: str, wanted: list[str], ask_candidates: bool) -> dict[str, Any]:
@@ -180,8 +180,8 @@ def read_packages(module: AnsibleModule, family: str, wanted: list[str], ask_can
 
 def read_docker(module: AnsibleModule, socket_path: str) -> dict[str, Any]:
     """Ask the daemon and the compose plugin."""
-    info = engine_socket.get(socket_path, "/info") or {}
-    version = engine_socket.get(socket_path, "/version") or {}
+    info = docker_socket.get(socket_path, "/info") or {}
+    version = docker_socket.get(socket_path, "/version") or {}
     program = module.get_bin_path("dockerd", opt_dirs=["/usr/sbin", "/usr/local/bin"])
     compose = ""
     client = module.get_bin_path("docker")

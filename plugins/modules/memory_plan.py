@@ -142,13 +142,13 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.choices import choose
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.tradeoffs import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     LIST,
     ModelSpec,

@@ -134,9 +134,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import host_preflight
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io import engine_socket, hostgpu, hostnet
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import preflight
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket, gpu, net
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def resolves(name: str) -> bool:
@@ -151,7 +151,7 @@ def resolves(name: str) -> bool:
 def our_containers(socket_path: str) -> tuple[list[str], set[int]]:
     """Ask Docker for the containers of ours and the ports they publish."""
     identities, ports = [], set()
-    for container in engine_socket.get(socket_path, "/containers/json") or []:
+    for container in docker_socket.get(socket_path, "/containers/json") or []:
         names = [name.lstrip("/") for name in container.get("Names") or []]
         labels = container.get("Labels") or {}
         if "gpuserve-gateway" in names or any(key.startswith("fleet.gpuserve.") for key in labels):
@@ -160,7 +160,7 @@ def our_containers(socket_path: str) -> tuple[list[str], set[int]]:
     return identities, ports
 
 
-def read(module: AnsibleModule) -> host_preflight.Snapshot:
+def read(module: AnsibleModule) -> preflight.Snapshot:
     """Read the host."""
     params = module.params
     files = HostFiles(params["root"])
@@ -170,21 +170,21 @@ def read(module: AnsibleModule) -> host_preflight.Snapshot:
         return module.run_command([program, *arguments[1:]]) if program else (127, "", f"no {arguments[0]}")
 
     containers, published = our_containers(params["docker_socket"])
-    users = hostnet.listeners(files, params["ports"], containers)
+    users = net.listeners(files, params["ports"], containers)
     taken = {port: "ours" if port in published else user for port, user in users.items()}
-    return host_preflight.Snapshot(
-        cards=hostgpu.cards(files),
-        driver=hostgpu.driver_state(files, command, platform.release()),
-        secure_boot=hostgpu.secure_boot(files),
+    return preflight.Snapshot(
+        cards=gpu.cards(files),
+        driver=gpu.read_driver_state(files, command, platform.release()),
+        secure_boot=gpu.secure_boot(files),
         disks=[
-            host_preflight.Disk(disk["path"], disk["purpose"], files.free_bytes(disk["path"])[0], disk["min_bytes"])
+            preflight.Disk(disk["path"], disk["purpose"], files.free_bytes(disk["path"])[0], disk["min_bytes"])
             for disk in params["disks"]
         ],
-        ram_bytes=hostnet.ram_bytes(files),
+        ram_bytes=net.ram_bytes(files),
         min_ram_bytes=params["min_ram_bytes"],
         ports_wanted=params["ports"],
         ports_taken=taken,
-        time_synchronised=hostnet.time_synchronised(files, command),
+        time_synchronised=net.time_synchronised(files, command),
         unresolved=[name for name in params["names"] if not resolves(name)],
         names=params["names"],
         reboot_pending=files.exists("/var/run/reboot-required") or files.exists("/run/reboot-required"),
@@ -216,12 +216,12 @@ def main() -> NoReturn:
         supports_check_mode=True,
     )
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
-    checks = host_preflight.judge(read(module))
-    status = host_preflight.worst(checks)
+    checks = preflight.judge(read(module))
+    status = preflight.worst(checks)
     result: dict[str, Any] = {
         "status": status,
         "checks": [asdict(check) for check in checks],
-        "table": host_preflight.table(module.params["name"], checks),
+        "table": preflight.table(module.params["name"], checks),
     }
     stops = {"never": (), "fail": ("fail",), "warn": ("fail", "warn")}[module.params["fail_on"]]
     bad = [check for check in checks if check.status in stops]

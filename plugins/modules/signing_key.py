@@ -83,9 +83,9 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import openpgp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def fetch(url: str, ca_file: str | None, timeout_s: int) -> bytes:

@@ -71,7 +71,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hostfs import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 MODE = 0o644
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.memory_constants import MEASURED, Constants
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 
 DATA = Path(__file__).parents[1] / "data" / "measurements"
@@ -34,7 +34,7 @@ class Row:
     source: str
     model: str
     shape: ModelShape
-    load: memory.Load
+    load: estimate.Load
     kv_bytes: int
     measured_mib: float
     ready_mib: float
@@ -45,7 +45,7 @@ class Row:
     unexplained: bool
 
     def predicted_mib(self, constants: Constants = MEASURED) -> float:
-        return (sum(part.size_bytes for part in memory.parts(self.shape, self.load, constants)) + self.kv_bytes) / MIB
+        return (sum(part.size_bytes for part in estimate.parts(self.shape, self.load, constants)) + self.kv_bytes) / MIB
 
     def error_mib(self, constants: Constants = MEASURED) -> float:
         """Above zero where the plan said more than was seen."""
@@ -83,7 +83,7 @@ def _row(source: str, config: dict[str, Any], entry: dict[str, Any], measured: d
     ranks = entry.get("tensor_parallel_size", 1)
     pool = shape.kv_pool(1 if fp8 else shape.dtype_bytes, ranks)
     kv_bytes = entry["kv_cache_memory_bytes"] // pool.block_bytes * pool.block_bytes
-    load = memory.Load(
+    load = estimate.Load(
         max_num_seqs=entry["max_num_seqs"],
         max_num_batched_tokens=entry["max_num_batched_tokens"],
         enforce_eager=entry["enforce_eager"],

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import memory
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.memory_constants import MEASURED, Constants
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 from tests.bench.measured import Row, rows
 
@@ -109,7 +109,7 @@ def _solve_traffic(found: Constants, data: Sequence[Row], name: str) -> Constant
     if not grown:
         return found
     one = dataclasses.replace(found, **{name: 1.0})
-    activations = np.array([memory.traffic_bytes(row.shape, row.load, one) / MIB for row in grown])
+    activations = np.array([estimate.traffic_bytes(row.shape, row.load, one) / MIB for row in grown])
     growth = np.array([row.measured_mib - row.ready_mib for row in grown])
     return dataclasses.replace(found, **{name: float(activations @ growth / (activations @ activations))})
 

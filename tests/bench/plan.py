@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.candidate import candidate
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.hub_catalogue import CONFIGS
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.planner import make_plan
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import candidate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from tests.bench.measured import OTHER_RELEASE, REFERENCE, Row, rows, summary, weights_error
 from tests.bench.memory_fit import leave_one_model_out

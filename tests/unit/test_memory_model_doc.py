@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.memory_constants import MEASURED, Constants
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 from tests.bench.measured import REFERENCE, Row, rows, summary, weights_error
 from tests.bench.memory_fit import fit, leave_one_model_out

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.calibration import learn
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import learn
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = (
-    "plugins/module_utils/_core/host_driver.py",
+    "plugins/module_utils/_core/host/driver.py",
     "roles/docker_engine/defaults/main.yml",
     "roles/nvidia_container_toolkit/defaults/main.yml",
     "playbooks/airgap_bundle.yml",

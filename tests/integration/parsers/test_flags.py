@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import compose
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engines import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
 from ansible_collections.gpuserve.fleet.tests.support.parsers import sources
 from tests.bench.plan import GUIDE

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import diagnosis, engine_log
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.engine_http import Engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import diagnosis, log
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine
 from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
 
@@ -105,8 +105,8 @@ class Started:
             self.lines += line.splitlines()
 
     @property
-    def facts(self) -> engine_log.LogFacts:
-        return engine_log.read(self.lines)
+    def facts(self) -> log.LogFacts:
+        return log.read(self.lines)
 
     def ready(self) -> Started:
         until(lambda: self.engine.health() == 200 or self.process.poll() is not None)
@@ -166,8 +166,8 @@ def test_a_driver_of_another_version(folder: Path) -> None:
 def test_a_start_goes_through_the_phases_that_our_parser_knows(start: Callable[..., Started]) -> None:
     one = start("--kv-cache-memory-bytes", str(GIB), total_bytes=3 * GIB).ready()
     until(lambda: one.facts.phase == "listening")
-    reached = [engine_log.read([line]).phase for line in one.lines]
-    assert list(dict.fromkeys(phase for phase in reached if phase)) == [name for name, _pattern in engine_log.PHASES]
+    reached = [log.read([line]).phase for line in one.lines]
+    assert list(dict.fromkeys(phase for phase in reached if phase)) == [name for name, _pattern in log.PHASES]
     assert one.facts.percent == 100
     assert one.facts.kv_cache_tokens == GIB // (64 * 1024)
     assert one.facts.max_concurrency == 8.0

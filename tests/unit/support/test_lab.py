@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases, demo, models, whole
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
 

@@ -11,8 +11,8 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.model import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.presets import budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import check_preset, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB, parse_size
 

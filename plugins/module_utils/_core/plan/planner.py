@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put the models on the cards: fixed needs first, the rest to KV caches, and a reason for every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, arguments
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.placement import fit_all, place
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.remedies import short_reason
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
+
+# With exact KV bytes the share only feeds the engine's own check of free memory, which our gate has made before.
+ADMISSION_SHARE = 0.01
+
+
+def make_plan(
+    candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str, version: vllm.Profile
+) -> dict[str, Any]:
+    """The plan as plain data, in the shape that the memory_plan module returns."""
+    placed, reasons = place(candidates, gpus, preset)
+    on = {gpu.uuid: [item for item in candidates if gpu.uuid in placed.get(item.index, ())] for gpu in gpus}
+    budgets = {gpu.uuid: budget_bytes(preset, gpu.usable_bytes) for gpu in gpus}
+    fitted = fit_all(on, budgets)
+    cards = []
+    for gpu in gpus:
+        here = on[gpu.uuid]
+        kv, short = fitted[gpu.uuid]
+        if short > 0:
+            reasons.append(short_reason(here, gpu, preset, short))
+        models = [_model_entry(item, kv[item.index], gpu, placed[item.index], version) for item in here]
+        used = sum(model["total_bytes"] for model in models)
+        cards.append(
+            {
+                "index": gpu.index,
+                "uuid": gpu.uuid,
+                "name": gpu.name,
+                "usable_bytes": gpu.usable_bytes,
+                "budget_bytes": budgets[gpu.uuid],
+                "used_bytes": used,
+                "headroom_bytes": gpu.usable_bytes - used,
+                "models": models,
+            }
+        )
+    return {"feasible": not reasons, "reasons": reasons, "preset": preset, "gpus": cards}
+
+
+def _model_entry(
+    item: Candidate, kv_bytes: int, gpu: Gpu, cards: tuple[str, ...], version: vllm.Profile
+) -> dict[str, Any]:
+    exact = version.exact_kv and item.spec.gpu_memory_utilization is None
+    utilization: float | None = None if gpu.is_cpu else ADMISSION_SHARE
+    blocks = None
+    profiled = item.part("weights") + estimate.profiled_bytes(item.shape, item.load)
+    if item.spec.gpu_memory_utilization is not None:
+        utilization = item.spec.gpu_memory_utilization
+    elif not version.exact_kv:
+        # The share must let the engine's own profile pass; the blocks then pin the cache whatever it measured.
+        utilization = min(1.0, round((profiled * 1.05 + kv_bytes) / gpu.usable_bytes + 0.00005, 4))
+        blocks = kv_bytes // item.pool.block_bytes
+    engine_args = arguments(item, version, kv_bytes if exact and item.shape.has_kv_cache else None, utilization, blocks)
+    length, tokens = item.length, item.load.max_num_batched_tokens
+    concurrency = item.pool.concurrency(kv_bytes, length, tokens) if kv_bytes else 0.0
+    listed = [*item.parts]
+    if item.measured_fixed_bytes is not None:
+        correction = item.measured_fixed_bytes - sum(part.size_bytes for part in item.parts)
+        listed.append(
+            estimate.Part("measured", correction, "what earlier starts on this host held besides the parts above")
+        )
+    listed.append(estimate.Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens"))
+    notes = list(item.notes)
+    if item.shape.has_kv_cache and concurrency < item.load.max_num_seqs:
+        notes.append(f"serves {int(concurrency)} of the {item.load.max_num_seqs} full-length requests of max_num_seqs")
+    if item.measured_fixed_bytes is not None:
+        more = (item.measured_fixed_bytes - sum(part.size_bytes for part in item.parts)) // MIB
+        notes.append(f"planned from what earlier starts on this host measured, {more:+d} MiB against what is computed")
+    return {
+        "name": item.spec.name,
+        "model": item.spec.model,
+        "engine": item.spec.engine,
+        "port": item.spec.port,
+        "gpu_uuids": list(cards),
+        "tensor_parallel_size": item.load.tensor_parallel,
+        "max_model_len": length,
+        "max_num_seqs": item.load.max_num_seqs,
+        "max_num_batched_tokens": tokens,
+        "enforce_eager": item.load.enforce_eager,
+        "kv_cache_dtype": item.kv_dtype,
+        "weights_bytes": item.part("weights"),
+        "kv_cache_bytes": kv_bytes,
+        "activation_bytes": item.part("activations") + item.part("sampler"),
+        "cuda_graph_bytes": item.part("cuda_graphs"),
+        "context_bytes": item.part("context"),
+        "total_bytes": item.fixed_bytes + kv_bytes,
+        "peak_bytes": item.fixed_bytes + kv_bytes,
+        "traffic_bytes": estimate.traffic_bytes(item.shape, item.load),
+        "kv_cache_tokens": item.pool.tokens(kv_bytes, length, tokens) if kv_bytes else 0,
+        "max_concurrency": round(concurrency, 2),
+        "exact_kv": exact,
+        "engine_args": engine_args,
+        "env": {},
+        "parts": [{"name": part.name, "bytes": part.size_bytes, "reason": part.reason} for part in listed],
+        "notes": notes,
+    }

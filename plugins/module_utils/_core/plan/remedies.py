@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What to say of a plan that does not fit: by how much, and the nearest thing that does. Each cure is planned before it is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.placement import fit
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
+
+# What max_model_len is lowered by where that is the cure.
+LENGTH_STEP = 256
+
+
+def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -> str:
+    """What is short, and the nearest thing that fits: each was planned before it is said."""
+    names = ", ".join(item.spec.name for item in here)
+    text = (
+        f"{names} {'needs' if len(here) == 1 else 'need'} {gib(short)} more than preset {preset} allows on {gpu.name}."
+    )
+    budget = budget_bytes(preset, gpu.usable_bytes)
+    for other, share in SHARES.items():
+        if share > SHARES.get(preset, 1.0) and fit(here, budget_bytes(other, gpu.usable_bytes))[1] == 0:
+            return f"{text} Set vllm_stack_preset: {other}, where they fit."
+    shorter = [(length, item) for item in here if (length := _shorter(item, here, budget))]
+    if shorter:
+        length, item = max(shorter, key=lambda found: (found[0] / found[1].length, found[1].spec.name))
+        return f"{text} Set max_model_len of {item.spec.name} to {length}, where they fit."
+    for item in sorted(here, key=lambda one: (-one.floor_bytes, one.spec.name)):
+        if cure := _smaller_pin(item, gpu, short):
+            return f"{text} {cure}, where they fit."
+    for count in range(len(here) - 1, 0, -1):
+        kept = sorted(here, key=lambda item: (item.need_bytes, item.spec.name))[:count]
+        if fit(kept, budget)[1] == 0:
+            left_out = ", ".join(item.spec.name for item in here if item not in kept)
+            return f"{text} Without {left_out} the others fit."
+    return f"{text} Take a smaller or a quantized model, or a larger card."
+
+
+def _shorter(item: Candidate, here: Sequence[Candidate], budget: int) -> int:
+    """The largest max_model_len of one model, in steps, with which they all fit; 0 where there is none."""
+    if not item.shape.has_kv_cache or item.pinned_kv_bytes is not None:
+        return 0
+    low, high = 0, (item.length - 1) // LENGTH_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        less = dataclasses.replace(item, length=middle * LENGTH_STEP)
+        fits = fit([less if one is item else one for one in here], budget)[1] == 0
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low * LENGTH_STEP
+
+
+def _smaller_pin(item: Candidate, gpu: Gpu, short: int) -> str:
+    """What a pinned cache would have to be lowered to; nothing where that is less than one request needs, or none is pinned."""
+    if item.pinned_kv_bytes is None:
+        return ""
+    least, block = item.kv_bytes(1), item.pool.block_bytes
+    enough = (item.pinned_kv_bytes - short) // block * block
+    if item.spec.kv_cache_memory_bytes is not None:
+        return f"Lower kv_cache_memory_bytes of {item.spec.name} to {enough} ({gib(enough)})" if enough >= least else ""
+    profiled = item.part("weights") + estimate.profiled_bytes(item.shape, item.load)
+    share = math.floor((profiled + enough) / gpu.usable_bytes * 100) / 100
+    if int(share * gpu.usable_bytes) - profiled < least:
+        return ""
+    return f"Lower gpu_memory_utilization of {item.spec.name} to {share:g}"

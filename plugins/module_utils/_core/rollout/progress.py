@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person reads while engines start: a line for each change, and where everything is every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import state as rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Observation, Seen, State, Track
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
+
+SUMMARY_S = 5.0
+# The last line of a bring-up's progress, for the program that reads it.
+ENDED = "__bringup_has_ended__"
+# What a phase of the log means to somebody who waits for it.
+PHASES = {
+    "created": "engine created, weights come next",
+    "loading": "weights",
+    "loaded": "weights loaded, compiling and measuring",
+    "profiled": "measured, KV cache comes next",
+    "cache": "KV cache made, capturing graphs",
+    "graphs": "graphs captured",
+    "initialized": "engine initialized",
+    "listening": "listening, first token comes next",
+}
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds as 1:07."""
+    whole = int(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+@dataclass
+class Narrator:
+    """Keeps what was said last, so that nothing is said twice. `expected_s` is what earlier starts took, by name."""
+
+    began: float
+    expected_s: Mapping[str, float] = field(default_factory=dict)
+    _steps: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _said_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._said_at = self.began
+
+    def line(self, now: float, text: str) -> str:
+        self._said_at = now
+        return f"{clock(now - self.began):>5}  {text}"
+
+    def lines(self, state: State, observation: Observation, now: float) -> list[str]:
+        """The lines that this look is worth; none while nothing changes, a summary every few seconds."""
+        width = max((len(name) for name in state.order), default=0)
+        found = []
+        for name in state.order:
+            track, seen = state.tracks[name], watched(state.tracks[name], observation, name)
+            key = (track.step, seen.phase if track.step in rollout.GROWING else track.retried)
+            if self._steps.get(name) != key:
+                self._steps[name] = key
+                text = describe(track, seen, now)
+                if text:
+                    found.append(self.line(now, f"{name:<{width}}  {text}"))
+        if not found and now - self._said_at >= SUMMARY_S:
+            moving = [
+                f"{name} {self.where(name, state.tracks[name], watched(state.tracks[name], observation, name), now)}"
+                for name in state.order
+                if state.tracks[name].step not in rollout.SETTLED
+            ]
+            if moving:
+                found.append(self.line(now, "; ".join(moving)))
+        return found
+
+    def where(self, name: str, track: Track, seen: Seen, now: float) -> str:
+        """One service in a summary: its phase, for how long, and how long it took last time."""
+        if track.step not in rollout.GROWING:
+            return {rollout.WAITING: "waits", rollout.DRAINING: f"ends {seen.requests} requests"}.get(
+                track.step, track.step
+            )
+        phase = PHASES.get(seen.phase, "container started").split(",")[0]
+        percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
+        expected = self.expected_s.get(name)
+        last = f" of about {expected:.0f} s" if expected else " s"
+        return f"{phase}{percent}, {now - (track.started or now):.0f}{last}"
+
+
+def watched(track: Track, observation: Observation, name: str) -> Seen:
+    """The container that a track is about now."""
+    where = observation.beside if track.step in (rollout.BESIDE, rollout.RETIRING) else observation.services
+    return where.get(name, Seen())
+
+
+def describe(track: Track, seen: Seen, now: float) -> str:
+    """A change, as a person would say it; an empty text is worth no line."""
+    if track.step == rollout.WAITING:
+        if track.retried:
+            return f"again: {track.retried}"
+        return ""
+    if track.step in rollout.GROWING:
+        if not seen.phase:
+            beside = " beside the one that serves" if track.step == rollout.BESIDE else ""
+            return f"starts{beside}: {track.reason}"
+        percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
+        return f"{PHASES.get(seen.phase, seen.phase)}{percent}"
+    if track.step == rollout.DRAINING:
+        return "its stand-in serves, the old one ends its requests" if track.surged else "ends its requests"
+    if track.step == rollout.READY:
+        held = f", {gib(seen.all_held_bytes)}" if seen.all_held_bytes else ""
+        return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{held}"
+    if track.step == rollout.FAILED:
+        return f"failed: {track.reason or 'its container ended'}"
+    if track.step == rollout.RETIRING:
+        return "ready, its stand-in ends its requests"
+    return ""

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set of services as it should be, with the plan that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
+
+BESIDE_SUFFIX = "-beside"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One engine to look at: its container, where it answers, what was planned for it on each of its cards."""
+
+    name: str
+    container: str
+    image: str
+    port: int
+    gpus: tuple[str, ...]
+    planned_bytes: int
+    generates: bool  # makes tokens, not embeddings
+
+    def beside(self, offset: int) -> Watched:
+        """Its stand-in, which listens `offset` ports above it."""
+        return replace(self, container=f"{self.container}{BESIDE_SUFFIX}", port=self.port + offset)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be: `entries` are compose_stack's services, `planned` the plan's models, both by name."""
+
+    entries: Mapping[str, Mapping[str, Any]]
+    planned: Mapping[str, Mapping[str, Any]]
+    plan: Mapping[str, Any]
+    endpoints: list[dict[str, Any]]
+    services: tuple[Service, ...]
+    watched: tuple[Watched, ...]
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Target:
+        """From a kept set, or from what the modules before this one returned: {"services", "plan", "endpoints"}."""
+        entries = {entry["name"]: entry for entry in kept["services"]}
+        planned = {
+            model["name"]: model for gpu in kept["plan"]["gpus"] for model in gpu["models"] if model["name"] in entries
+        }
+        return cls(
+            entries,
+            planned,
+            kept["plan"],
+            kept.get("endpoints") or [],
+            tuple(_service(entry, planned[name]) for name, entry in entries.items()),
+            tuple(_watched(entry, planned[name]) for name, entry in entries.items()),
+        )
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {service.name: service.digest for service in self.services}
+
+    @property
+    def cards(self) -> list[str]:
+        """Every card of every model, in an order in which all runs take their locks."""
+        return sorted({uuid for service in self.services for uuid in service.gpus})
+
+    @property
+    def containers(self) -> list[str]:
+        return [str(entry["container"]) for entry in self.entries.values()]
+
+    def watched_as(self, name: str) -> Watched:
+        return next(one for one in self.watched if one.name == name)
+
+
+def _service(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Service:
+    return Service(
+        name=entry["name"],
+        digest=entry["digest"],
+        port=int(entry["port"]),
+        gpus=tuple(model["gpu_uuids"]),
+        need_bytes=int(model["total_bytes"]),
+        exact_kv=bool(model["exact_kv"]),
+        weights_bytes=int(model.get("weights_bytes", 0)) * len(model["gpu_uuids"]),
+    )
+
+
+def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
+    return Watched(
+        name=entry["name"],
+        container=entry["container"],
+        image=entry["image"],
+        port=int(entry["port"]),
+        gpus=tuple(model["gpu_uuids"]),
+        planned_bytes=int(model["total_bytes"]),
+        generates=bool(model["kv_cache_bytes"]),
+    )

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read listeners, memory and clock of a host from procfs and systemd."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+_LISTEN = "0A"
+_SOCKET = re.compile(r"^socket:\[(\d+)\]$")
+
+
+def listeners(files: HostFiles, ports: Sequence[int], containers: Sequence[str] = ()) -> dict[int, str]:
+    """Name who listens on the wanted ports, without ss or netstat; "ours" for processes in containers of ours."""
+    inodes: dict[str, int] = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (files.read(table) or "").splitlines()[1:]:
+            fields = line.split()
+            if len(fields) > 9 and fields[3] == _LISTEN:
+                port = int(fields[1].rsplit(":", 1)[1], 16)
+                if port in ports:
+                    inodes[fields[9]] = port
+    found = dict.fromkeys(inodes.values(), "a process we can't see")
+    if not inodes:
+        return found
+    for pid in files.names("/proc"):
+        if not pid.isdigit():
+            continue
+        for number in files.names(f"/proc/{pid}/fd"):
+            match = _SOCKET.match(files.link(f"/proc/{pid}/fd/{number}") or "")
+            if match and match.group(1) in inodes:
+                name = (files.read(f"/proc/{pid}/comm") or "").strip()
+                groups = files.read(f"/proc/{pid}/cgroup") or ""
+                mine = any(container in groups for container in containers)
+                found[inodes[match.group(1)]] = "ours" if mine else f"{name} (pid {pid})"
+    return found
+
+
+def ram_bytes(files: HostFiles) -> int:
+    """Read how much memory the host has."""
+    match = re.search(r"^MemTotal:\s+(\d+) kB", files.read("/proc/meminfo") or "", re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
+
+
+def time_synchronised(files: HostFiles, run: Run) -> bool | None:
+    """Ask systemd whether the clock is kept; None where nobody can say."""
+    if files.exists("/run/systemd/timesync/synchronized"):
+        return True
+    status, out, _err = run(["timedatectl", "show", "-p", "NTPSynchronized", "--value"])
+    answers = {"yes": True, "no": False}
+    return answers.get(out.strip()) if status == 0 else None

@@ -1,0 +1,309 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bring-up from its parameters to its result: what is to be done, under which locks, what comes back if it fails, what is remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import log
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import concurrency, dry_run, machine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, Narrator
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    KEPT,
+    PHASE_LIMITS_S,
+    READY,
+    Limits,
+    Observation,
+    State,
+    Track,
+    begin,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import BESIDE_SUFFIX, Target
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop import Progress, RolloutLoop
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
+
+# A gateway looks at its engines every two seconds, and counts one out after two looks.
+SWITCH_S = 5.0
+_REPORTED = ("name", "ready_s", "planned_bytes", "measured_bytes", "kv_cache_tokens", "max_concurrency", "image")
+_REMEMBERED = ("ready_s", "timeline", "kv_cache_tokens", "max_concurrency", "measured_bytes", "image_id")
+
+
+class Refused(Exception):
+    """It can't begin; the text says why and what to do, and nothing was changed."""
+
+
+class Bringup:
+    """One run of the module; `params` are its parameters."""
+
+    def __init__(self, params: Mapping[str, Any], check_mode: bool) -> None:
+        self.params, self.check_mode = params, check_mode
+        self.sets, self.state_dir = Sets(params["project_dir"]), StateDir(params["state_dir"])
+        self.rollback_set = PROVED
+        self.target = self._rollback_target() if params["rollback"] else self._given_target()
+        self.cards = Cards(self.target.cards, params["device"])
+        if not (check_mode or params["look_only"]):
+            # Whatever else has to be done before a start, memory is watched meanwhile.
+            self.cards.begin(params["memory_seen"])
+        self.docker = self._open_docker()
+        self.watch = Watch(
+            self.docker,
+            self.cards,
+            params["project_name"],
+            params["api_key"],
+            params["token_timeout_s"],
+            params["surge_offset"],
+        )
+        self.remembered = self.state_dir.models()
+        expected = {name: known["ready_s"] for name, known in self.remembered.items() if known.get("ready_s")}
+        self.progress = Progress(params["progress_file"], Narrator(time.monotonic(), expected))
+
+    # What is to be
+
+    def _given_target(self) -> Target:
+        if not self.params["plan"].get("gpus") and self.params["services"]:
+            raise Refused("plan: hand over what memory_plan returned. Nothing was changed.")
+        given = {name: self.params[name] for name in ("services", "endpoints")}
+        return Target.of({**given, "plan": self.params["plan"] or {"gpus": []}})
+
+    def _rollback_target(self) -> Target:
+        proved, before = self.sets.read(PROVED), self.sets.read(BEFORE)
+        if proved is not None and self.sets.is_rendered(PROVED):
+            proved, self.rollback_set = before, BEFORE
+        if proved is None:
+            raise Refused(
+                "There is no earlier set that served whole to go back to: change the inventory and run site.yml. "
+                "Nothing was changed."
+            )
+        return Target.of(proved)
+
+    def _open_docker(self) -> Docker | None:
+        try:
+            return Docker()
+        except DockerError as error:
+            if self.check_mode:
+                return None  # a bare box in a dry run: everything would be new
+            raise Refused(f"{error} Run the docker_engine role. Nothing was changed.") from error
+
+    def mode(self, target: Target, first: Observation) -> concurrency.Mode:
+        """How its starts are made, by what has to start now."""
+        host = concurrency.Host(cores(), meminfo()["MemAvailable"])
+        new = dry_run.starting(target, first) or list(target.services)
+        return concurrency.choose(new, self.params["mode"], self.params["max_parallel"], host)
+
+    def limits(self, mode: concurrency.Mode | None = None) -> Limits:
+        params = self.params
+        return Limits(
+            parallel=mode.parallel if mode else 1,
+            at_once=mode.at_once if mode else 0,
+            phase_limits_s={
+                **PHASE_LIMITS_S,
+                **{name: float(limit) for name, limit in params["phase_limits_s"].items()},
+            },
+            # The host's own memory is shared with its page cache and everybody else: only a card's is held to its plan.
+            tolerance_bytes=params["tolerance_bytes"] if params["device"] == "cuda" else None,
+            switch_s=SWITCH_S if Path(params["drain_dir"]).is_dir() else 0.0,
+            settle_s=params["settle_s"],
+            gate_timeout_s=params["gate_timeout_s"],
+            start_timeout_s=params["start_timeout_s"],
+            stall_timeout_s=params["stall_timeout_s"],
+            drain_s=params["drain_s"],
+            min_headroom_bytes=params["min_headroom_bytes"],
+        )
+
+    # The way
+
+    def run(self) -> dict[str, Any]:
+        """The module's result. Raises LockHeld, DockerError or OSError where it can't go on."""
+        try:
+            return self._run(self.target)
+        finally:
+            self.progress.tell([ENDED])
+
+    def _run(self, target: Target) -> dict[str, Any]:
+        first = self.watch.observe(target.watched, None)
+        found = dry_run.decisions(target, first, self.limits())
+        mode, leftovers = self.mode(target, first), self._leftovers(target)
+        would = dry_run.forecast(target, first, found, leftovers, mode, self.params["min_headroom_bytes"])
+        if self.check_mode or self.docker is None:
+            return would
+        loop = self._loop(self.docker)
+        if dry_run.is_settled(found) and not leftovers and not dry_run.unkept(target, first, found):
+            state, _actions = machine.advance(
+                begin(target.services, self.params["order"], 0.0), first, 0.0, self.limits()
+            )
+            loop.explain(target, state)
+            return self._result(target, state, mode, [], loop)
+        if self.params["look_only"]:
+            names = [model_of(name) for name in leftovers]
+            return {**would, "work": True, "leftovers": names, "memory": self.cards.last(), "changed": False}
+        with contextlib.ExitStack() as held:
+            for uuid in target.cards or ["none"]:
+                held.enter_context(
+                    CardLock(
+                        self.params["lock_dir"],
+                        uuid,
+                        self.params["lock_wait_s"],
+                        lambda text: self.progress.tell([text]),
+                    )
+                )
+            try:
+                return self._work(target, loop)
+            finally:
+                loop.executor.undrain(target)
+
+    def _loop(self, docker: Docker) -> RolloutLoop:
+        executor = Executor(
+            docker,
+            self.params["project_name"],
+            self.sets.compose_file(),
+            Path(self.params["drain_dir"]),
+            self.params["surge_offset"],
+            self.params["stop_grace_s"],
+        )
+        return RolloutLoop(
+            docker, self.watch, self.cards, executor, self.state_dir, self.progress, self.params["docker_wait_s"]
+        )
+
+    def _work(self, target: Target, loop: RolloutLoop) -> dict[str, Any]:
+        """Under the locks: bring the set up; if it fails and another had proved itself, bring that one back."""
+        if self.state_dir.begin("rolling back" if self.params["rollback"] else "bringing up", target.digests):
+            self.progress.note("an earlier run was interrupted: going on from what it left")
+        if self.params["rollback"]:
+            self.sets.put_back(self.rollback_set)
+        leftovers = self._leftovers(target)
+        loop.begin([*target.containers, *leftovers])
+        kept = self.sets.read(PROVED)
+        fallback = Target.of(kept) if kept is not None else None
+        if fallback is not None and fallback.digests == target.digests:
+            fallback = None
+        # Under the lock the world may be another one than at the first look.
+        seen = self.watch.observe(target.watched, None)
+        mode = self.mode(target, seen)
+        limits, order = self.limits(mode), self.params["order"]
+        state = loop.drive(target, limits, order, leftovers, seen, stop_at_failure=fallback is not None, surge=True)
+        restored = self._restore(target, fallback, loop) if state.failed and fallback is not None else []
+        result = self._result(target, state, mode, leftovers, loop)
+        self.state_dir.end()
+        if state.failed:
+            result["restored"] = restored
+            if fallback is not None:
+                result["serving"] = restored
+        return result
+
+    def _restore(self, failed: Target, proved: Target, loop: RolloutLoop) -> list[str]:
+        """Bring the set back that had proved itself; the names that serve again."""
+        self.progress.note("the set before comes back")
+        shutil.copy2(self.sets.compose_file(), self.sets.folder / "compose.failed.yml")
+        self.sets.put_back(PROVED)
+        self.state_dir.begin("restoring", proved.digests)
+        loop.executor.undrain(failed)
+        loop.executor.remove([one.beside(0).container for one in failed.watched])
+        seen = self.watch.observe(proved.watched, None)
+        limits, order, leftovers = self.limits(self.mode(proved, seen)), self.params["order"], self._leftovers(proved)
+        state = loop.drive(proved, limits, order, leftovers, seen, stop_at_failure=False, surge=False)
+        return state.serving
+
+    def _leftovers(self, target: Target) -> list[str]:
+        """Containers of this stack that are no longer in it."""
+        if self.docker is None:
+            return []
+        kept = set(target.containers)
+        return sorted(
+            name for name in self.docker.labelled(f"{LABEL}.stack={self.params['project_name']}") if name not in kept
+        )
+
+    # What came of it
+
+    def _result(
+        self, target: Target, state: State, mode: concurrency.Mode, leftovers: Sequence[str], loop: RolloutLoop
+    ) -> dict[str, Any]:
+        models = [self._model(target, name, state.tracks[name]) for name in state.order]
+        models += [
+            {"name": model_of(name), "action": "stopped", "reason": "it left the inventory"}
+            for name in leftovers
+            if not name.endswith(BESIDE_SUFFIX)
+        ]
+        changed = bool(leftovers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
+        if len(state.serving) == len(state.order):
+            self.sets.prove(target.plan, [dict(entry) for entry in target.entries.values()], target.endpoints)
+        seconds = time.monotonic() - self.progress.narrator.began
+        if changed:
+            if not state.failed and state.order:
+                free = ", ".join(f"{gib(size)} free" for size in self.cards.free_bytes().values())
+                self.progress.note(f"all ready in {seconds:.0f} s; {free}")
+            self._remember(target, models)
+        return {
+            "changed": changed,
+            "all_ready_s": round(seconds, 1) if changed and not state.failed else None,
+            "models": models,
+            "mode": {
+                "mode": mode.name,
+                "reason": f"{mode.reason}; then one after the other: {state.alone}" if state.alone else mode.reason,
+            },
+            "serving": state.serving,
+            "failures": list(loop.failures.values()),
+            "endpoints": target.endpoints,
+            "report": [
+                {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}
+                for one in sorted(models, key=lambda one: str(one["name"]))
+                if "port" in one
+            ],
+        }
+
+    def _model(self, target: Target, name: str, track: Track) -> dict[str, Any]:
+        entry, planned = target.entries[name], int(target.planned[name]["total_bytes"])
+        watched = target.watched_as(name)
+        model: dict[str, Any] = {
+            "name": name,
+            "action": {READY: "started"}.get(track.step, track.step),
+            "reason": track.retried or track.reason,
+            "port": entry["port"],
+            "image": entry["image"],
+            "planned_bytes": planned * max(1, len(watched.gpus)),
+        }
+        if track.step == READY and self.docker:
+            timed = self.docker.timed_log(entry["container"])
+            facts = log.read(line for _at, line in timed)
+            found = self.docker.inspect(entry["container"]) or {}
+            began = seconds_of(found["State"]["StartedAt"]) if found else None
+            held = self.watch.measured(watched)
+            model["image_id"] = found.get("Image")
+            model["ready_s"] = round((track.ended or 0) - (track.started or 0), 1)
+            # Docker's own times: exact, where our looks are a while apart.
+            model["timeline"] = log.timeline(timed, began or 0.0) if began else {}
+            model["timeline"]["ready"] = model["ready_s"]
+            model["kv_cache_tokens"], model["max_concurrency"] = facts.kv_cache_tokens, facts.max_concurrency
+            model["measured_bytes"] = sum(held.values()) or None
+            model["cards"] = [
+                {"uuid": uuid, "planned_bytes": planned, "measured_bytes": held.get(uuid)} for uuid in watched.gpus
+            ]
+            self.remembered[name] = {"digest": entry["digest"], **model}
+        elif track.step == KEPT:
+            known = self.remembered.get(name, {})
+            model.update({key: known.get(key) for key in (*_REMEMBERED, "cards")})
+        return model
+
+    def _remember(self, target: Target, models: Sequence[dict[str, Any]]) -> None:
+        """For the next plan and the next run; what a host with no card measures is shared with everybody there."""
+        if self.params["device"] == "cuda":
+            measured = [one for one in models if one["action"] == "started" and one["measured_bytes"]]
+            self.state_dir.learn(
+                target.plan, [(target.planned[one["name"]], one["measured_bytes"]) for one in measured]
+            )
+        self.state_dir.keep_models({name: known for name, known in self.remembered.items() if name in target.entries})

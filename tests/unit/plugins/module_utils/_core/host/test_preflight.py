@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What preflight says of hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import preflight as hp
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+
+RTX_5090 = Card("0000:01:00.0", 0x2B85, pcie_width=16, pcie_max_width=16, bar_bytes=32 << 30)
+K = "6.8.0-90-generic"
+
+
+def driver(version: str = "580.178.04", **values: Any) -> DriverState:
+    state: dict[str, Any] = {"loaded": version, "on_disk": version, "userspace": version, "on_disk_open": True}
+    return DriverState(**{"kernel": K, "newest_kernel": K, **state, **values})
+
+
+def snapshot(**values: Any) -> hp.Snapshot:
+    good: dict[str, Any] = {
+        "cards": [RTX_5090],
+        "driver": driver(),
+        "disks": [hp.Disk("/var/lib/docker", "images", 80 << 30, 40 << 30)],
+        "ram_bytes": 64 << 30,
+        "min_ram_bytes": 16 << 30,
+        "ports_wanted": [8000],
+        "time_synchronised": True,
+        "names": ["huggingface.co"],
+        "image": "vllm/vllm-openai:v0.33.0",
+    }
+    return hp.Snapshot(**{**good, **values})
+
+
+def lines(**values: Any) -> dict[str, hp.Check]:
+    return {check.id: check for check in hp.judge(snapshot(**values)) if check.status != hp.OK}
+
+
+def test_a_good_host_is_ok_throughout() -> None:
+    checks = hp.judge(snapshot())
+    assert hp.worst(checks) == hp.OK
+    assert {check.id for check in checks} >= {
+        "card",
+        "pcie",
+        "bar",
+        "driver",
+        "cuda",
+        "modules",
+        "headers",
+        "port",
+        "dns",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "check", "status", "found"),
+    [
+        ({"cards": []}, "card", "fail", "no NVIDIA card on the PCI bus"),
+        ({"cards": [Card("a", 0x2B85, 4, 16, 32 << 30)]}, "pcie", "warn", "a runs 4 of 16 lanes"),
+        ({"cards": [Card("a", 0x2B85, 16, 16, 256 << 20)]}, "bar", "warn", "a shows 0.2 GiB"),
+        ({"driver": driver("560.35.03")}, "branch", "fail", "branch 560 does not know NVIDIA GeForce RTX 5090"),
+        ({"driver": driver("570.86.10")}, "cuda", "fail", "branch 570 for CUDA 13.0 in vllm/vllm-openai:v0.33.0"),
+        (
+            {"driver": driver(on_disk_open=False, loaded_open=False)},
+            "modules",
+            "fail",
+            "the proprietary kernel modules",
+        ),
+        ({"driver": driver(loaded=None), "secure_boot": True}, "secure_boot", "warn", "on"),
+        ({"driver": DriverState(K, K)}, "driver", "warn", "no NVIDIA driver is installed"),
+        ({"driver": DriverState(K, K, headers=False)}, "headers", "warn", f"none for {K}"),
+        (
+            {"driver": driver(newest_kernel="6.8.0-101-generic")},
+            "kernel",
+            "warn",
+            "the next boot takes kernel 6.8.0-101-generic, for which there is no NVIDIA module",
+        ),
+        (
+            {"disks": [hp.Disk("/data", "weights", 10 << 30, 40 << 30)]},
+            "disk",
+            "fail",
+            "10.0 GiB free in /data for weights",
+        ),
+        ({"ram_bytes": 8 << 30}, "ram", "warn", "8.0 GiB of memory"),
+        ({"ports_taken": {8000: "nginx (pid 7)"}}, "port", "fail", "8000 is taken by nginx (pid 7)"),
+        ({"time_synchronised": False}, "time", "warn", "the clock is not synchronised"),
+        ({"unresolved": ["huggingface.co"]}, "dns", "fail", "huggingface.co does not resolve"),
+        ({"reboot_pending": True}, "reboot", "warn", "one is pending"),
+    ],
+)
+def test_what_is_wrong_is_said_with_a_cure(values: dict[str, Any], check: str, status: str, found: str) -> None:
+    line = lines(**values)[check]
+    assert (line.status, line.found) == (status, found)
+    assert line.cure
+
+
+def test_a_newer_kernel_that_has_the_module_is_no_warning() -> None:
+    assert "kernel" not in lines(driver=driver(newest_kernel="6.8.0-101-generic", on_disk_newest="580.178.04"))
+
+
+def test_a_port_of_ours_is_no_obstacle() -> None:
+    assert "port" not in lines(ports_taken={8000: "ours"})
+
+
+@pytest.mark.parametrize(
+    ("image", "cuda"),
+    [
+        ("vllm/vllm-openai:v0.33.0", (13, 0)),
+        ("vllm/vllm-openai:v0.20.0", (13, 0)),
+        ("vllm/vllm-openai:v0.19.1", (12, 8)),
+        ("vllm/vllm-openai:v0.33.0-cu129", (12, 9)),
+        ("lmsysorg/sglang:v0.5.19-cu129", (12, 9)),
+        ("vllm/vllm-openai-cpu:v0.31.0", None),
+        ("registry.local/engine@sha256:00", None),
+    ],
+)
+def test_cuda_of_an_image(image: str, cuda: tuple[int, int] | None) -> None:
+    assert hp.cuda_of_image(image) == cuda
+
+
+def test_the_table_has_a_line_for_every_check() -> None:
+    checks = hp.judge(snapshot(reboot_pending=True))
+    text = hp.table("gpu01", checks)
+    assert text[0] == "gpu01   warn"
+    assert len(text) == len(checks) + 1
+    assert " ".join(text[-1].split()) == "warn reboot one is pending Reboot before the driver changes."

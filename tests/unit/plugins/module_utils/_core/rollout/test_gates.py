@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gates of a start, one by one: several cards, co-tenants, memory that others move, ports, and what Docker refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Gates
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance, look_again_s, refuse
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    FAILED,
+    KEPT,
+    STARTING,
+    WAITING,
+    Limits,
+    Observation,
+    Seen,
+    Service,
+    Track,
+    begin,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
+
+ONE, TWO = "GPU-1", "GPU-2"
+WIDE = Service("wide", "d", 8001, (ONE, TWO), 10 * GIB, exact_kv=True)
+NARROW = Service("narrow", "d", 8002, (TWO,), 10 * GIB, exact_kv=True)
+STILL = {ONE: 60.0, TWO: 60.0}
+
+
+def gates(observation: Observation, limits: Limits | None = None, **tracks: Track) -> Gates:
+    services = {one.name: one for one in (WIDE, NARROW)}
+    return Gates(services, {"wide": Track(), "narrow": Track(), **tracks}, observation, limits or Limits())
+
+
+def world(free: dict[str, int], still: dict[str, float] | None = None, **seen: Seen) -> Observation:
+    return Observation(seen, free, STILL if still is None else still, STILL)
+
+
+# A model over several cards
+
+
+def test_every_card_of_a_model_needs_the_memory_of_a_rank() -> None:
+    assert gates(world({ONE: 30 * GIB, TWO: 30 * GIB})).closed(WIDE, Seen()) is None
+    closed = gates(world({ONE: 30 * GIB, TWO: 4 * GIB})).closed(WIDE, Seen())
+    assert closed is not None and "card GPU-2 has 4.00 GiB free and wide needs 10.00 GiB" in closed
+
+
+def test_every_card_of_a_model_must_be_still() -> None:
+    moving = replace(world({ONE: 30 * GIB, TWO: 30 * GIB}), foreign_still_s={ONE: 60.0, TWO: 0.5})
+    closed = gates(moving).closed(WIDE, Seen())
+    assert closed is not None and "the free memory of card GPU-2 keeps moving" in closed
+
+
+def test_a_rank_counts_on_its_own_card_for_what_it_has_still_to_take() -> None:
+    seen = world(
+        {ONE: 25 * GIB, TWO: 25 * GIB}, wide=Seen(container="running", held_bytes={ONE: 9 * GIB, TWO: 2 * GIB})
+    )
+    found = gates(seen, wide=Track(STARTING))
+    assert (found.free(ONE), found.free(TWO)) == (24 * GIB, 17 * GIB)
+
+
+def test_a_rank_that_holds_too_much_is_found_whatever_the_others_hold() -> None:
+    limits = Limits(tolerance_bytes=GIB)
+    seen = world({ONE: 20 * GIB, TWO: 20 * GIB})
+    even = Seen(serves=True, held_bytes={ONE: 10 * GIB, TWO: 10 * GIB})
+    assert gates(seen, limits).holds_too_much(WIDE, even) is None, (
+        "the sum of two ranks is not what one card is to hold"
+    )
+    found = gates(seen, limits).holds_too_much(WIDE, replace(even, held_bytes={ONE: 10 * GIB, TWO: 12 * GIB}))
+    assert found is not None and "it holds 12.00 GiB on card GPU-2" in found
+
+
+def test_whoever_shares_a_card_waits_and_nobody_else() -> None:
+    other = replace(NARROW, name="other", gpus=("GPU-3",))
+    found = Gates(
+        {"wide": WIDE, "narrow": NARROW, "other": other},
+        {"wide": Track(STARTING), "narrow": Track(), "other": Track()},
+        world({}),
+        Limits(),
+    )
+    assert not found.has_turn(NARROW, alone=False)
+    assert found.has_turn(other, alone=False)
+
+
+def test_cards_share_the_hosts_memory() -> None:
+    other = replace(NARROW, gpus=("GPU-3",))
+    found = Gates(
+        {"wide": WIDE, "narrow": other}, {"wide": Track(STARTING), "narrow": Track()}, world({}), Limits(at_once=1)
+    )
+    assert not found.has_turn(other, alone=False)
+
+
+# Stillness
+
+
+def test_an_engine_with_exact_bytes_does_not_wait_for_what_the_one_before_moved() -> None:
+    seen = Observation({}, {TWO: 30 * GIB}, {TWO: 0.3}, {TWO: 30.0})
+    assert gates(seen).closed(NARROW, Seen()) is None
+    assert gates(seen).closed(replace(NARROW, exact_kv=False), Seen()) is not None, "its own measuring would be spoiled"
+
+
+def test_a_stranger_that_moves_closes_the_gate_even_beside_starts_of_ours() -> None:
+    seen = Observation({}, {ONE: 60 * GIB, TWO: 60 * GIB}, STILL, {ONE: 60.0, TWO: 0.1})
+    assert gates(seen, wide=Track(STARTING)).closed(NARROW, Seen()) is not None
+    calm = replace(seen, foreign_still_s=STILL, still_s={ONE: 0.0, TWO: 0.0})
+    assert gates(calm, wide=Track(STARTING)).closed(NARROW, Seen()) is None
+
+
+def test_where_nobody_can_tell_who_moves_all_must_be_still() -> None:
+    assert gates(Observation({}, {TWO: 30 * GIB}, {TWO: 1.0})).closed(NARROW, Seen()) is not None
+    assert gates(Observation({}, {TWO: 30 * GIB}, {TWO: 2.0})).closed(NARROW, Seen()) is None
+
+
+# Neighbours and ports
+
+
+def test_a_co_tenant_that_restarts_or_sleeps_closes_the_gate() -> None:
+    for seen, word in (
+        (Seen(container="restarting"), "crashes over and over"),
+        (Seen(container="running", sleeping=True), "sleeps"),
+    ):
+        found = gates(world({TWO: 30 * GIB}, wide=seen), wide=Track(KEPT))
+        closed = found.closed(NARROW, Seen())
+        assert closed is not None and closed.startswith(f"wide {word}")
+    assert (
+        gates(world({TWO: 30 * GIB}, wide=Seen(container="running")), wide=Track(KEPT)).closed(NARROW, Seen()) is None
+    )
+
+
+def test_a_stack_beside_this_one_that_moves_closes_the_gate() -> None:
+    seen = replace(world({TWO: 30 * GIB}), restless={TWO: "vllm-x of the stack y is starting"})
+    assert gates(seen).closed(NARROW, Seen()) == "vllm-x of the stack y is starting"
+
+
+def test_a_port_that_was_taken_meanwhile_closes_the_gate() -> None:
+    closed = gates(world({TWO: 30 * GIB})).closed(NARROW, Seen(port_taken=True))
+    assert closed is not None and closed.startswith("port 8002 is in use")
+
+
+# Before an old one is touched
+
+
+def replacing(observation: Observation) -> tuple[list[str], str]:
+    """What is done in six seconds with an old one that serves, and the step that it is at then."""
+    state, done = begin([NARROW], "listed", 0.0), []
+    for now in range(1, 7):
+        state, actions = advance(state, observation, float(now), Limits(gate_timeout_s=3))
+        done += [action.kind for action in actions]
+    return done, state.tracks["narrow"].step
+
+
+OLD = Seen("running", "old", healthy=True, serves=True, held_bytes={TWO: 9 * GIB})
+
+
+def test_an_old_one_serves_on_where_its_successor_could_not_start() -> None:
+    assert replacing(world({TWO: 2 * GIB}, narrow=OLD))[0][:2] == ["drain", "stop"]
+    assert replacing(world({TWO: GIB}, narrow=OLD)) == ([], FAILED), "10 GiB and what is to stay free do not come free"
+    assert replacing(replace(world({TWO: 2 * GIB}, narrow=OLD), restless={TWO: "x is starting"})) == ([], FAILED)
+    unreadable = replace(world({}, narrow=OLD), memory_error="the driver is gone")
+    assert replacing(unreadable) == ([], FAILED)
+
+
+def test_a_stand_in_goes_through_the_gates_too() -> None:
+    wide = replace(NARROW, surge=True)
+    moving = replace(world({TWO: 60 * GIB}, narrow=OLD), foreign_still_s={TWO: 0.0})
+    assert advance(begin([wide], "listed", 0.0), moving, 1.0, Limits())[1] == []
+    still = world({TWO: 60 * GIB}, narrow=OLD)
+    assert [one.kind for one in advance(begin([wide], "listed", 0.0), still, 1.0, Limits())[1]] == ["start_beside"]
+
+
+# The order
+
+
+def test_the_order_is_as_asked_for() -> None:
+    small = replace(NARROW, name="small", need_bytes=GIB)
+    names = {
+        order: begin([NARROW, small, WIDE], order, 0.0).order for order in ("smallest_first", "largest_first", "listed")
+    }
+    assert names["smallest_first"] == ("small", "narrow", "wide")
+    assert names["largest_first"] == ("wide", "narrow", "small")
+    assert names["listed"] == ("narrow", "small", "wide")
+
+
+# Made ahead, refused, looked at
+
+
+def test_containers_are_made_while_they_wait() -> None:
+    state = begin([WIDE, NARROW], "listed", 0.0)
+    state, actions = advance(state, world({ONE: 60 * GIB, TWO: 60 * GIB}), 1.0, Limits())
+    assert [(action.kind, action.name) for action in actions] == [
+        ("create", "wide"),
+        ("start", "wide"),
+        ("create", "narrow"),
+    ]
+    made = world({ONE: 60 * GIB, TWO: 60 * GIB}, wide=Seen("running", "d"), narrow=Seen("created", "d"))
+    assert advance(state, made, 2.0, Limits())[1] == []
+
+
+def test_one_that_was_made_for_other_settings_is_made_anew() -> None:
+    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "old"))
+    _state, actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
+    assert [action.kind for action in actions] == ["create", "start"]
+
+
+def test_one_that_was_made_and_never_started_is_started() -> None:
+    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "d"))
+    state, actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
+    assert [action.kind for action in actions] == ["start"]
+    assert state.tracks["narrow"].reason == "it was made and never started"
+
+
+def test_a_start_that_docker_does_not_make_true_is_found() -> None:
+    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "d"))
+    state, _actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
+    state, _actions = advance(state, seen, 12.5, Limits())
+    assert state.tracks["narrow"].reason == "Docker did not start its container."
+
+
+def test_what_docker_refuses_has_failed_with_its_words() -> None:
+    state = refuse(
+        begin([NARROW], "listed", 0.0), "narrow", "vllm-narrow does not start (port is already allocated)", 3.0
+    )
+    assert (state.tracks["narrow"].step, state.tracks["narrow"].ended) == (FAILED, 3.0)
+
+
+def test_looks_are_close_only_while_a_moment_decides() -> None:
+    state = begin([NARROW], "listed", 0.0)
+    assert look_again_s(state, 1.0) == 0.25
+    assert look_again_s(state, 60.0) == 1.0, "what waits for long is not worth a core"
+    loading = replace(state, tracks={"narrow": Track(STARTING)})
+    assert look_again_s(loading, 1.0) == 1.0
+    assert state.tracks["narrow"].step == WAITING

@@ -1,0 +1,232 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bring-up's state machine, fed with looks at a made-up world. Nothing here sleeps: time is a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.settling import History, Sample
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    FAILED,
+    KEPT,
+    READY,
+    STARTING,
+    Action,
+    Limits,
+    Observation,
+    Seen,
+    Service,
+    State,
+    begin,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
+
+CARD = "GPU-1"
+SMALL = Service("small", "d1", 8001, (CARD,), 4 * GIB, exact_kv=True)
+LARGE = Service("large", "d2", 8002, (CARD,), 10 * GIB, exact_kv=True)
+SERVES = Seen(container="running", digest="d1", healthy=True, serves=True)
+
+
+class World:
+    """Services that come up a while after their start, and memory that they take."""
+
+    def __init__(
+        self, *services: Service, limits: Limits | None = None, free: int = 30 * GIB, order: str = "smallest_first"
+    ):
+        self.services = {service.name: service for service in services}
+        self.limits = limits or Limits()
+        self.free = free
+        self.now = 0.0
+        self.state: State = begin(services, order, self.now)
+        self.seen: dict[str, Seen] = {}
+        self.beside: dict[str, Seen] = {}
+        self.docker_restarted: float | None = None
+        self.done: list[Action] = []
+        self.made: list[Action] = []  # containers ahead of their start
+        self.started: dict[str, float] = {}
+        self.history = History()
+
+    def look(self) -> Observation:
+        """What the edges would say of this world now; nobody can tell there who holds what."""
+        self.history.add(Sample(self.now, {CARD: self.free}, None))
+        still = {CARD: self.history.still_s(CARD, self.now)}
+        return Observation(
+            self.seen, {CARD: self.free}, still, beside=self.beside, docker_restarted=self.docker_restarted
+        )
+
+    def step(self, seconds: float = 1.0, **seen: Seen) -> list[Action]:
+        self.now += seconds
+        self.seen.update(seen)
+        self.state, actions = advance(self.state, self.look(), self.now, self.limits)
+        for action in actions:
+            (self.made if action.kind == "create" else self.done).append(action)
+            if action.kind == "create":
+                self.seen[action.name] = Seen(container="created", digest=self.services[action.name].digest)
+            if action.kind == "start":
+                self.started[action.name] = self.now
+                self.seen[action.name] = Seen(container="running", digest=self.services[action.name].digest)
+            if action.kind == "start_beside":
+                self.beside[action.name] = Seen(container="running", digest=self.services[action.name].digest)
+            if action.kind == "stop":
+                self.seen[action.name] = Seen(container="exited")
+        return [action for action in actions if action.kind != "create"]
+
+    def until(self, met: Callable[[], bool], ready_after: Mapping[str, float] | None = None, bound: int = 3000) -> None:
+        for _step in range(bound):
+            if met():
+                return
+            for name, after in (ready_after or {}).items():
+                if (
+                    name in self.started
+                    and self.now - self.started[name] >= after
+                    and self.seen[name].container == "running"
+                ):
+                    self.seen[name] = replace(self.seen[name], healthy=True, serves=True)
+            self.step()
+        raise AssertionError(f"never happened; {self.state.tracks}")
+
+    def steps(self) -> dict[str, str]:
+        return {name: track.step for name, track in self.state.tracks.items()}
+
+
+def test_what_serves_unchanged_is_left_alone() -> None:
+    world = World(SMALL)
+    assert world.step(small=SERVES) == []
+    assert world.state.done
+    assert world.steps() == {"small": KEPT}
+
+
+def test_serial_starts_one_after_the_other_smallest_first() -> None:
+    world = World(LARGE, SMALL)
+    world.until(lambda: world.state.done, {"small": 20, "large": 30})
+    assert [action.name for action in world.done if action.kind == "start"] == ["small", "large"]
+    assert world.started["large"] - world.started["small"] >= 20
+    assert set(world.steps().values()) == {READY}
+
+
+def test_parallel_starts_exact_engines_at_once() -> None:
+    world = World(LARGE, SMALL, limits=Limits(parallel=4))
+    world.until(lambda: world.state.done, {"small": 20, "large": 30})
+    assert abs(world.started["large"] - world.started["small"]) <= 1
+
+
+def test_engines_that_size_their_own_cache_never_overlap() -> None:
+    world = World(replace(LARGE, exact_kv=False), SMALL, limits=Limits(parallel=4))
+    world.until(lambda: world.state.done, {"small": 20, "large": 30})
+    assert world.started["large"] - world.started["small"] >= 20
+
+
+def test_different_cards_never_wait_for_each_other() -> None:
+    other = replace(LARGE, gpus=("GPU-2",), exact_kv=False)
+    world = World(other, SMALL)
+    state, now = world.state, 0.0
+    started: list[str] = []
+    for _step in range(10):
+        now += 1
+        seen = {name: Seen(container="running") for name in started}
+        state, actions = advance(state, Observation(seen, {CARD: 30 * GIB, "GPU-2": 30 * GIB}), now, Limits(settle_s=0))
+        started += [action.name for action in actions if action.kind == "start"]
+    assert sorted(started) == ["large", "small"]
+
+
+def test_a_start_waits_until_memory_is_still() -> None:
+    world = World(SMALL, limits=Limits(settle_s=3))
+    for _step in range(6):
+        world.free -= 200 * MIB
+        assert world.step() == []
+    world.until(lambda: bool(world.started))
+    assert world.now >= 9
+
+
+def test_too_little_memory_is_waited_for_and_then_named() -> None:
+    world = World(SMALL, free=GIB, limits=Limits(gate_timeout_s=30))
+    world.until(lambda: world.state.done, bound=60)
+    assert world.steps() == {"small": FAILED}
+    assert "has 1.00 GiB free and small needs 4.00 GiB" in world.state.tracks["small"].reason
+    assert not world.done
+
+
+def test_memory_that_comes_free_lets_it_go() -> None:
+    world = World(SMALL, free=GIB)
+    world.step()
+    world.free = 30 * GIB
+    world.until(lambda: world.state.done, {"small": 5})
+    assert world.steps() == {"small": READY}
+
+
+def test_an_engine_that_exits_is_seen_at_the_next_look() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: bool(world.started))
+    world.step(small=Seen(container="exited", digest="d1", exit_code=2))
+    assert world.steps() == {"small": FAILED}
+
+
+def test_a_hang_is_noticed_by_its_silence() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0, stall_timeout_s=60))
+    world.until(lambda: bool(world.started))
+    world.until(lambda: world.state.done, bound=100)
+    assert "no line in its log and no byte read for 60 s" in world.state.tracks["small"].reason
+
+
+def test_progress_keeps_a_slow_start_alive() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0, stall_timeout_s=60))
+    world.until(lambda: bool(world.started))
+    for place in range(300):
+        world.step(small=Seen(container="running", digest="d1", progress=place, phase="loading"))
+    assert world.steps() == {"small": STARTING}
+
+
+def test_healthy_is_not_ready() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0, start_timeout_s=50))
+    world.until(lambda: bool(world.started))
+    for place in range(60):
+        world.step(small=Seen(container="running", digest="d1", healthy=True, progress=place))
+    assert world.steps() == {"small": FAILED}
+    assert "no token after 50 s" in world.state.tracks["small"].reason
+
+
+def test_a_changed_engine_is_stopped_before_its_successor_starts() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.step(small=replace(SERVES, digest="old"))
+    world.until(lambda: world.state.done, {"small": 3})
+    assert [action.kind for action in world.done] == ["drain", "stop", "start", "undrain"]
+    assert world.done[0].reason == "its settings changed"
+
+
+def test_what_is_not_ours_is_refused_and_not_touched() -> None:
+    foreign = World(SMALL)
+    assert foreign.step(small=Seen(container="running", foreign=True)) == []
+    assert "is not ours" in foreign.state.tracks["small"].reason
+    taken = World(SMALL)
+    assert taken.step(small=Seen(port_taken=True)) == []
+    assert "port 8001 is in use" in taken.state.tracks["small"].reason
+
+
+def test_one_failure_leaves_the_others_their_turn() -> None:
+    world = World(LARGE, SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: "small" in world.started)
+    world.step(small=Seen(container="exited", digest="d1", exit_code=1))
+    world.until(lambda: world.state.done, {"large": 5})
+    assert world.steps() == {"small": FAILED, "large": READY}
+
+
+def test_phases_are_timed_from_the_start() -> None:
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: bool(world.started))
+    world.step(5, small=Seen(container="running", digest="d1", phase="loading", progress=1))
+    world.step(7, small=Seen(container="running", digest="d1", phase="cache", progress=2))
+    world.step(1, small=SERVES)
+    assert dict(world.state.tracks["small"].phases) == {"loading": 5, "cache": 12, "ready": 13}
+
+
+def test_a_refusal_is_an_answer_and_not_waited_out() -> None:
+    # Seen on a real card: /health and /v1/models are well, and every completion is a 400.
+    world = World(SMALL, limits=Limits(settle_s=0))
+    world.until(lambda: bool(world.started))
+    world.step(small=Seen(container="running", digest="d1", healthy=True, refusal="400 empty prompt"))
+    assert world.steps() == {"small": FAILED}
+    assert "400 empty prompt" in world.state.tracks["small"].reason
