@@ -30,7 +30,7 @@ lint: $(VENV)/.ready
 	@echo "== ansible-lint"; ansible-lint --offline -q
 
 types: $(VENV)/.ready
-	@echo "== mypy --strict"; mypy --cache-dir $(GPUSERVE_CACHE)/mypy $(HOUSE)/plugins $(HOUSE)/tests
+	@echo "== mypy --strict"; mypy --cache-dir $(GPUSERVE_CACHE)/mypy/$(notdir $(CURDIR)) $(HOUSE)/plugins $(HOUSE)/tests
 
 unit: $(VENV)/.ready
 	@echo "== unit tests"; python -m pytest tests/unit

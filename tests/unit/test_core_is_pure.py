@@ -41,6 +41,40 @@ def test_core_imports_nothing_that_acts(path: Path) -> None:
                 assert name.startswith(OURS), f"{path.name} reaches outside of _core: {name}"
 
 
+# The order of import, from design.md: a room may import those of the floors above it and itself. plan and rollout do not know
+# each other; host and gateway are leaves that know nothing of serving.
+BASE = {"units", "errors"}
+WORDS = BASE | {"gpu", "spec"}
+MAY_IMPORT = {
+    "units": BASE,
+    "errors": BASE,
+    "gpu": WORDS,
+    "spec": WORDS,
+    "models": WORDS,
+    "engine": WORDS | {"models"},
+    "stack": WORDS | {"models", "engine"},
+    "plan": WORDS | {"models", "engine", "stack"},
+    "rollout": WORDS | {"models", "engine", "stack"},
+    "host": BASE,
+    "gateway": BASE,
+}
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: str(path.relative_to(CORE)))
+def test_nothing_imports_upward(path: Path) -> None:
+    parts = path.relative_to(CORE).parts
+    room = parts[0].removesuffix(".py")
+    assert room in MAY_IMPORT, (
+        f"{room} has no place in the order of import: say which in this test and in architecture.md"
+    )
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(OURS):
+            continue
+        rest = (node.module or "").removeprefix(OURS).strip(".")
+        for room_imported in [rest.split(".")[0]] if rest else [alias.name for alias in node.names]:
+            assert room_imported in MAY_IMPORT[room] | {room}, f"{path.name}: {room} imports {room_imported}"
+
+
 def test_core_opens_no_file() -> None:
     for path in CORE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -18,11 +18,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.archit
     NESTED,
     Architecture,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import round_up
 
-BLOCK_TOKENS = 16
-# While a batch is computed the scheduler makes up the next one (vLLM, max_concurrent_batches with asynchronous scheduling).
-BATCHES_IN_FLIGHT = 2
 _DTYPE_BYTES = {"float16": 2, "half": 2, "bfloat16": 2, "float32": 4, "float": 4}
 # A checkpoint that is this much larger or smaller than its tensors counted holds what we don't know of.
 _COUNT_IS_RIGHT = 0.02
@@ -252,39 +250,6 @@ class ModelShape:
         group = min(full, self.sliding_layers)
         groups = -(-self.sliding_layers // group)
         return KvPool(page * group, groups, self.sliding_window, full_groups=-(-full // group))
-
-
-@dataclass(frozen=True)
-class KvPool:
-    """Blocks of BLOCK_TOKENS tokens: what one takes, and how many a request of some length needs."""
-
-    block_bytes: int
-    sliding_groups: int
-    sliding_window: int | None
-    full_groups: int = 1
-
-    def blocks_per_request(self, length: int, batched_tokens: int) -> int:
-        """Blocks that one request of this length can hold at most."""
-        whole = -(-length // BLOCK_TOKENS) * self.full_groups
-        if not self.sliding_groups or self.sliding_window is None:
-            return whole
-        # A window keeps its own tokens and those in flight, and one block is shared at its edge.
-        inside = min(self.sliding_window - 1 + BATCHES_IN_FLIGHT * batched_tokens, length)
-        return whole + self.sliding_groups * (-(-inside // BLOCK_TOKENS) + 1)
-
-    def request_bytes(self, length: int, batched_tokens: int) -> int:
-        """Bytes of one request of this length."""
-        return self.blocks_per_request(length, batched_tokens) * self.block_bytes
-
-    def concurrency(self, kv_bytes: int, length: int, batched_tokens: int) -> float:
-        """Full-length requests that fit, as the engine logs it."""
-        return (kv_bytes // self.block_bytes) / self.blocks_per_request(length, batched_tokens)
-
-    def tokens(self, kv_bytes: int, length: int, batched_tokens: int) -> int:
-        """Tokens that fit, as the engine logs it."""
-        if not self.sliding_groups:
-            return kv_bytes // self.block_bytes * BLOCK_TOKENS
-        return int(self.concurrency(kv_bytes, length, batched_tokens) * length)
 
 
 def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:

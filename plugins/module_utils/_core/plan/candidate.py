@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import BLOCK_TOKENS, KvPool, ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST, ModelSpec

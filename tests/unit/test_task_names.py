@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Ansible prints is read, searched and used with --start-at-task: a task is a verb and its object, once in its role."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+COLLECTION = Path(__file__).parents[2]
+ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
+VERBS = {
+    *("Check", "Read", "Assert", "Install", "Configure", "Render", "Start", "Stop", "Reload"),
+    *("Wait", "Remove", "Fail", "Show", "Enable", "Disable", "Validate"),
+}
+PRONOUNS = re.compile(
+    r"\b(it|its|itself|they|them|their|this|that|these|those|one|ones|each other|we|our|ours)\b", re.I
+)
+# Roles whose names are still to be brought to the rule; it only gets shorter.
+TO_BE_NAMED = {"docker_engine", "gateway", "nvidia_container_toolkit", "nvidia_driver", "vllm_stack"}
+
+
+def task_names(role: str) -> Iterator[str]:
+    """Return the names of a role's tasks and handlers; a handler's listen words are not printed."""
+    for folder in ("tasks", "handlers"):
+        for path in sorted((COLLECTION / "roles" / role / folder).glob("*.yml")):
+            yield from _names(yaml.safe_load(path.read_text()) or [])
+
+
+def _names(tasks: list[dict[str, Any]]) -> Iterator[str]:
+    for task in tasks:
+        if "name" in task:
+            yield str(task["name"])
+        for part in ("block", "rescue", "always"):
+            yield from _names(task.get(part) or [])
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in TO_BE_NAMED])
+def test_tasks_are_named_by_the_rule(role: str) -> None:
+    names = list(task_names(role))
+    assert [name for name in names if name.split()[0] not in VERBS] == []
+    assert [name for name in names if PRONOUNS.search(name)] == []
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+def test_the_list_of_exceptions_holds_roles_that_exist() -> None:
+    assert set(ROLES) >= TO_BE_NAMED
