@@ -28,7 +28,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, say
 
 BOX = "bench-bringup"
-TASK = "gpuserve.fleet.vllm_stack : Bring the stack up"
+TASK = "gpuserve.fleet.vllm_stack : Start the engines and prove each by a token"
 SECONDS = {"tinyllama": 20.0, "qwen": 25.0, "yi": 30.0}
 FOURTH = {
     "name": "small",

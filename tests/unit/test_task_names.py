@@ -20,11 +20,12 @@ VERBS = {
     *("Check", "Read", "Assert", "Install", "Configure", "Render", "Start", "Stop", "Reload"),
     *("Wait", "Remove", "Fail", "Show", "Enable", "Disable", "Validate"),
 }
-PRONOUNS = re.compile(
-    r"\b(it|its|itself|they|them|their|this|that|these|those|one|ones|each other|we|our|ours)\b", re.I
-)
+PRONOUNS = re.compile(r"\b(it|its|itself|they|them|their|this|these|those|one|ones|each other|we|our|ours)\b", re.I)
 # Roles whose names are still to be brought to the rule; it only gets shorter.
-TO_BE_NAMED = {"docker_engine", "gateway", "nvidia_container_toolkit", "nvidia_driver", "vllm_stack"}
+TO_BE_NAMED = {"docker_engine", "gateway", "nvidia_container_toolkit", "nvidia_driver"}
+
+PLAYBOOKS = sorted((COLLECTION / "playbooks").glob("*.yml"))
+PLAYS_TO_BE_NAMED = {"airgap_bundle.yml", "preflight.yml", "teardown.yml", "upgrade.yml"}
 
 
 def task_names(role: str) -> Iterator[str]:
@@ -32,6 +33,13 @@ def task_names(role: str) -> Iterator[str]:
     for folder in ("tasks", "handlers"):
         for path in sorted((COLLECTION / "roles" / role / folder).glob("*.yml")):
             yield from _names(yaml.safe_load(path.read_text()) or [])
+
+
+def play_task_names(playbook: Path) -> Iterator[str]:
+    """Return the names of a playbook's tasks; a play is named in words of its own."""
+    for play in yaml.safe_load(playbook.read_text()):
+        for part in ("pre_tasks", "tasks", "post_tasks"):
+            yield from _names(play.get(part) or [])
 
 
 def _names(tasks: list[dict[str, Any]]) -> Iterator[str]:
@@ -48,6 +56,13 @@ def test_tasks_are_named_by_the_rule(role: str) -> None:
     assert [name for name in names if name.split()[0] not in VERBS] == []
     assert [name for name in names if PRONOUNS.search(name)] == []
     assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", [path.name for path in PLAYBOOKS if path.name not in PLAYS_TO_BE_NAMED])
+def test_tasks_of_playbooks_are_named_by_the_rule(name: str) -> None:
+    names = list(play_task_names(COLLECTION / "playbooks" / name))
+    assert [name for name in names if name.split()[0] not in VERBS] == []
+    assert [name for name in names if PRONOUNS.search(name)] == []
 
 
 def test_the_list_of_exceptions_holds_roles_that_exist() -> None:

@@ -48,7 +48,7 @@ TAKE_MIB = 8192
 SLOWEST = "yi"
 STACK = Path("/opt/gpuserve/stack")
 STATE = Path("/var/lib/gpuserve")
-TASK = "gpuserve.fleet.vllm_stack : Bring the stack up]"
+TASK = "gpuserve.fleet.vllm_stack : Start the engines and prove each by a token]"
 Figures = dict[str, Any]
 
 
