@@ -66,12 +66,10 @@ options:
       - How long to wait for each connection, in seconds.
     type: int
     default: 60
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
   diff_mode:
-    description: Returns what changed.
     support: none
 """
 

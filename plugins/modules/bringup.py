@@ -185,13 +185,10 @@ options:
     description:
       - Where to write a line for each change, for the action plugin to show.
     type: path
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
   diff_mode:
-    description: Returns what changed.
-    support: full
     details:
       - A line for each engine that would be started, replaced or stopped, why, and whether it fits.
 """

@@ -90,13 +90,10 @@ options:
       - Key that the engines ask for.
     type: str
     default: ""
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
   diff_mode:
-    description: Returns what changed.
-    support: full
     details:
       - Secrets are never part of it.
 """

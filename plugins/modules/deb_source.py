@@ -47,15 +47,12 @@ options:
       - How long each connection may take, in seconds.
     type: int
     default: 30
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
     details:
       - In check mode the repository is not tried, since its key may not be there yet.
-  diff_mode:
-    description: Returns what changed.
-    support: full
 """
 
 EXAMPLES = r"""

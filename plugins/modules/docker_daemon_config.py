@@ -61,13 +61,8 @@ options:
       - Whether the daemon is part of a swarm.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: full
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 """
 
 EXAMPLES = r"""

@@ -67,15 +67,8 @@ options:
       - Where the host's files begin; a tree of fixtures in tests.
     type: path
     default: /
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: none
-    details:
-      - It changes nothing.
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
 """
 
 EXAMPLES = r"""

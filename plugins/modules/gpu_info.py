@@ -30,15 +30,8 @@ options:
       - Whether to fail when no card answers.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: none
-    details:
-      - It changes nothing.
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
 """
 
 EXAMPLES = r"""

@@ -68,15 +68,8 @@ options:
       - Where it was planned from the same inputs it stays the plan, whatever was measured since, so that learning restarts no engine.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: none
-    details:
-      - It changes nothing.
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
 """
 
 EXAMPLES = r"""

@@ -50,13 +50,8 @@ options:
       - How long to wait for O(url), in seconds.
     type: int
     default: 30
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: full
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 """
 
 EXAMPLES = r"""

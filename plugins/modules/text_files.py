@@ -31,13 +31,8 @@ options:
         description: Its text; a file without any is removed.
         type: str
         required: true
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: full
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 """
 
 EXAMPLES = r"""

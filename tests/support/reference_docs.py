@@ -54,10 +54,22 @@ def table(options: dict[str, Any]) -> str:
 
 def constant(source: str, name: str) -> str:
     """A module's string by its name."""
-    for node in ast.parse(source).body:
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
             return str(ast.literal_eval(node.value))
     raise KeyError(name)
+
+
+def attributes(doc: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a module over those of the fragments that it extends, as ansible-doc merges them."""
+    merged: dict[str, Any] = {}
+    for fragment in doc.get("extends_documentation_fragment") or []:
+        name, _dot, variant = fragment.removeprefix("gpuserve.fleet.").partition(".")
+        source = (CHECKOUT / f"plugins/doc_fragments/{name}.py").read_text(encoding="utf-8")
+        merged |= yaml.safe_load(constant(source, (variant or "documentation").upper()))["attributes"]
+    for name, spec in (doc.get("attributes") or {}).items():
+        merged[name] = {**merged.get(name, {}), **spec}
+    return merged
 
 
 def module_page(path: Path) -> str:
@@ -67,7 +79,7 @@ def module_page(path: Path) -> str:
     parts = [f"# {path.stem}", _HEADER.format(source="module"), f"{doc['short_description']}.", ""]
     parts += [f"{plain(line)}\n" for line in doc["description"]]
     parts += ["## Options", "", table(doc.get("options") or {}), ""]
-    modes = [f"{name}: {spec['support']}" for name, spec in (doc.get("attributes") or {}).items()]
+    modes = [f"{name}: {spec['support']}" for name, spec in attributes(doc).items()]
     parts += [f"{'; '.join(modes)}.\n"] if modes else []
     parts += ["## Returns", "", "| name | type | when | what |", "|---|---|---|---|"]
     for name, spec in (returned or {}).items():

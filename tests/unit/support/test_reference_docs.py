@@ -30,3 +30,19 @@ def test_inner_options_carry_their_whole_name() -> None:
     }
     assert [name for name, _spec in reference_docs.rows(options)] == ["disks", "disks[].path"]
     assert "| `disks[].path` | path | required |" in reference_docs.table(options)
+
+
+def test_attributes_come_from_the_fragment_and_a_module_says_only_where_it_differs() -> None:
+    doc = {
+        "extends_documentation_fragment": ["gpuserve.fleet.attributes.reads"],
+        "attributes": {"check_mode": {"details": ["x"]}},
+    }
+    merged = reference_docs.attributes(doc)
+    assert (merged["check_mode"]["support"], merged["check_mode"]["details"]) == ("full", ["x"])
+    assert merged["diff_mode"]["support"] == "none"
+
+
+def test_no_module_writes_the_fragment_s_words_itself() -> None:
+    for path in (reference_docs.CHECKOUT / "plugins/modules").glob("*.py"):
+        source = path.read_text()
+        assert "gpuserve.fleet.attributes" in source and "Can run in check mode" not in source, path.name
