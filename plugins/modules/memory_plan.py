@@ -22,10 +22,11 @@ options:
   models:
     description:
       - The models, each with at least C(name) and C(model), a hub id or a folder on the host.
-      - The shape comes from C(config) (what the model's C(config.json) holds), from the file C(config_path), from the folder, or from the
-        shipped catalogue by hub id.
-      - Weights are counted from the shape. Where a C(model.safetensors.index.json), or the files, beside the C(config.json) say otherwise
-        by more than 2 %, they are as large as those. C(weights_bytes) (C(15GiB), or plain bytes) is believed before both.
+      - The shape comes from C(config) (what the model's C(config.json) holds), from the file C(config_path), from C(info) (what
+        M(gpuserve.fleet.model_info) returned), from the folder, or from the shipped catalogue by hub id, the first of these that is there.
+      - Weights are counted from the shape. Where a C(model.safetensors.index.json), or the files, beside the C(config.json), or the tensors
+        in C(info), say otherwise by more than 2 %, they are as large as those. C(weights_bytes) (C(15GiB), or plain bytes) is believed
+        before all of them.
       - An adapter of C(lora_adapters) has C(name), C(path) and, where it is not 16, C(rank).
     type: list
     elements: dict
@@ -139,7 +140,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import stored_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.tradeoffs import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
@@ -159,6 +162,8 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     """What the model's config.json holds, from wherever it can be had."""
     if spec.config is not None:
         return spec.config
+    if spec.config_path is None and spec.info is not None:
+        return ModelInfo.read(spec.info, f"{where}.info").config
     if spec.config_path is None and not spec.is_local:
         if spec.model in CONFIGS:
             return CONFIGS[spec.model]
@@ -183,6 +188,8 @@ def model_config(spec: ModelSpec, where: str) -> Any:
 
 def checkpoint_bytes(spec: ModelSpec) -> int | None:
     """What the weights take on the disk: the index's total_size, else the files themselves; None where neither is there."""
+    if spec.config is None and spec.config_path is None and spec.info is not None:
+        return stored_bytes(ModelInfo.read(spec.info, "info").tensors) or None
     folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
     if folder is None:
         return None

@@ -56,6 +56,7 @@ class ModelSpec:
     trust_remote_code: bool = False
     config: Mapping[str, Any] | None = None
     config_path: str | None = None
+    info: Mapping[str, Any] | None = None
 
     @property
     def is_local(self) -> bool:
@@ -186,6 +187,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         trust_remote_code=_flag(entry, "trust_remote_code", at),
         config=entry.get("config"),
         config_path=_text(entry, "config_path", at),
+        info=entry.get("info"),
     )
 
 
