@@ -14,19 +14,17 @@ import pytest
 
 from .test_streams import CHAT, events, open_stream
 
-UP = 'gpuserve_gateway_endpoint_up{model="swap",endpoint="127.0.0.1:%s"}'
-
 
 @pytest.fixture
 def stand_in(gateway: Any) -> Iterator[None]:
     """The stand-in of the model `swap` answers."""
-    gateway.in_box("systemctl", "start", "stub-swap-b")
+    gateway.start("swap-b")
     try:
-        gateway.wait_for(lambda: gateway.metrics().get(UP % 8006) == 1)
+        gateway.wait_for(lambda: gateway.up("swap-b", "swap") == 1)
         yield
     finally:
-        gateway.in_box("systemctl", "stop", "stub-swap-b")
-        gateway.wait_for(lambda: UP % 8006 not in gateway.metrics())
+        gateway.stop("swap-b")
+        gateway.wait_for(lambda: gateway.up("swap-b", "swap") is None)
 
 
 def say(gateway: Any, model: str = "swap", **headers: str) -> Any:
@@ -35,9 +33,8 @@ def say(gateway: Any, model: str = "swap", **headers: str) -> Any:
 
 def test_a_stand_in_that_is_absent_counts_for_nothing(gateway: Any) -> None:
     gateway.wait_for(lambda: gateway.ask("GET", "/v1/models/swap").json["status"] == "ready")
-    figures = gateway.metrics()
-    assert figures[UP % 8005] == 1
-    assert UP % 8006 not in figures
+    assert gateway.up("swap", "swap") == 1
+    assert gateway.up("swap-b", "swap") is None
     assert "swap" not in gateway.ask("GET", "/health").json["status"]
     assert say(gateway).status == 200
 
@@ -85,29 +82,28 @@ def test_with_nothing_else_a_drained_model_asks_to_come_back(gateway: Any) -> No
 
 
 def test_a_stand_in_takes_over_from_an_endpoint_that_dies(gateway: Any, stand_in: None) -> None:
-    gateway.in_box("systemctl", "stop", "stub-swap")
+    gateway.stop("swap")
     try:
         # From the first request on: the one that finds the endpoint gone goes to the stand-in.
         assert [say(gateway).status for _at in range(10)] == [200] * 10
         assert gateway.chats("swap-b") == 10
     finally:
-        gateway.in_box("systemctl", "start", "stub-swap")
-    gateway.wait_for(lambda: gateway.metrics()[UP % 8005] == 1)
+        gateway.start("swap")
+    gateway.wait_for(lambda: gateway.up("swap", "swap") == 1)
     assert say(gateway).status == 200
     assert gateway.chats("swap-b") == 10
 
 
 def test_a_drained_replica_gets_nothing_even_where_the_other_one_is_gone(gateway: Any) -> None:
-    twin = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:8004"}'
     gateway.drain("twin")
     try:
         before = gateway.chats("twin")
         assert [say(gateway, "twin").status for _at in range(6)] == [200] * 6
-        gateway.in_box("systemctl", "stop", "stub-twin-b")
+        gateway.stop("twin-b")
         answer = say(gateway, "twin")
         assert (answer.status, answer.code) == (502, "model_unavailable")
         assert gateway.chats("twin") == before
     finally:
-        gateway.in_box("systemctl", "start", "stub-twin-b")
+        gateway.start("twin-b")
         gateway.drain("twin", False)
-    gateway.wait_for(lambda: gateway.metrics()[twin] == 1)
+    gateway.wait_for(lambda: gateway.up("twin-b", "twin") == 1)

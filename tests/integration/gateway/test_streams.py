@@ -16,7 +16,6 @@ from typing import Any
 
 CHAT = "/v1/chat/completions"
 KEY = "key-for-everything"
-TWIN = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:%s"}'
 
 
 def open_stream(gateway: Any, **body: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
@@ -69,12 +68,12 @@ def test_a_reload_drops_no_stream(gateway: Any) -> None:
     readers = [threading.Thread(target=lambda r=reply: lengths.append(len(events(r)))) for _c, reply in replies]
     for reader in readers:
         reader.start()
-    workers = gateway.in_box("docker", "top", "gpuserve-gateway", "-o", "pid")
+    workers = gateway.workers()
     for _at in range(3):
-        gateway.in_box("docker", "kill", "--signal", "HUP", "gpuserve-gateway")
+        gateway.reload()
         time.sleep(0.4)
         assert gateway.ask("POST", CHAT, {"model": "yi"}).status in (200, 429)
-    assert gateway.in_box("docker", "top", "gpuserve-gateway", "-o", "pid") != workers
+    assert gateway.workers() != workers
     for reader in readers:
         reader.join(60)
     assert lengths == [60] * 20
@@ -135,15 +134,14 @@ def test_replicas_share_and_stand_in_for_each_other(gateway: Any) -> None:
     assert refused(together(gateway, 10, KEY, "twin")) == 0
     assert all(after - earlier >= 2 for after, earlier in zip(counts(), before, strict=True))
     # One goes away: not one request is lost, from the first on.
-    gateway.in_box("systemctl", "stop", "stub-twin-a")
+    gateway.stop("twin")
     try:
         assert [gateway.ask("POST", CHAT, {"model": "twin"}).status for _at in range(20)] == [200] * 20
-        figure = 'gpuserve_gateway_endpoint_up{model="twin",endpoint="127.0.0.1:8003"}'
-        gateway.wait_for(lambda: gateway.metrics()[figure] == 0)
+        gateway.wait_for(lambda: gateway.up("twin", "twin") == 0)
         assert gateway.ask("GET", "/v1/models/twin").json["status"] == "ready"
     finally:
-        gateway.in_box("systemctl", "start", "stub-twin-a")
-    gateway.wait_for(lambda: gateway.metrics()[figure] == 1)
+        gateway.start("twin")
+    gateway.wait_for(lambda: gateway.up("twin", "twin") == 1)
 
 
 def test_a_session_stays_with_one_replica(gateway: Any) -> None:
@@ -152,7 +150,7 @@ def test_a_session_stays_with_one_replica(gateway: Any) -> None:
         assert gateway.ask("POST", CHAT, {"model": "twin"}, X_Session=session).status == 200
         return "twin" if gateway.chats("twin") > before else "twin-b"
 
-    gateway.wait_for(lambda: all(gateway.metrics()[TWIN % port] == 1 for port in (8003, 8004)))
+    gateway.wait_for(lambda: all(gateway.up(name, "twin") == 1 for name in ("twin", "twin-b")))
     first = {f"session {number}": replica(f"session {number}") for number in range(12)}
     assert set(first.values()) == {"twin", "twin-b"}
     assert {session: replica(session) for session in first} == first
@@ -167,10 +165,10 @@ def test_a_session_stays_with_one_replica(gateway: Any) -> None:
 
 
 def test_a_replica_that_is_back_gets_its_share_little_by_little(gateway: Any) -> None:
-    gateway.in_box("systemctl", "stop", "stub-twin-b")
-    gateway.wait_for(lambda: gateway.metrics()[TWIN % 8004] == 0)
-    gateway.in_box("systemctl", "start", "stub-twin-b")
-    gateway.wait_for(lambda: gateway.metrics()[TWIN % 8004] == 1)
+    gateway.stop("twin-b")
+    gateway.wait_for(lambda: gateway.up("twin-b", "twin") == 0)
+    gateway.start("twin-b")
+    gateway.wait_for(lambda: gateway.up("twin-b", "twin") == 1)
     # A stub begins to count with its start.
     assert refused(together(gateway, 8, KEY, "twin")) == 0
     assert gateway.chats("twin-b") <= 2
@@ -199,27 +197,28 @@ def test_figures(gateway: Any) -> None:
     first = 'gpuserve_gateway_first_byte_seconds_count{model="qwen"}'
     quick = 'gpuserve_gateway_request_seconds_bucket{model="qwen",le="0.25"}'
     rejected = 'gpuserve_gateway_rejected_total{model="yi",reason="concurrency"}'
-    gateway.ask("POST", CHAT, {"model": "qwen"})
+
+    def grown(before: dict[str, float], *names: str) -> list[float]:
+        after = gateway.metrics()
+        return [after[name] - before.get(name, 0) for name in names]
+
+    # A request is counted right after its answer has left.
+    gateway.wait_for(lambda: gateway.in_flight() == 0)
     before = gateway.metrics()
     for _at in range(3):
         gateway.ask("POST", CHAT, {"model": "qwen"})
-    after = gateway.metrics()
-    assert [after[name] - before[name] for name in (total, count, inf, first)] == [3, 3, 3, 3]
+    gateway.wait_for(lambda: grown(before, total, count, inf, first) == [3, 3, 3, 3])
     # One that takes longer than a bucket reaches stands in none of the smaller ones.
     gateway.ask("POST", CHAT, {"model": "qwen", "stub_delay_ms": 300})
-    assert [gateway.metrics()[name] - after[name] for name in (inf, quick)] == [1, 0]
+    gateway.wait_for(lambda: grown(before, inf, quick) == [4, 3])
     together(gateway, 5, KEY, "yi")
-    assert gateway.metrics()[rejected] - after.get(rejected, 0) == 2
-    for name, value in gateway.metrics().items():
-        if name.startswith("gpuserve_gateway_in_flight"):
-            assert value == 0, name
+    gateway.wait_for(lambda: grown(before, rejected) == [2])
+    gateway.wait_for(lambda: gateway.in_flight() == 0)
 
 
 def logged(gateway: Any) -> list[dict[str, Any]]:
     """What the log says of requests for an address that only one test uses."""
-    text = gateway.in_box("sh", "-c", "docker logs --since 60s gpuserve-gateway 2>&1")
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["path"] == "/m/yi/v1/completions" and line["status"] == 200]
+    return [line for line in gateway.lines() if line["path"] == "/m/yi/v1/completions" and line["status"] == 200]
 
 
 def test_the_log_has_lines_without_bodies_or_keys(gateway: Any) -> None:
@@ -231,6 +230,6 @@ def test_the_log_has_lines_without_bodies_or_keys(gateway: Any) -> None:
     assert (mine["key"], mine["model"], mine["method"]) == ("all", "yi", "POST")
     assert float(mine["upstream_s"]) >= 0
     assert float(mine["first_byte_s"]) >= 0
-    everything = gateway.in_box("sh", "-c", "docker logs gpuserve-gateway 2>&1; docker inspect gpuserve-gateway")
+    everything = gateway.log() + gateway.docker("inspect", "CONTAINER")
     for secret in ("secret-in-address", "words-of-a-person", KEY, "key-for-yi-only", "engine-secret-of-yi"):
         assert secret not in everything

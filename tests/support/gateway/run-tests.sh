@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run the gateway's integration tests with the official clients, from a venv of their own that is cached outside the work tree.
+# Run the gateway's integration tests with the official clients, from a venv of their own that is cached outside the work tree: against
+# the gateway of a box (GPUSERVE_GATEWAY_HOST, GPUSERVE_GATEWAY_BOX), else against one that is started here.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 cache=${GPUSERVE_CACHE:-$HOME/.cache/gpuserve-fleet}
@@ -15,5 +16,6 @@ if [ ! -e "$venv/.ready" ]; then
 fi
 flock -u 9
 cd "$root"
-PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" -m pytest tests/integration/gateway -q -p no:cacheprovider \
-  --override-ini=addopts= --override-ini=pythonpath=. --import-mode=importlib "$@"
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=.collections exec "$venv/bin/python" -m pytest -q -p no:cacheprovider \
+  --override-ini=addopts= --override-ini=pythonpath=. --import-mode=importlib \
+  "${@:-tests/integration/gateway}"

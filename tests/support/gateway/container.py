@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A gateway in a container on this machine, in front of stubs that are processes of ours: what the scenario has, in seconds.
+
+nginx and its Lua are Debian's; the configuration is what the role renders. Everything listens on an address of its own in 127.0.0.0/8.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.tests.support.gateway.client import ABSENT, STUBS, Gateway
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, docker, labels, run
+
+BASE = bases.Base(
+    "bench", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "ca-certificates"), systemd=False
+)
+SCENARIO = CHECKOUT / "molecule" / "gateway" / "molecule.yml"
+SECRETS = {"yi": "engine-secret-of-yi"}
+
+
+def scenario_variables() -> dict[str, Any]:
+    """Return the scenario's variables of the role."""
+    # The clients' venv has no YAML; the one that Ansible runs in has.
+    convert = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))"
+    scenario = json.loads(run(["python3", "-c", convert], stdin=SCENARIO.read_text()).stdout)
+    everything = scenario["provisioner"]["inventory"]["group_vars"]["all"]
+    return {name: value for name, value in everything.items() if name.startswith("gateway_")}
+
+
+class Container(Gateway):
+    """A gateway of our own, from entering to leaving."""
+
+    def __init__(self, variables: dict[str, Any] | None = None) -> None:
+        number = os.getpid()
+        address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + number // 16384 % 254}"
+        super().__init__(address, address)
+        self.name = f"gpuserve-lab-gateway-{number}-{id(self)}"
+        self._variables = scenario_variables() if variables is None else variables
+        self._stubs: dict[str, subprocess.Popen[bytes]] = {}
+        self._stack = contextlib.ExitStack()
+        self._generation = 0
+
+    def __enter__(self) -> Container:
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
+        self.folder.chmod(0o755)
+        for part in ("live", "draining"):
+            (self.folder / part).mkdir()
+        self.render()
+        for name in STUBS:
+            if name not in ABSENT:
+                self.start(name)
+        self._stack.callback(self._stop_all)
+        image = bases.ensure_base(BASE)
+        self._stack.callback(docker, "rm", "--force", self.name, check=False)
+        may = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", "61800:61800"]
+        volumes = [f"{self.folder}/live:/etc/gpuserve/live:ro", f"{self.folder}/draining:/draining:ro"]
+        more = [part for volume in volumes for part in ("--volume", volume)]
+        tmp = ["--tmpfs", "/tmp:mode=1777,size=384m"]
+        command = ["nginx", "-c", "/etc/gpuserve/live/nginx.conf", "-g", "daemon off;"]
+        docker(
+            "run", "--detach", "--name", self.name, "--network", "host", *labels(), *may, *tmp, *more, image, *command
+        )
+        self.wait_until_it_serves()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stack.close()
+
+    def render(self, **changes: Any) -> None:
+        """Render the configuration, with variables changed for good."""
+        self._variables |= changes
+        self._generation += 1
+        there = json.dumps({**self._variables, "gateway_address": self.host}).replace("127.0.0.1:", f"{self.engines}:")
+        given = {
+            **json.loads(there),
+            "gateway_metrics_address": f"{self.host}:{self.metrics_port}",
+            "_gateway_generation": f"local-{self._generation}",
+            "bench_folder": str(self.folder / "live"),
+        }
+        file = self.folder / "variables.json"
+        file.write_text(json.dumps(given))
+        run(["ansible-playbook", CHECKOUT / "tests/bench/gateway/render.yml", "-e", f"@{file}"], cwd=CHECKOUT)
+
+    def wait_until_it_serves(self) -> None:
+        """Wait until the configuration that was rendered last is served."""
+        self.wait_for(self._serves, 20)
+
+    def _serves(self) -> bool:
+        try:
+            answer = self.ask("GET", "/health", key=None)
+        except OSError:
+            assert docker("inspect", "--format", "{{.State.Running}}", self.name) == "true", self.log()
+            return False
+        return bool(answer.json["generation"] == f"local-{self._generation}")
+
+    def docker(self, *command: str) -> str:
+        """Run Docker's client."""
+        words = ["docker", *(self.name if part == "CONTAINER" else part for part in command)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, errors="surrogateescape")
+        return done.stdout + (done.stderr if "logs" in command else "")
+
+    def start(self, name: str) -> None:
+        """Start a stub and wait until it answers."""
+        model = "twin" if name == "twin-b" else "swap" if name == "swap-b" else name
+        stub = CHECKOUT / "tests/support/gateway/engine_stub.py"
+        secret = ["--api-key", SECRETS[name]] if name in SECRETS else []
+        argv = [sys.executable, str(stub), "--address", self.engines, *secret, f"{model}={STUBS[name]}"]
+        self._stubs[name] = subprocess.Popen(argv)
+        end = time.monotonic() + 10
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{self.engines}:{STUBS[name]}/health", timeout=2).close()
+                return
+            except OSError:
+                assert time.monotonic() < end, f"the stub {name} does not answer"
+                time.sleep(0.05)
+
+    def stop(self, name: str) -> None:
+        """Stop a stub, as the kernel would."""
+        running = self._stubs.pop(name, None)
+        if running is not None:
+            running.send_signal(signal.SIGKILL)
+            running.wait(10)
+
+    def _stop_all(self) -> None:
+        for name in list(self._stubs):
+            self.stop(name)
+
+    def mark_drained(self, name: str, on: bool) -> None:
+        """Make or remove the file that keeps new requests away from a stub."""
+        file = self.folder / "draining" / self.endpoint(name)
+        if on:
+            file.touch()
+        else:
+            file.unlink(missing_ok=True)
+
+    def metrics_text(self) -> str:
+        """Read the gateway's figures as they are."""
+        with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/metrics", timeout=10) as reply:
+            text: str = reply.read().decode()
+            return text
