@@ -107,7 +107,6 @@ import gzip
 import hashlib
 import lzma
 import os
-import tempfile
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -116,6 +115,7 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_mirror
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 class Copier:
@@ -153,11 +153,7 @@ class Copier:
         if self.module.check_mode:
             return
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.module.tmpdir)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        self.module.atomic_move(name, target)
-        self.module.set_mode_if_different(target, 0o644, False)
+        atomic.write(target, data, 0o644)
 
     def there(self, file: apt_mirror.File) -> bool:
         """Tell whether the copy has the file already."""

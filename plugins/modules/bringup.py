@@ -67,7 +67,7 @@ options:
     description:
       - Folder of the cards' locks.
     type: path
-    default: /run/lock/gpuserve
+    default: /run/gpuserve/locks
   drain_dir:
     description:
       - Folder through which a gateway on this host is told which endpoints get nothing new. Where it is not there, there is no gateway.
@@ -296,7 +296,7 @@ def main() -> NoReturn:
             "project_name": {"type": "str", "default": "gpuserve"},
             "project_dir": {"type": "path", "required": True},
             "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
-            "lock_dir": {"type": "path", "default": "/run/lock/gpuserve"},
+            "lock_dir": {"type": "path", "default": "/run/gpuserve/locks"},
             "drain_dir": {"type": "path", "default": "/run/gpuserve/draining"},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
             "api_key": {"type": "str", "default": "", "no_log": True},

@@ -86,6 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 def attempt(module: AnsibleModule, content: str) -> None:
@@ -131,11 +132,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         attempt(module, content)
     if changed and not module.check_mode:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=module.tmpdir)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        module.atomic_move(name, path)
-        module.set_mode_if_different(path, 0o644, False)
+        atomic.write(os.path.realpath(path), content, 0o644)
     diff = {"before_header": path, "after_header": path, "before": before or "", "after": content}
     return {"changed": changed, "tried": tried, "diff": diff}
 

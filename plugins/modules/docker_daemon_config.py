@@ -100,9 +100,11 @@ validated:
   sample: true
 """
 
+import contextlib
 import json
 import os
 import re
+import stat
 import tempfile
 from typing import Any, NoReturn
 
@@ -111,6 +113,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 _UNIT_FOLDERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system")
 
@@ -174,14 +177,14 @@ def validate(module: AnsibleModule, path: str, text: str) -> bool:
     )
 
 
-def write(module: AnsibleModule, path: str, text: str, mode: int) -> None:
-    """Replace a file in one step."""
+def write(path: str, text: str, mode: int) -> None:
+    """Replace a file in one step; one that is there keeps its owner and its mode, which may close credentials of a proxy."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    module.atomic_move(name, path)
-    module.set_mode_if_different(path, mode, False)
+    owner = None
+    with contextlib.suppress(FileNotFoundError):
+        there = os.stat(path)
+        mode, owner = stat.S_IMODE(there.st_mode), (there.st_uid, there.st_gid)
+    atomic.write(os.path.realpath(path), text, mode, owner)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -213,9 +216,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         daemon_json.check_consent(before, merge.options, params["containers_running"])
     if not module.check_mode:
         if changed:
-            write(module, path, text, 0o644)
+            write(path, text, 0o644)
         if merge.ours != ours:
-            write(module, record, render(daemon_json.store_ours(merge.ours)), 0o644)
+            atomic.make_folder(os.path.dirname(record), 0o755)
+            atomic.write(record, render(daemon_json.store_ours(merge.ours)))
     return {
         "changed": changed,
         "effect": effect,

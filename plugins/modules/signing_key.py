@@ -72,7 +72,6 @@ fingerprints:
 """
 
 import os
-import tempfile
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -81,6 +80,7 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 def fetch(url: str, ca_file: str | None, timeout_s: int) -> bytes:
@@ -119,12 +119,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     changed = key.binary != before
     if changed and not module.check_mode:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=module.tmpdir)
-        with os.fdopen(handle, "wb") as file:
-            file.write(key.binary)
-        module.atomic_move(name, path)
         # apt reads keys as the user _apt.
-        module.set_mode_if_different(path, 0o644, False)
+        atomic.write(os.path.realpath(path), key.binary, 0o644)
     lines = "".join(f"{fingerprint}\n" for fingerprint in key.fingerprints)
     old = "".join(f"{fingerprint}\n" for fingerprint in prints)
     return {

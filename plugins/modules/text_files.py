@@ -61,24 +61,21 @@ removed:
 """
 
 import os
-import tempfile
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 MODE = 0o644
 
 
-def write(module: AnsibleModule, path: str, content: str) -> None:
+def write(path: str, content: str) -> None:
     """Put a whole file in place at once: a reader sees the old text or the new one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)
-    module.atomic_move(name, path)
-    module.set_mode_if_different(path, MODE, False)
+    # What an administrator has put elsewhere by a link stays there.
+    atomic.write(os.path.realpath(path), content, MODE)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -102,7 +99,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         if after is None:
             os.unlink(path)
         else:
-            write(module, path, after)
+            write(path, after)
     return {"changed": bool(written or removed), "written": written, "removed": removed, "diff": diff}
 
 

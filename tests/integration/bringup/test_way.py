@@ -70,12 +70,12 @@ def test_one_model_over_two_cards(stack: Stack) -> None:
         assert {card["uuid"] for card in yi["cards"]} == {one, two}
         for card in yi["cards"]:
             assert abs(card["measured_bytes"] - planned["yi"]["total_bytes"]) < 64 << 20
-        assert stack.run("sh", "-c", "ls /run/lock/gpuserve").split() == sorted([f"{one}.lock", f"{two}.lock"])
+        assert stack.run("sh", "-c", "ls /run/gpuserve/locks").split() == sorted([f"{one}.lock", f"{two}.lock"])
         again = stack.play(vllm_stack_models=models)
         assert (again.code, again.changed) == (0, 0)
     finally:
         doubles.install(stack.box.name)
-        stack.run("sh", "-c", "rm -f /run/lock/gpuserve/*")
+        stack.run("sh", "-c", "rm -f /run/gpuserve/locks/*")
 
 
 def changed(name: str, **change: object) -> list[dict[str, object]]:

@@ -258,6 +258,7 @@ class Bringup:
             },
             "serving": state.serving,
             "failures": list(loop.failures.values()),
+            "warnings": self.state_dir.notes,
             "endpoints": target.endpoints,
             "report": [
                 {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}

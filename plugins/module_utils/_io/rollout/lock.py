@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,13 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
+
 
 class LockHeld(Exception):
     """Somebody else holds it; the text says who."""
 
 
 class CardLock:
-    """An exclusive lock on one card, by its UUID. The kernel drops it with the process that holds it."""
+    """An exclusive lock on one card, by its UUID. The kernel drops it with the process that holds it.
+
+    Its folder is root's alone: in one where others may write, a link in the lock's place would have any file cut and overwritten.
+    """
 
     def __init__(self, folder: str, uuid: str, wait_s: float, tell: Callable[[str], None] | None = None) -> None:
         self._path = Path(folder, f"{uuid}.lock")
@@ -28,28 +35,39 @@ class CardLock:
         self._handle: int | None = None
 
     def __enter__(self) -> CardLock:
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        ownership.check(self._path.parent)
+        atomic.make_folder(self._path.parent)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            ownership.regular(handle, self._path)
+            self._wait(handle)
+            # For whoever waits; a lock without these words holds as well.
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)
+                holder = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+                os.pwrite(handle, json.dumps(holder).encode(), 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+        return self
+
+    def _wait(self, handle: int) -> None:
         until = time.monotonic() + self._wait_s
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                holder = os.pread(handle, 1000, 0).decode(errors="replace") or "an unknown process"
+                return
+            except BlockingIOError:
+                holder = harmless(os.pread(handle, 1000, 0).decode(errors="replace"), 120) or "an unknown process"
                 if self._tell:
                     self._tell(
                         f"another run is starting engines on this host ({holder}): waiting up to {self._wait_s:.0f} s"
                     )
                     self._tell = None
                 if time.monotonic() >= until:
-                    os.close(handle)
                     raise LockHeld(f"{holder} is starting engines there ({self._path})") from None
                 time.sleep(0.5)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}).encode(), 0)
-        self._handle = handle
-        return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure, machine
@@ -31,6 +31,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, command_of, listens
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 class Progress:
@@ -41,8 +42,9 @@ class Progress:
 
     def tell(self, lines: Sequence[str]) -> None:
         if lines and self._path:
-            with Path(self._path).open("a", encoding="utf-8") as stream:
-                stream.write("".join(f"{line}\n" for line in lines))
+            # Who watches misses a line on a full disk; the work goes on.
+            with contextlib.suppress(OSError):
+                atomic.append(self._path, "".join(f"{line}\n" for line in lines))
 
     def note(self, text: str) -> None:
         self.tell([self.narrator.line(time.monotonic(), text)])

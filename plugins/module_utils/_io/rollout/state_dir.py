@@ -1,18 +1,23 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is remembered on a host between runs: times and figures of starts, an unfinished run, measurements, logs of failed starts."""
+"""What is remembered on a host between runs: times and figures of starts, an unfinished run, measurements, logs of failed starts.
+
+All of it helps a person or the next plan, and nothing that serves depends on it: what can't be read counts as absent, what can't be
+written is left out, and `notes` says so.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 class StateDir:
@@ -20,13 +25,15 @@ class StateDir:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
+        self.notes: list[str] = []
 
     def models(self) -> dict[str, Any]:
         """What the last starts of each model came to; empty where nothing is known, or nothing that can be read."""
         found = self._read("state.json").get("models")
-        return dict(found) if isinstance(found, dict) else {}
+        return {name: entry for name, entry in found.items() if _is_start(entry)} if isinstance(found, dict) else {}
 
     def keep_models(self, models: Mapping[str, Any]) -> None:
+        """Remember what the last starts came to."""
         self._write("state.json", {"models": models})
 
     # A run that has begun and not ended
@@ -38,13 +45,18 @@ class StateDir:
         return interrupted
 
     def end(self) -> None:
-        (self._folder / "journal.json").unlink(missing_ok=True)
+        """Write down that it has ended."""
+        with self._noted("journal.json"):
+            (self._folder / "journal.json").unlink(missing_ok=True)
 
     # Measurements
 
     def learn(self, plan: Mapping[str, Any], started: Iterable[tuple[Mapping[str, Any], int]]) -> None:
         """Keep what starts held for the next plan: (the plan's model, bytes on all its cards) each."""
         store: Any = self._read("calibration.json")
+        if not isinstance(store.get("starts", {}), dict):
+            self._note("calibration.json is not what we wrote: it is begun anew")
+            store = {}
         cards = {gpu["uuid"]: gpu["name"] for gpu in plan["gpus"]}
         for planned, measured_bytes in started:
             name = cards[planned["gpu_uuids"][0]]
@@ -56,23 +68,48 @@ class StateDir:
     def keep_log(self, name: str, lines: Iterable[str]) -> str:
         """The whole log of a failed start, where only root reads it; the file's path, empty where it could not be written."""
         path = self._folder / "failed" / f"{name}.log"
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except OSError:
-            return ""  # a full disk is one of the causes that a log is kept for
-        return str(path)
+        # A full disk is one of the causes that a log is kept for.
+        with self._noted(f"failed/{name}.log"):
+            atomic.make_folder(self._folder, 0o755)
+            atomic.make_folder(path.parent)
+            atomic.write(path, "\n".join(lines) + "\n")
+            return str(path)
+        return ""
 
     def _read(self, name: str) -> dict[str, Any]:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             found = json.loads((self._folder / name).read_text(encoding="utf-8"))
-            if isinstance(found, dict):
-                return found
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            self._note(f"{name} can't be read ({error}): it counts as absent")
+            return {}
+        if isinstance(found, dict):
+            return found
+        self._note(f"{name} is not what we wrote: it counts as absent")
         return {}
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / name
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(path)
+        with self._noted(name):
+            atomic.make_folder(self._folder, 0o755)
+            atomic.write(self._folder / name, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+    @contextlib.contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._note(f"{name} could not be written ({error.strerror}): free space there, or mend the folder")
+
+    def _note(self, text: str) -> None:
+        note = f"{self._folder}: {text}."
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _is_start(entry: Any) -> bool:
+    """Whether an entry is one of a start, as we write them."""
+    if not isinstance(entry, dict):
+        return False
+    seconds = entry.get("ready_s")
+    return seconds is None or (isinstance(seconds, (int, float)) and not isinstance(seconds, bool))
