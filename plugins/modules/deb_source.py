@@ -11,9 +11,11 @@ module: deb_source
 short_description: Add an apt repository only after it has proved itself
 version_added: 0.1.0
 description:
-  - Reads the repository's index with apt in a place of its own, and writes the entry only if signature and index are
-    good.
+  - Reads the repository's index with apt in a place of its own, then lets apt read all entries of the host together with this one, and
+    writes only if signature, index and the whole set are good.
   - A repository that is gone, or signed by someone else, thereby never stands between a host and its package manager.
+  - Other entries of the same repository are found by their address, in whatever file of apt's they stand, and removed after the trial;
+    two with different keys stop apt altogether. Other entries in those files stay.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
@@ -27,6 +29,17 @@ options:
       - The entry's text, in the deb822 format.
     type: str
     required: true
+  replaces:
+    description:
+      - Addresses of older places of the same repository. Entries at or below one of them are removed as well.
+    type: list
+    elements: str
+    default: []
+  architecture:
+    description:
+      - What C($(ARCH)) stands for in the host's entries.
+    type: str
+    default: amd64
   variable:
     description:
       - The variable that holds the repository's address, for messages.
@@ -75,66 +88,151 @@ tried:
   returned: success
   type: bool
   sample: true
+replaced:
+  description: The other files from which entries of the same repository were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/apt/sources.list.d/archive_uri-https_download_docker_com_linux_debian-bookworm.list]
 """
 
 import os
 import tempfile
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
-def attempt(module: AnsibleModule, content: str) -> None:
-    """Let apt read the index into a folder of its own."""
-    folder = tempfile.mkdtemp(dir=module.tmpdir)
-    source = os.path.join(folder, "try.sources")
-    with open(source, "w", encoding="utf-8") as file:
-        file.write(content)
-    os.makedirs(os.path.join(folder, "lists", "partial"))
-    options = {
-        "Dir::Etc::sourcelist": source,
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State::lists": os.path.join(folder, "lists"),
-        "APT::Sandbox::User": "root",
-        "Acquire::Retries": "1",
-        "Acquire::http::Timeout": module.params["timeout_s"],
-        "Acquire::https::Timeout": module.params["timeout_s"],
-    }
-    command = ["apt-get", "update"]
-    for key, value in options.items():
-        command += ["-o", f"{key}={value}"]
-    status, out, err = module.run_command(command)
-    reason = distribution.apt_update_failure(status, out, err)
-    if reason:
-        variable, keys = module.params["variable"], module.params["key_variable"]
-        cure = f"Correct {variable}."
-        if distribution.is_about_the_key(reason):
-            cure = f"If its owner changed the key, set {keys} to what the owner publishes; else correct {variable}."
+def read_entries(files: HostFiles) -> dict[str, str]:
+    """Read every file of apt's sources that apt itself would read."""
+    names = [MAIN, *(f"{PARTS}/{name}" for name in files.names(PARTS) if apt_sources.is_read_by_apt(name))]
+    texts = {name: files.read(name) for name in names}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+class Trial:
+    """Let apt judge in folders of its own, before anything is written."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self._folder = tempfile.mkdtemp(dir=module.tmpdir)
+
+    def read_repository(self, content: str) -> None:
+        """Read the repository's index, apart from all others."""
+        source = self._write("try.sources", content)
+        os.makedirs(os.path.join(self._folder, "lists", "partial"))
+        self._ask(
+            ["apt-get", "update"],
+            {
+                "Dir::Etc::sourcelist": source,
+                "Dir::Etc::sourceparts": "-",
+                "Dir::State::lists": os.path.join(self._folder, "lists"),
+                "APT::Sandbox::User": "root",
+                "Acquire::Retries": "1",
+                "Acquire::http::Timeout": self._module.params["timeout_s"],
+                "Acquire::https::Timeout": self._module.params["timeout_s"],
+            },
+        )
+
+    def read_together(self, entries: dict[str, str], edits: Sequence[Edit]) -> None:
+        """Have apt read all entries as they would stand; it needs no network for that."""
+        after = {**entries, **{edit.path: edit.after for edit in edits}}
+        os.makedirs(os.path.join(self._folder, "sources.list.d"))
+        for path, text in after.items():
+            if text is not None:
+                self._write(os.path.relpath(path, os.path.dirname(MAIN)), text)
+        self._ask(
+            ["apt-get", "indextargets"],
+            {
+                "Dir::Etc::sourcelist": os.path.join(self._folder, "sources.list"),
+                "Dir::Etc::sourceparts": os.path.join(self._folder, "sources.list.d"),
+            },
+        )
+
+    def _write(self, name: str, text: str) -> str:
+        path = os.path.join(self._folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def _ask(self, command: list[str], options: dict[str, Any]) -> None:
+        for key, value in options.items():
+            command += ["-o", f"{key}={value}"]
+        status, out, err = self._module.run_command(command)
+        reason = distribution.apt_update_failure(status, out, err)
+        if not reason:
+            return
+        # What a person knows is the host's own file and not its copy.
+        reason = reason.replace(self._folder, "/etc/apt")
+        variable, keys = self._module.params["variable"], self._module.params["key_variable"]
+        remedy = f"Correct {variable}."
+        if "indextargets" in command:
+            remedy = "Correct or remove the entry that apt names."
+        elif distribution.is_about_the_key(reason):
+            remedy = f"If its owner changed the key, set {keys} to what the owner publishes; else correct {variable}."
         raise FleetError(
             f"{variable}: the repository can't be used: {reason}.",
-            f"{cure} Nothing was changed in apt's sources.",
+            f"{remedy} Nothing was changed in apt's sources.",
             field=variable,
         )
 
 
+def commit(edits: Sequence[Edit]) -> None:
+    """Write ours first and remove the old ones after it; whatever goes wrong, all of it is taken back."""
+    modes = {edit.path: os.stat(edit.path).st_mode & 0o777 for edit in edits if os.path.exists(edit.path)}
+    done: list[Edit] = []
+    try:
+        # Files that get a text before files that go: a moment with two entries is better than one with none.
+        for edit in sorted(edits, key=lambda edit: edit.after is None):
+            _put(edit.path, edit.after, modes)
+            done.append(edit)
+    except OSError as error:
+        for edit in reversed(done):
+            _put(edit.path, edit.before, modes)
+        raise FleetError(
+            f"{error.filename} can't be written: {error.strerror}.",
+            "Free some space, or mend the folder, and run again. Nothing was changed in apt's sources.",
+        ) from None
+
+
+def _put(path: str, text: str | None, modes: dict[str, int]) -> None:
+    if text is None:
+        if os.path.lexists(path):
+            os.unlink(path)
+    elif HostFiles().read(path) != text:
+        atomic.make_folder(os.path.dirname(path), 0o755)
+        atomic.write(path, text, modes.get(path, 0o644))
+
+
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Try, then write."""
-    path, content = module.params["path"], module.params["content"].strip() + "\n"
-    before = HostFiles().read(path)
-    changed = before != content
-    tried = (changed or module.params["again"]) and not module.check_mode
+    """Plan, try, then write."""
+    params = module.params
+    path, content = params["path"], params["content"].strip() + "\n"
+    entries = read_entries(HostFiles())
+    edits = apt_sources.plan(entries, path, content, params["replaces"], params["architecture"])
+    tried = bool(edits or params["again"]) and not module.check_mode
     if tried:
-        attempt(module, content)
-    if changed and not module.check_mode:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        atomic.write(os.path.realpath(path), content, 0o644)
-    diff = {"before_header": path, "after_header": path, "before": before or "", "after": content}
-    return {"changed": changed, "tried": tried, "diff": diff}
+        trial = Trial(module)
+        trial.read_repository(content)
+        trial.read_together(entries, edits)
+        commit(edits)
+    diff = [
+        {"before_header": edit.path, "after_header": edit.path, "before": edit.before or "", "after": edit.after or ""}
+        for edit in edits
+    ]
+    return {
+        "changed": bool(edits),
+        "tried": tried,
+        "replaced": [edit.path for edit in edits if edit.path != path],
+        "diff": diff,
+    }
 
 
 def main() -> NoReturn:
@@ -143,6 +241,8 @@ def main() -> NoReturn:
         argument_spec={
             "path": {"type": "path", "required": True},
             "content": {"type": "str", "required": True},
+            "replaces": {"type": "list", "elements": "str", "default": []},
+            "architecture": {"type": "str", "default": "amd64"},
             "variable": {"type": "str", "required": True},
             "key_variable": {"type": "str", "required": True, "no_log": False},
             "again": {"type": "bool", "default": False},

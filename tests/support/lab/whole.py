@@ -61,6 +61,7 @@ def whole_test() -> bool:
     with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
         jobs = [pool.submit(_suite, tally, "bring-up on doubles", "tests/integration/bringup", False)]
         jobs.append(pool.submit(_suite, tally, "flags through vLLM's parsers", "tests/integration/parsers", False))
+        jobs.append(pool.submit(_suite, tally, "the host with real apt", "tests/integration/host", False))
         jobs += [
             pool.submit(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name]) for name in scenarios()
         ]
