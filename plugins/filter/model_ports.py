@@ -19,6 +19,15 @@ options:
     type: list
     elements: dict
     required: true
+  reserved_ports:
+    description:
+      - Ports of other parts on the host, by the variable that sets them; 0 is none.
+    type: dict
+  surge_offset:
+    description:
+      - How many ports above a model's own its surge instance listens; 0 for none.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -37,13 +46,16 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST, assign_ports
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS, PortRules, assign_ports
 
 
-def model_ports(models: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Ports by the variable that sets them."""
+def model_ports(
+    models: Sequence[Mapping[str, Any]], reserved_ports: Mapping[str, Any] | None = None, surge_offset: int = 0
+) -> dict[str, int]:
+    """Return the models' ports by the variable that sets them."""
     try:
-        return {f"{LIST}[{index}].port": port for index, port in enumerate(assign_ports(models))}
+        ports = assign_ports(models, PortRules.read(reserved_ports or {}, surge_offset))
+        return {f"{MODELS}[{index}].port": port for index, port in enumerate(ports)}
     except FleetError as error:
         raise AnsibleFilterError(f"{error} Nothing was changed.") from error
 

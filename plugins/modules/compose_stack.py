@@ -90,6 +90,11 @@ options:
       - Key that the engines ask for.
     type: str
     default: ""
+  reserved_ports:
+    description:
+      - Ports that other parts of the host have, by the variable that sets them (C(gateway_port)); 0 is none. No model gets one of them.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 attributes:
@@ -156,6 +161,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
@@ -234,7 +240,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if not params["plan"].get("feasible"):
         raise FleetError("plan: it does not fit.", "Plan again with what its reasons say.", "plan")
-    specs = parse_models(params["models"])
+    specs = parse_models(params["models"], PortRules.read(params["reserved_ports"], params["surge_offset"]))
     options = compose.StackOptions(
         project=params["project_name"],
         image=params["image"],
@@ -288,6 +294,7 @@ def main() -> NoReturn:
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
+            "reserved_ports": {"type": "dict", "default": {}},
             "entrypoint": {"type": "list", "elements": "str", "default": ["vllm", "serve"]},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},

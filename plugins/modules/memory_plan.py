@@ -69,6 +69,16 @@ options:
       - Where it was planned from the same inputs it stays the plan, whatever was measured since, so that learning restarts no engine.
     type: dict
     default: {}
+  reserved_ports:
+    description:
+      - Ports that other parts of the host have, by the variable that sets them (C(gateway_port)); 0 is none. No model gets one of them.
+    type: dict
+    default: {}
+  surge_offset:
+    description:
+      - How many ports above a model's own its surge instance listens during a replacement; 0 for none. No model gets such a port.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -145,6 +155,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import stored_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.tradeoffs import choose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     LIST,
     ModelSpec,
@@ -215,7 +226,10 @@ def shape_of(spec: ModelSpec, where: str) -> ModelShape:
 
 def plan(params: dict[str, Any]) -> dict[str, Any]:
     preset = check_preset(params["preset"])
-    specs, gpus = parse_models(params["models"]), parse_gpus(params["gpus"])
+    specs, gpus = (
+        parse_models(params["models"], PortRules.read(params.get("reserved_ports", {}), params.get("surge_offset", 0))),
+        parse_gpus(params["gpus"]),
+    )
     version = vllm.profile(params["engine_version"])
     shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)
@@ -250,6 +264,8 @@ def main() -> NoReturn:
             "image": {"type": "str", "default": ""},
             "calibration": {"type": "dict", "default": {}},
             "proved": {"type": "dict", "default": {}},
+            "reserved_ports": {"type": "dict", "default": {}},
+            "surge_offset": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

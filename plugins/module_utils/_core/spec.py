@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import (
+    MODELS,
+    NO_RULES,
+    PortRules,
+    assign_ports,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 
-FIRST_PORT = 8001
-# 8000 is the gateway's and 9400 the GPU exporter's.
-RESERVED_PORTS = {8000: "the gateway's", 9400: "the GPU exporter's"}
 PRESETS = ("conservative", "balanced", "aggressive", "auto")
 ENGINES = ("vllm",)
 # A name becomes a Compose service, a container, a file and a host name in Docker's DNS.
@@ -24,7 +27,7 @@ _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
 _KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
 # The engine's parser takes these ranks of adapters and no others.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-LIST = "vllm_stack_models"
+LIST = MODELS
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,15 @@ class ModelSpec:
 _KNOWN = frozenset(ModelSpec.__dataclass_fields__)
 
 
-def parse_models(models: Any) -> tuple[ModelSpec, ...]:
+def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, ...]:
     """The models as written in vllm_stack_models; the first mistake is a FleetError that names its place."""
     if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
         raise FleetError(f"{LIST}: it must be a list of models.", "Each entry needs at least name and model.", LIST)
     if not models:
         raise FleetError(f"{LIST}: it is empty.", "Add one entry with name and model for each model to serve.", LIST)
     named = [_require_mapping(entry, index) for index, entry in enumerate(models)]
-    ports = assign_ports(named)
-    specs = tuple(_parse(entry, index, ports[index]) for index, entry in enumerate(named))
+    assigned = assign_ports(named, ports)
+    specs = tuple(_parse(entry, index, assigned[index]) for index, entry in enumerate(named))
     seen: dict[str, int] = {}
     for index, spec in enumerate(specs):
         names = [(spec.name, "name"), *((alias, "aliases") for alias in spec.aliases)]
@@ -88,31 +91,6 @@ def parse_models(models: Any) -> tuple[ModelSpec, ...]:
                 )
             seen[name] = index
     return specs
-
-
-def assign_ports(models: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The port of each model: as written, else the next free one from 8001 up."""
-    taken: dict[int, str] = {}
-    for index, entry in enumerate(models):
-        if entry.get("port") is None:
-            continue
-        where = f"{LIST}[{index}].port"
-        port = _integer(entry["port"], where, 1024, 65535)
-        if port in RESERVED_PORTS:
-            raise FleetError(f"{where}: {port} is {RESERVED_PORTS[port]}.", f"Take one from {FIRST_PORT} up.", where)
-        if port in taken:
-            free = _next_free({*taken, port}, max(taken) + 1)
-            raise FleetError(f"{where}: {port} is already {taken[port]}'s.", f"Ports from {free} are free.", where)
-        taken[port] = str(entry.get("name", f"{LIST}[{index}]"))
-    ports = []
-    for entry in models:
-        if entry.get("port") is None:
-            port = _next_free(taken, FIRST_PORT)
-            taken[port] = str(entry.get("name", ""))
-        else:
-            port = int(entry["port"])
-        ports.append(port)
-    return ports
 
 
 def check_preset(preset: Any) -> str:
@@ -306,10 +284,3 @@ def _list(entry: Mapping[str, Any], key: str, at: str) -> Sequence[Any]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise FleetError(f"{at}.{key}: it must be a list.", "Write it as [one, two].", f"{at}.{key}")
     return value
-
-
-def _next_free(taken: Any, start: int) -> int:
-    port = start
-    while port in taken or port in RESERVED_PORTS:
-        port += 1
-    return port

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ports of a host: who has which, and which are free for a model and its surge instance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+
+MODELS = "vllm_stack_models"
+FIRST_PORT = 8001
+LOWEST_PORT, HIGHEST_PORT = 1024, 65535
+
+
+@dataclass(frozen=True)
+class PortRules:
+    """What a model's port has to keep clear of: the ports of other parts, by port, and its own surge instance's."""
+
+    taken: Mapping[int, str] = field(default_factory=dict)
+    surge_offset: int = 0
+
+    @classmethod
+    def read(cls, reserved_ports: Mapping[str, Any], surge_offset: int) -> PortRules:
+        """Read ports by the variable that sets them, as roles hand them over; 0 is none."""
+        taken = {}
+        for name, value in reserved_ports.items():
+            port = _whole(value)
+            if port is None or not 0 <= port <= HIGHEST_PORT:
+                raise FleetError(
+                    f"{name}: {value!r} is no port.", f"Take a whole number from 0 to {HIGHEST_PORT}.", name
+                )
+            if port in taken:
+                raise FleetError(f"{name}: {port} is {taken[port]} already.", "Give each a port of its own.", name)
+            if port:
+                taken[port] = name
+        return cls(taken, surge_offset)
+
+
+# Where nothing else is on the host, and no surge instance is ever started.
+NO_RULES = PortRules()
+
+
+def assign_ports(models: Sequence[Mapping[str, Any]], rules: PortRules = NO_RULES) -> list[int]:
+    """Return the port of each model: as written, else the next free one from 8001 up. The first mistake is a FleetError."""
+    owners: dict[int, str] = {}
+    for index, entry in enumerate(models):
+        if entry.get("port") is not None:
+            where = f"{MODELS}[{index}].port"
+            port = _written(entry["port"], where)
+            _check(port, where, owners, rules)
+            owners[port] = str(entry.get("name", f"{MODELS}[{index}]"))
+    ports = []
+    for entry in models:
+        if entry.get("port") is not None:
+            ports.append(_written(entry["port"], f"{MODELS}.port"))
+            continue
+        port = _next_free(owners, rules, FIRST_PORT)
+        owners[port] = str(entry.get("name", ""))
+        ports.append(port)
+    return ports
+
+
+def _check(port: int, where: str, owners: Mapping[int, str], rules: PortRules) -> None:
+    if port in rules.taken:
+        free = _next_free(owners, rules, FIRST_PORT)
+        raise FleetError(f"{where}: {port} is that of {rules.taken[port]}.", f"Ports from {free} are free.", where)
+    if port in owners:
+        free = _next_free({**owners, port: ""}, rules, max(owners) + 1)
+        raise FleetError(f"{where}: {port} is already {owners[port]}'s.", f"Ports from {free} are free.", where)
+    surge = port + rules.surge_offset
+    if not rules.surge_offset:
+        return
+    if surge > HIGHEST_PORT:
+        raise FleetError(
+            f"{where}: the surge instance of {port} would listen on {surge}, beyond {HIGHEST_PORT}.",
+            f"Take a port up to {HIGHEST_PORT - rules.surge_offset}, or a smaller vllm_stack_surge_offset.",
+            where,
+        )
+    others = {**rules.taken, **{other: f"{name}'s own" for other, name in owners.items()}}
+    if surge in others:
+        raise FleetError(
+            f"{where}: the surge instance of {port} would listen on {surge}, which is {others[surge]}.",
+            "Take another port, or another vllm_stack_surge_offset.",
+            where,
+        )
+    if port - rules.surge_offset in owners:
+        raise FleetError(
+            f"{where}: on {port} the surge instance of {owners[port - rules.surge_offset]} would listen.",
+            "Take another port, or another vllm_stack_surge_offset.",
+            where,
+        )
+
+
+def _next_free(owners: Mapping[int, str], rules: PortRules, start: int) -> int:
+    offset = rules.surge_offset
+    kept = {*rules.taken, *owners}
+    if offset:
+        # No model on another's surge port, and no surge instance on a port that somebody has.
+        kept |= {port + offset for port in owners} | {port - offset for port in kept}
+    for port in range(start, HIGHEST_PORT - offset + 1):
+        if port not in kept:
+            return port
+    raise FleetError(
+        f"{MODELS}: no port from {start} up is free for one more model.",
+        "Take a smaller vllm_stack_surge_offset.",
+        MODELS,
+    )
+
+
+def _written(value: Any, where: str) -> int:
+    port = _whole(value)
+    if port is None or not LOWEST_PORT <= port <= HIGHEST_PORT:
+        raise FleetError(
+            f"{where}: {value!r} is out of bounds.", f"Take a whole number from {LOWEST_PORT} to {HIGHEST_PORT}.", where
+        )
+    return port
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
