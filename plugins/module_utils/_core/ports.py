@@ -27,7 +27,7 @@ class PortRules:
     @classmethod
     def read(cls, reserved_ports: Mapping[str, Any], surge_offset: int) -> PortRules:
         """Read ports by the variable that sets them, as roles hand them over; 0 is none."""
-        taken = {}
+        taken: dict[int, str] = {}
         for name, value in reserved_ports.items():
             port = _whole(value)
             if port is None or not 0 <= port <= HIGHEST_PORT:
