@@ -11,8 +11,9 @@ module: compose_stack
 short_description: Render the engines of a plan as a Docker Compose stack
 version_added: 0.1.0
 description:
-  - Turns a memory plan and the models into one compose file, and secrets into env files that only root reads.
-  - Validates the result with C(docker compose config) before it lands, and keeps the set it replaces.
+  - Turns a memory plan and the models into one compose file, and secrets into files that only root reads; the variables of a model's C(env)
+    are among them.
+  - Validates the whole set beside the one that is there, with C(docker compose config), and replaces that in one step or not at all.
   - Starts nothing; M(gpuserve.fleet.bringup) does.
 author:
   - gpuserve.fleet contributors (@gpuserve)
@@ -74,6 +75,11 @@ options:
       - How many ports above a model's own its stand-in listens during a replacement; 0 for none.
     type: int
     default: 0
+  stop_grace_s:
+    description:
+      - Seconds between asking an engine to end and ending it, by whoever stops it.
+    type: int
+    default: 30
   entrypoint:
     description:
       - The image's own entrypoint. It is named in the stack only where there are secrets, which are put into its environment first.
@@ -152,9 +158,9 @@ content:
   type: str
 """
 
+import json
 import os
-import shlex
-import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -162,69 +168,64 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, parse_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, powerless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
 
+# Parameters that are secrets, and the variables that they come from.
+SECRETS = {"hf_token": "vllm_stack_hf_token", "api_key": "vllm_stack_api_key"}
 HEADER = "# Written by gpuserve.fleet from the inventory; a change made here is lost at the next run.\n"
 
 
 class Stack:
-    """The files of one project on one host."""
+    """The set of one project on one host, and Docker Compose's word on a new one."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.folder = Path(module.params["project_dir"])
-        self.file = self.folder / "compose.yml"
+        self.sets = Sets(module.params["project_dir"])
 
-    def before(self) -> str:
-        return self.file.read_text(encoding="utf-8") if self.file.exists() else ""
+    def write(self, text: str, files: Mapping[str, str]) -> None:
+        """Put a new set in place, unless Compose refuses it; bringup keeps those that proved themselves."""
+        self.sets.render(text, files, self.validate)
 
-    def env_text(self, values: dict[str, str]) -> str:
-        """What a shell reads."""
-        return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
-
-    def env_differs(self, names: list[str], text: str) -> bool:
-        wanted = {compose.env_file(name): text for name in names} if text else {}
-        there = {f"env/{path.name}": path.read_text(encoding="utf-8") for path in self.folder.glob("env/*.env")}
-        return wanted != there
-
-    def write(self, text: str, names: list[str], env_text: str) -> None:
-        """Validate beside the real place, then put the new set there in one move; bringup keeps those that proved themselves."""
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        env_dir = self.folder / "env"
-        env_dir.mkdir(mode=0o700, exist_ok=True)
-        wanted = {f"{name}.env" for name in names} if env_text else set()
-        for name in sorted(wanted):
-            self.put(env_dir / name, env_text, 0o600)
-        draft = self.folder / ".compose.draft.yml"
-        self.put(draft, text, 0o644)
-        code, _out, error = self.module.run_command(
-            ["docker", "compose", "--project-directory", str(self.folder), "-f", str(draft), "config", "--quiet"]
-        )
+    def validate(self, draft: Path) -> None:
+        """Let Compose judge a set that lies beside the real one."""
+        command = ["docker", "compose", "--project-directory", str(draft.parent), "-f", str(draft), "config", "--quiet"]
+        code, out, error = self.module.run_command(command)
         if code != 0:
-            draft.unlink()
-            self.module.fail_json(
-                msg=f"Docker Compose refuses the rendered stack: {error.strip()} Nothing was changed."
+            said = [line for line in (error or out).splitlines() if line.strip()]
+            raise FleetError(
+                f"Docker Compose refuses the rendered stack: {harmless(said[-1] if said else f'exit status {code}')}",
+                "Correct vllm_stack_extra_volumes or the models' settings that it names.",
+                "project_dir",
             )
-        os.replace(draft, self.file)
-        for path in env_dir.glob("*.env"):
-            if path.name not in wanted:
-                path.unlink()
-
-    def put(self, path: Path, text: str, mode: int) -> None:
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            os.fchmod(handle, mode)
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
-def old_digests(module: AnsibleModule, text: str) -> dict[str, str]:
+def check_readable(specs: Sequence[ModelSpec], cache_dir: str) -> None:
+    """Refuse weights and caches that an engine could not use: it is root without DAC_OVERRIDE, for which modes count."""
+    for index, spec in enumerate(specs):
+        where = f"vllm_stack_models[{index}].model"
+        if spec.is_local and not Path(spec.model).exists():
+            raise FleetError(
+                f"{where}: {spec.model} is not on the host.", "Put the model there, or write a hub id.", where
+            )
+        place = Path(spec.model)
+        if not spec.is_local:
+            where = "vllm_stack_cache_dir"
+            place = Path(cache_dir, "huggingface", "hub", f"models--{spec.model.replace('/', '--')}")
+        if place.exists() and (why := powerless.blocked(place, write=not spec.is_local)):
+            raise FleetError(
+                f"{where}: {harmless(why)}, for it runs as root without its powers.",
+                f"Hand it over: chown -R root:root {place}",
+                where,
+            )
+
+
+def old_digests(text: str) -> dict[str, str]:
     """Service name to digest of the set before, read from our own labels in our own file."""
     found: dict[str, str] = {}
     name = ""
@@ -251,37 +252,57 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         hf_token=params["hf_token"],
         api_key=params["api_key"],
         surge_offset=params["surge_offset"],
+        stop_grace_s=params["stop_grace_s"],
         entrypoint=tuple(params["entrypoint"]),
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
-    files, names = Stack(module), [spec.name for spec in specs]
-    before, env_text = files.before(), files.env_text(compose.secrets(options))
+    here, files = Stack(module), compose.secret_files(specs, stack, options)
+    before, files_before = here.sets.rendered()
     services = compose.services(stack)
-    old, new = old_digests(module, before), {service["name"]: service["digest"] for service in services}
-    changed = before != text or files.env_differs(names, env_text)
+    endpoints = compose.endpoints(specs, params["plan"], options)
+    for parameter, variable in SECRETS.items():
+        secrets.check(params[parameter], variable, [text, params["project_dir"], json.dumps(endpoints)])
+    check_readable(specs, params["cache_dir"])
+    old, new = old_digests(before), {service["name"]: service["digest"] for service in services}
+    changed = (before, files_before) != (text, files)
     if changed and not module.check_mode:
         try:
-            files.write(text, names, env_text)
+            for folder in compose.cache_folders(stack, params["cache_dir"]):
+                # Docker would make them too, but not refuse one that is misspelt.
+                atomic.make_folder(folder, 0o755)
+            here.write(text, files)
+        except UnsafePath as error:
+            raise FleetError(
+                f"project_dir: {error.filename} is not root's alone: {error.strerror}.",
+                "Close it to others, or name another folder in vllm_stack_project_dir.",
+                "project_dir",
+            ) from error
         except OSError as error:
             raise FleetError(
-                f"project_dir: {files.folder} can't be written ({error.strerror}).",
+                f"project_dir: {here.sets.folder} can't be written ({error.strerror}).",
                 "Free space there, or name another folder.",
                 "project_dir",
             ) from error
     return {
         "changed": changed,
         "services": services,
-        "endpoints": compose.endpoints(specs, params["plan"], options),
+        "endpoints": endpoints,
         "changed_services": [name for name in new if old.get(name) != new[name]],
         "removed_services": [name for name in old if name not in new],
-        "compose_file": str(files.file),
+        "compose_file": str(here.sets.compose_file()),
         "content": text,
-        "diff": {"before": before, "after": text, "before_header": str(files.file), "after_header": str(files.file)},
+        "diff": {
+            "before": before,
+            "after": text,
+            "before_header": str(here.sets.compose_file()),
+            "after_header": str(here.sets.compose_file()),
+        },
     }
 
 
 def main() -> NoReturn:
+    os.umask(0o077)
     module = AnsibleModule(
         argument_spec={
             "models": {"type": "list", "elements": "dict", "required": True},
@@ -295,6 +316,7 @@ def main() -> NoReturn:
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
             "reserved_ports": {"type": "dict", "default": {}},
+            "stop_grace_s": {"type": "int", "default": 30},
             "entrypoint": {"type": "list", "elements": "str", "default": ["vllm", "serve"]},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},
@@ -304,7 +326,12 @@ def main() -> NoReturn:
     try:
         module.exit_json(**run(module))
     except FleetError as error:
-        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field)
+        more = {}
+        if error.field in SECRETS.values():
+            # The one that is refused would be torn out of the sentence that says so, which names only its variable.
+            module.no_log_values.clear()
+            more = {"invocation": {}}
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field, **more)
 
 
 if __name__ == "__main__":

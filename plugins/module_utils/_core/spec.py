@@ -25,6 +25,15 @@ ENGINES = ("vllm",)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
 _KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
+# What has a variable of its own, which renews it everywhere at once.
+STACK_TOKENS = {
+    "HF_TOKEN": "vllm_stack_hf_token",
+    "HUGGING_FACE_HUB_TOKEN": "vllm_stack_hf_token",
+    "HUGGINGFACE_HUB_TOKEN": "vllm_stack_hf_token",
+    "VLLM_API_KEY": "vllm_stack_api_key",
+}
+# A name of ours for a second container of a model.
+SURGE_SUFFIX = "-beside"
 # The engine's parser takes these ranks of adapters and no others.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 LIST = MODELS
@@ -177,6 +186,12 @@ def _name(value: Any, where: str) -> str:
             "Use lower-case letters, digits, dot, dash and underscore, beginning and ending with a letter or digit.",
             where,
         )
+    if value.endswith(SURGE_SUFFIX):
+        raise FleetError(
+            f"{where}: {value} ends in {SURGE_SUFFIX}, which names the surge instance of another model.",
+            "Take another name.",
+            where,
+        )
     return value
 
 
@@ -194,6 +209,11 @@ def _model(value: Any, where: str) -> str:
 def _environment(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)) for key in value):
         raise FleetError(f"{where}: it must map variable names to values.", "Write NAME: value below it.", where)
+    for name, variable in STACK_TOKENS.items():
+        if name in value:
+            raise FleetError(
+                f"{where}.{name}: it is one of the whole stack.", f"Set {variable} instead.", f"{where}.{name}"
+            )
     return {str(key): str(item) for key, item in value.items()}
 
 

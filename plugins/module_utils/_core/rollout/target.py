@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 
-BESIDE_SUFFIX = "-beside"
+BESIDE_SUFFIX = SURGE_SUFFIX
 
 
 @dataclass(frozen=True)

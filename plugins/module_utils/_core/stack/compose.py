@@ -13,6 +13,8 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
 LABEL = "fleet.gpuserve"
 # Inside its container every engine listens here; outside, on its own port.
@@ -22,6 +24,16 @@ ENGINE_PORT = 8000
 SECRETS_FILE = "/run/gpuserve/env"
 HUB_CACHE = "/root/.cache/huggingface"
 ENGINE_CACHE = "/root/.cache/vllm"
+# What a start compiles with threads of its own on many cores, and more than a fork bomb gets.
+PIDS_LIMIT = 8192
+# An engine's own log, beside what the daemon is told: three files of this size at most.
+LOG_SIZE, LOG_FILES = "50m", "3"
+# A process of an engine takes 1.5 GiB of the host's memory and 1 GiB of tensors on their way; several times that is a leak.
+PROCESS_LIMIT_BYTES = 8 * GIB
+# Flags by which an engine keeps more than that in the host's memory, as much as it is told.
+_HOST_MEMORY_FLAGS = ("offload", "swap", "kv-transfer")
+# Not part of the digest: what is learnt of an engine's size replaces nothing that runs.
+_UNCOUNTED = ("labels", "mem_limit")
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class StackOptions:
     hf_token: str = ""
     api_key: str = ""
     surge_offset: int = 0
+    stop_grace_s: int = 30
     entrypoint: tuple[str, ...] = ("vllm", "serve")
 
 
@@ -50,15 +63,27 @@ def model_of(container: str) -> str:
     return container.removeprefix("vllm-")
 
 
-def env_file(model: str) -> str:
-    """Where a model's secrets are, below the project's folder."""
-    return f"env/{model}.env"
+def secret_files(specs: Sequence[ModelSpec], stack: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
+    """The text of each secret file of a rendered stack, by its path below the project's folder."""
+    found = {}
+    for spec in specs:
+        hidden = secrets.of_model(spec, options.hf_token, options.api_key)
+        if hidden:
+            service = stack["services"][spec.name]
+            found[secrets.file_name(spec.name, service["labels"][f"{LABEL}.digest"])] = secrets.render(hidden)
+    return found
 
 
-def secrets(options: StackOptions) -> dict[str, str]:
-    """What goes into the env file and nowhere else: variables of the engine's process."""
-    found = {"HF_TOKEN": options.hf_token, "VLLM_API_KEY": options.api_key}
-    return {name: value for name, value in found.items() if value}
+def cache_folders(stack: Mapping[str, Any], cache_dir: str) -> list[str]:
+    """The folders of caches that the engines of a rendered stack write to."""
+    return sorted(
+        {
+            volume["source"]
+            for service in stack["services"].values()
+            for volume in service["volumes"]
+            if isinstance(volume, dict) and not volume.get("read_only") and volume["source"].startswith(f"{cache_dir}/")
+        }
+    )
 
 
 def render(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: StackOptions) -> dict[str, Any]:
@@ -110,17 +135,19 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     service: dict[str, Any] = {
         "image": options.image,
         "container_name": container_name(spec.name),
+        # Reaps what an engine's workers leave behind, and passes signals on.
+        "init": True,
         # A start is never repeated behind our back; the policy for reboots is set once the engine has proved itself.
         "restart": "no",
         "command": _command(spec, model, options),
         "environment": _environment(spec, model),
+        "volumes": _volumes(spec, options),
     }
-    service["volumes"] = _volumes(spec, options)
-    if secrets(options):
+    hidden = secrets.of_model(spec, options.hf_token, options.api_key)
+    if hidden:
         # The image's own entrypoint goes on with the variables in its environment.
         script = f'set -a; . {SECRETS_FILE}; exec "$0" "$@"'
         service["entrypoint"] = ["/bin/sh", "-c", script, *options.entrypoint]
-        service["volumes"].append(f"./{env_file(spec.name)}:{SECRETS_FILE}:ro")
     if options.network == "host":
         service["network_mode"] = "host"
     else:
@@ -129,7 +156,12 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     service["shm_size"] = "1gb" if model["tensor_parallel_size"] == 1 else "8gb"
     service["cap_drop"] = ["ALL"]
     service["security_opt"] = ["no-new-privileges:true"]
-    service["stop_grace_period"] = "60s"
+    service["pids_limit"] = PIDS_LIMIT
+    if limit := _mem_limit(spec, model, options):
+        service["mem_limit"] = limit
+    service["stop_grace_period"] = f"{options.stop_grace_s}s"
+    service["healthcheck"] = _healthcheck(spec, options)
+    service["logging"] = {"driver": "json-file", "options": {"max-size": LOG_SIZE, "max-file": LOG_FILES}}
     if options.device == "cuda":
         service["deploy"] = {"resources": {"reservations": {"devices": [_cards(model["gpu_uuids"])]}}}
     service["labels"] = {
@@ -138,7 +170,10 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         f"{LABEL}.port": str(spec.port),
         f"{LABEL}.planned_bytes": str(model["total_bytes"]),
     }
-    service["labels"][f"{LABEL}.digest"] = digest(service, secrets(options))
+    found = digest(service, hidden)
+    service["labels"][f"{LABEL}.digest"] = found
+    if hidden:
+        service["volumes"].append(_bind(f"./{secrets.file_name(spec.name, found)}", SECRETS_FILE, read_only=True))
     return service
 
 
@@ -148,7 +183,7 @@ def digest(service: Mapping[str, Any], hidden: Mapping[str, str]) -> str:
     Secrets count by their hash, so that a new token restarts an engine and no token can be read from a label. What the plan
     expects an engine to hold is not part of it: learning from a measurement replaces nothing.
     """
-    counted = {key: value for key, value in service.items() if key != "labels"}
+    counted = {key: value for key, value in service.items() if key not in _UNCOUNTED}
     counted["secrets"] = {key: hashlib.sha256(value.encode()).hexdigest() for key, value in hidden.items()}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -170,19 +205,61 @@ def _environment(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:
     found.update(model["env"])
     if spec.is_local:
         found["HF_HUB_OFFLINE"] = "1"
-    return {**found, **spec.env}
+    # Code that a model brings is nobody else's: it lies beside what was compiled for it.
+    found["HF_MODULES_CACHE"] = f"{ENGINE_CACHE}/modules"
+    return found
 
 
-def _volumes(spec: ModelSpec, options: StackOptions) -> list[str]:
-    found = [f"{options.cache_dir}/vllm:{ENGINE_CACHE}"]
+def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
+    # What one engine compiled is code that another would run: a folder a model and image.
+    image = hashlib.sha256(options.image.encode()).hexdigest()[:12]
+    found = [_bind(f"{options.cache_dir}/vllm/{spec.name}-{image}", ENGINE_CACHE)]
     if spec.is_local:
-        found.append(f"{spec.model}:{spec.model}:ro")
+        found.append(_bind(spec.model, spec.model, read_only=True))
     else:
-        found.append(f"{options.cache_dir}/huggingface:{HUB_CACHE}")
-    found += [
-        f"{adapter['path']}:{adapter['path']}:ro" for adapter in spec.lora_adapters if adapter["path"].startswith("/")
-    ]
+        found.append(_bind(f"{options.cache_dir}/huggingface", HUB_CACHE))
+    paths = [str(adapter["path"]) for adapter in spec.lora_adapters]
+    found += [_bind(path, path, read_only=True) for path in paths if path.startswith("/")]
     return [*found, *options.extra_volumes]
+
+
+def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
+    """A volume that Docker refuses where its source is missing, and doesn't make as an empty folder."""
+    found: dict[str, Any] = {"type": "bind", "source": source, "target": target}
+    if read_only:
+        found["read_only"] = True
+    return {**found, "bind": {"create_host_path": False}}
+
+
+def _healthcheck(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
+    """What `docker ps` says of an engine. Nothing of ours decides by it: a bring-up asks for a token."""
+    port = spec.port if options.network == "host" else ENGINE_PORT
+    # Not by what knows of proxies: an image may name one for everything.
+    ask = (
+        f"import http.client as c; h = c.HTTPConnection('127.0.0.1', {port}, timeout=5); "
+        "h.request('GET', '/health'); raise SystemExit(h.getresponse().status != 200)"
+    )
+    return {
+        "test": ["CMD", "python3", "-c", ask],
+        "interval": "30s",
+        "timeout": "10s",
+        "retries": 3,
+        # Until the first answer only: a start may take as long as the bring-up lets it.
+        "start_period": "2h",
+    }
+
+
+def _mem_limit(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> str:
+    """The host's memory that an engine never needs; empty where it was told to keep there what it likes."""
+    told = [*spec.extra_args, *model["engine_args"]]
+    if any(word in arg for arg in told if arg.startswith("-") for word in _HOST_MEMORY_FLAGS):
+        return ""
+    ranks = int(model["tensor_parallel_size"])
+    # Weights are mapped from their files or read whole, once a rank.
+    need = int(model["weights_bytes"]) * ranks + (1 + ranks) * PROCESS_LIMIT_BYTES
+    if options.device == "cpu":
+        need += int(model["total_bytes"]) * ranks
+    return f"{-(-need // GIB)}g"
 
 
 def _cards(uuids: Sequence[str]) -> dict[str, Any]:

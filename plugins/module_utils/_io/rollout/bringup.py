@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -209,7 +208,7 @@ class Bringup:
     def _restore(self, failed: Target, proved: Target, loop: RolloutLoop) -> list[str]:
         """Bring the set back that had proved itself; the names that serve again."""
         self.progress.note("the set before comes back")
-        shutil.copy2(self.sets.compose_file(), self.sets.folder / "compose.failed.yml")
+        self.sets.keep_failed()
         self.sets.put_back(PROVED)
         self.state_dir.begin("restoring", proved.digests)
         loop.executor.undrain(failed)
@@ -258,7 +257,7 @@ class Bringup:
             },
             "serving": state.serving,
             "failures": list(loop.failures.values()),
-            "warnings": self.state_dir.notes,
+            "warnings": [*self.sets.notes, *self.state_dir.notes],
             "endpoints": target.endpoints,
             "report": [
                 {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}

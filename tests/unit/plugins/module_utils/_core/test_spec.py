@@ -141,3 +141,25 @@ def test_a_card_of_no_catalogue_needs_bytes() -> None:
         parse_gpus([{"name": "RTX 9999"}])
     assert parse_gpus([{"name": "RTX 9999", "memory_total_bytes": "40GiB"}])[0].usable_bytes == 40 * GIB
     assert parse_gpus([{"name": "RTX 5090"}])[0].usable_bytes == 32113 * MIB
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("HF_TOKEN", "vllm_stack_hf_token"),
+        ("HUGGING_FACE_HUB_TOKEN", "vllm_stack_hf_token"),
+        ("HUGGINGFACE_HUB_TOKEN", "vllm_stack_hf_token"),
+        ("VLLM_API_KEY", "vllm_stack_api_key"),
+    ],
+)
+def test_tokens_of_the_whole_stack_are_pointed_to_their_variables(name: str, variable: str) -> None:
+    with pytest.raises(FleetError) as told:
+        parse_models([{"name": "a", "model": "o/m", "env": {name: "planted"}}])
+    assert str(told.value) == f"vllm_stack_models[0].env.{name}: it is one of the whole stack. Set {variable} instead."
+
+
+@pytest.mark.parametrize("entry", [{"name": "a-beside"}, {"name": "a", "aliases": ["b-beside"]}])
+def test_names_of_surge_instances_are_reserved(entry: dict[str, object]) -> None:
+    with pytest.raises(FleetError, match="ends in -beside, which names the surge instance of another model"):
+        parse_models([{"model": "o/m", **entry}])
+    parse_models([{"name": "beside", "model": "o/m", "aliases": ["a-beside-b"]}])

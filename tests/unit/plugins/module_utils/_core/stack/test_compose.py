@@ -47,7 +47,14 @@ def test_secrets_are_nowhere_in_it() -> None:
     service = rendered["services"]["tinyllama"]
     # What Compose or Docker put into the environment stands in `docker inspect`.
     assert "env_file" not in service
-    assert "./env/tinyllama.env:/run/gpuserve/env:ro" in service["volumes"]
+    digest = service["labels"]["fleet.gpuserve.digest"]
+    assert service["volumes"][-1] == {
+        "type": "bind",
+        "source": f"./env/tinyllama-{digest}.env",
+        "target": "/run/gpuserve/env",
+        "read_only": True,
+        "bind": {"create_host_path": False},
+    }
     assert service["entrypoint"][-2:] == ["python3", "serve.py"]
 
 
@@ -78,7 +85,10 @@ def test_a_new_secret_is_a_change() -> None:
 
 def test_a_folder_is_mounted_read_only_and_the_hub_left_alone() -> None:
     service = stack(model="/srv/models/x")["services"]["tinyllama"]
-    assert "/srv/models/x:/srv/models/x:ro" in service["volumes"]
+    assert [(volume["source"], volume["target"], volume.get("read_only", False)) for volume in service["volumes"]] == [
+        (service["volumes"][0]["source"], "/root/.cache/vllm", False),
+        ("/srv/models/x", "/srv/models/x", True),
+    ]
     assert service["environment"]["HF_HUB_OFFLINE"] == "1"
 
 

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secret files as a shell reads them, without tokens and with others; secrets that can't be used."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+
+names = some.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+values = some.text(some.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
+
+
+def test_the_model_s_own_variables_come_last() -> None:
+    spec = parse_models([{"name": "a", "model": "o/m", "env": {"NOTE": "1"}}])[0]
+    assert secrets.of_model(spec, "hf", "key") == {"HF_TOKEN": "hf", "VLLM_API_KEY": "key", "NOTE": "1"}
+    assert secrets.of_model(spec, "", "") == {"NOTE": "1"}
+
+
+@given(some.dictionaries(names, values))
+def test_what_is_written_is_read_again(variables: dict[str, str]) -> None:
+    assert secrets.parse(secrets.render(variables)) == variables
+
+
+@pytest.mark.parametrize("text", ["", "'", "words and no more", "\\"])
+def test_what_is_no_such_file_holds_nothing(text: str) -> None:
+    assert secrets.parse(text) == {}
+
+
+def test_tokens_are_taken_out_and_the_present_ones_put_in() -> None:
+    text = secrets.render({"HF_TOKEN": "old", "VLLM_API_KEY": "old", "NOTE": "a b"})
+    assert secrets.without_tokens(text) == "NOTE='a b'\n"
+    present = {"HF_TOKEN": "new", "NOTE": "another model's"}
+    assert secrets.parse(secrets.with_tokens(text, present)) == {"HF_TOKEN": "new", "NOTE": "a b"}
+
+
+def test_files_are_found_by_what_mounts_them() -> None:
+    name = secrets.file_name("qwen2.5-3b", "0123abcd")
+    assert name == "env/qwen2.5-3b-0123abcd.env"
+    text = f'source: "./{name}"\n- "./env/of_before.env:/run/gpuserve/env:ro"\nsource: /srv/env/x.env\n"./env/../y.env"\n'
+    assert secrets.named_in(text) == {name, "env/of_before.env"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("x" * 7, "it has 7 characters"),
+        ("x" * 8 + "\n", "it holds a line end"),
+        ("x" * 8 + "\r", "it holds a line end"),
+        ("x" * 8 + "\0", "it holds a line end"),
+        ("tinyllama", "it is part of a name in the stack"),
+    ],
+)
+def test_a_secret_that_can_t_be_used(value: str, said: str) -> None:
+    with pytest.raises(FleetError) as told:
+        secrets.check(value, "vllm_stack_api_key", ["", "vllm-tinyllama:"])
+    assert told.value.message.startswith(f"vllm_stack_api_key: {said}")
+    assert told.value.field == "vllm_stack_api_key"
+    assert told.value.hint and value not in told.value.message.replace("stack", "")
+
+
+@pytest.mark.parametrize("value", ["", "x" * 8])
+def test_one_that_can(value: str) -> None:
+    secrets.check(value, "vllm_stack_api_key", ["vllm-tinyllama:"])
