@@ -326,7 +326,7 @@ def main() -> NoReturn:
     try:
         module.exit_json(**run(module))
     except FleetError as error:
-        more = {}
+        more: dict[str, Any] = {}
         if error.field in SECRETS.values():
             # The one that is refused would be torn out of the sentence that says so, which names only its variable.
             module.no_log_values.clear()

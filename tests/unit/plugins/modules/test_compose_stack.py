@@ -206,7 +206,8 @@ def test_a_model_s_variables_are_in_its_file_and_nowhere_else(
 def test_a_key_that_ansible_would_tear_out_of_results_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, name: str, value: str, said: str
 ) -> None:
-    answer = call(capsys, tmp_path, **{name: value})
+    change: dict[str, Any] = {name: value}
+    answer = call(capsys, tmp_path, **change)
     assert answer["failed"]
     assert answer["field"] == f"vllm_stack_{name}"
     assert answer["msg"].startswith(f"vllm_stack_{name}: {said}")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import sets as module
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from tests.support.disk import FullDisk, picture
 
 
@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_the_set_that_was_proved_before(
 def test_a_power_cut_between_two_renames_loses_no_set(two: Sets, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     render(two, "d3", HF_TOKEN="new")
     moves = 0
-    move = module.atomic.move
+    move = atomic.move
 
     def cut(source: Any, target: Any) -> None:
         nonlocal moves
@@ -173,7 +173,7 @@ def test_a_power_cut_between_two_renames_loses_no_set(two: Sets, monkeypatch: py
         move(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.atomic, "move", cut)
+        patch.setattr(atomic, "move", cut)
         try:
             prove(two, "d3")
             ended = True
