@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+
 try:
     import docker
     import docker.errors
@@ -17,6 +19,10 @@ try:
     DOCKER_ERROR: str | None = None
 except ImportError as error:
     DOCKER_ERROR = str(error)
+
+
+# A line of an engine's log is this long at most; what it goes on with tells nobody more.
+LINE = 4000
 
 
 class DockerError(Exception):
@@ -77,7 +83,7 @@ class Docker:
             raw = self._client.api.logs(container, tail=lines)
         except (docker.errors.DockerException, OSError):
             return []
-        return bytes(raw).decode(errors="replace").splitlines()
+        return [harmless(line, LINE) for line in bytes(raw).decode(errors="replace").splitlines()]
 
     def timed_log(self, container: str) -> list[tuple[float, str]]:
         """Everything it printed since its start, each line with the time at which Docker got it (seconds since 1970)."""
@@ -90,7 +96,7 @@ class Docker:
             stamp, _space, text = line.partition(" ")
             at = seconds_of(stamp)
             if at is not None:
-                found.append((at, text))
+                found.append((at, harmless(text, LINE)))
         return found
 
     def start(self, container: str) -> None:
@@ -125,7 +131,7 @@ class Docker:
 
 def reason_of(error: Exception) -> str:
     """What Docker itself says, without the address of the request."""
-    return str(getattr(error, "explanation", None) or error).rstrip(".")
+    return harmless(str(getattr(error, "explanation", None) or error).strip().rstrip("."))
 
 
 def seconds_of(stamp: str) -> float | None:
@@ -146,5 +152,11 @@ def compose(project: str, file: str, arguments: Sequence[str], timeout_s: int = 
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DockerError(f"docker compose {arguments[0]} did not end ({error}).") from error
     if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise DockerError(f"docker compose {arguments[0]} failed: {lines[-1] if lines else 'no reason given'}")
+        raise DockerError(f"docker compose {arguments[0]} failed: {said(done.stderr or done.stdout)}")
+
+
+def said(text: str) -> str:
+    """Why a command failed: what the daemon refused, else its last line."""
+    lines = [harmless(line.strip()) for line in text.splitlines() if line.strip()]
+    refused = [line for line in lines if "Error response from daemon" in line]
+    return [*refused, *lines[-1:], "no reason given"][0]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver_state, pci, persistence
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -107,7 +108,7 @@ def gpu_users(files: HostFiles) -> list[str]:
             continue
         open_files = (files.link(f"/proc/{pid}/fd/{number}") or "" for number in files.names(f"/proc/{pid}/fd"))
         if any(target.startswith("/dev/nvidia") for target in open_files):
-            name = (files.read(f"/proc/{pid}/comm") or "").strip()
+            name = harmless((files.read(f"/proc/{pid}/comm") or "").strip())
             if not name.startswith("nvidia-persiste"):  # the kernel cuts names to 15 characters
                 users.append(f"{name} (pid {pid})")
     return users

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -36,7 +37,7 @@ def listeners(files: HostFiles, ports: Sequence[int], containers: Sequence[str] 
         for number in files.names(f"/proc/{pid}/fd"):
             match = _SOCKET.match(files.link(f"/proc/{pid}/fd/{number}") or "")
             if match and match.group(1) in inodes:
-                name = (files.read(f"/proc/{pid}/comm") or "").strip()
+                name = harmless((files.read(f"/proc/{pid}/comm") or "").strip())
                 groups = files.read(f"/proc/{pid}/cgroup") or ""
                 mine = any(container in groups for container in containers)
                 found[inodes[match.group(1)]] = "ours" if mine else f"{name} (pid {pid})"

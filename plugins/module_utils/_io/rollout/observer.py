@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import state as rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
     process_tree,
@@ -297,7 +298,7 @@ def age_s(pid: int) -> float | None:
 def command_of(pid: int) -> str:
     """The name of a process, as ps shows it."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        return harmless(Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip())
     except OSError:
         return "ended by now"
 

@@ -95,10 +95,10 @@ def test_a_refused_set_leaves_the_disk_as_it_was(
 ) -> None:
     call(capsys, tmp_path)
     before = picture(tmp_path)
-    docker.refuses = "time=now level=warning\nservices.yi.volumes.3 \x1b[31mmust be a string\n"
+    docker.refuses = "time=now level=warning\nservices.yi.volumes.3 \x1b[2Jmust be a string\n"
     answer = call(capsys, tmp_path, api_key=NEXT_KEY, image="vllm/vllm-openai@sha256:1")
     assert answer["failed"]
-    assert "refuses the rendered stack: services.yi.volumes.3 \\x1b[31mmust be a string" in answer["msg"]
+    assert "refuses the rendered stack: services.yi.volumes.3 \\x1b[2Jmust be a string" in answer["msg"]
     assert answer["msg"].endswith("Nothing was changed.")
     after = {name: entry for name, entry in picture(tmp_path).items() if not name.startswith("cache/")}
     assert after == {name: entry for name, entry in before.items() if not name.startswith("cache/")}

@@ -17,7 +17,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import h
     [
         ("python3 -m vllm", "python3 -m vllm"),
         ("네모 モデル é 🙂", "네모 モデル é 🙂"),
-        ("\x1b[2J\x1b[31mFAKE", "\\x1b[2J\\x1b[31mFAKE"),
+        ("\x1b[2J\x1b[HFAKE", "\\x1b[2J\\x1b[HFAKE"),
+        ("\x1b[1;36m(EngineCore_0 pid=90)\x1b[0;0m INFO", "(EngineCore_0 pid=90) INFO"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
         ("a\r\nok: [host]", "a\\x0d\\x0aok: [host]"),
         ("a\tb", "a b"),
         ("\x00\x7f\x9b", "\\x00\\x7f\\x9b"),

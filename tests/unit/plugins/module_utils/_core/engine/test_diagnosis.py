@@ -77,3 +77,104 @@ def test_a_warning_of_an_error_that_may_come_is_not_the_cause() -> None:
     ]
     assert (diagnose(log, 1).id, diagnose(log, 1).memory) == ("out_of_memory", True)
     assert diagnose(log[:1], 1).id == "exit"
+
+
+LEVELS = [
+    "WARNING 11-26 10:00:00 [x.py:1] {}",
+    "(APIServer pid=1) INFO 11-26 10:00:00 [logger.py:40] Received request cmpl-1: prompt: 'what does {} mean?'",
+    "(APIServer pid=1) INFO 11-26 10:00:00 [logger.py:40] Received request: prompt: 'ERROR 11-26 10:00:00 {}'",
+    "(EngineCore_0 pid=90) DEBUG 11-26 10:00:00 [x.py:1] {}",
+    "\x1b[1;36m(EngineCore_0 pid=90)\x1b[0;0m INFO 11-26 10:00:00 [x.py:1] {}",
+    "INFO:     127.0.0.1:4711 - {}",
+    "WARNING:root:{}",
+    "(APIServer pid=1) INFO:     {}",
+]
+
+
+@pytest.mark.parametrize("line", LEVELS)
+@pytest.mark.parametrize("words", ["CUDA out of memory", "403 Client Error for telemetry", "ValueError: bad thing"])
+def test_what_is_said_quietly_is_no_cause(line: str, words: str) -> None:
+    assert diagnose([line.format(words)], 1).id == "exit"
+    assert diagnose([line.format(words), "OSError: [Errno 28] No space left on device"], 1).id == "disk_full"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERROR 11-26 10:00:00 [x.py:1] {}",
+        "(EngineCore_0 pid=90) CRITICAL 11-26 10:00:00 {}",
+        "ERROR:root:{}",
+        "torch.{}",
+        "the INFO 11-26 says nothing of {}",
+    ],
+)
+def test_what_is_said_as_an_error_is_one(line: str) -> None:
+    assert diagnose([line.format("OutOfMemoryError: CUDA out of memory")], 1).id == "out_of_memory"
+
+
+def test_a_warning_of_python_counts_where_no_error_says_more() -> None:
+    warning = "UserWarning: CUDA initialization: The NVIDIA driver on your system is too old (found version 12020)."
+    late = "RuntimeError: Failed to infer device type"
+    assert diagnose([warning, late], 1).id == "driver_too_old"
+    assert diagnose([warning, "OSError: [Errno 28] No space left on device"], 1).id == "disk_full"
+
+
+def test_what_docker_refuses_wins_over_all_that_an_engine_said() -> None:
+    log = [
+        "torch.OutOfMemoryError: CUDA out of memory",
+        "docker compose up failed: Error response from daemon: Bind for 127.0.0.1:8001 failed: port is already allocated",
+    ]
+    assert diagnose(log).id == "port_taken"
+    said = "Error response from daemon: Conflict. The container name \x1b[2J/vllm-a is in use"
+    found = diagnose([log[0], said, "Error response from daemon: another"], 1)
+    assert found.id == "docker" and not found.memory
+    assert found.text == "Docker refuses it: Conflict. The container name \\x1b[2J/vllm-a is in use"
+    assert found.remedy == "Mend what it names, then run again."
+
+
+def test_the_first_error_of_a_kind_that_nobody_knows() -> None:
+    found = diagnose(["x", "ValueError: bad \x1b[2J thing  ", "KeyError: 'later'"], 137)
+    assert (found.id, found.text, found.memory) == ("error", "ValueError: bad \\x1b[2J thing", False)
+    assert found.remedy == "See the last lines of its log below."
+    assert len(diagnose([f"ValueError: {'x' * 2000}"]).text) < 320
+    assert diagnose(["ValueError: xx"], 1).id == "exit", "too short to say anything"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: Engine core initialization failed. See root cause above.",
+        "Exception: EngineCore failed to start.",
+        "vllm.v1.engine.exceptions.EngineDeadError: EngineDeadError: see above",
+        "Exception: EngineCore encountered an issue. See stack trace above",
+    ],
+)
+def test_no_wrapper_is_a_cause(line: str) -> None:
+    assert diagnose([line, "KeyError: 'model.layers.0'"], 1).text == "KeyError: 'model.layers.0'"
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "text", "remedy", "memory"),
+    [
+        (
+            137,
+            "killed",
+            "it was killed, most likely since the host's memory ran out",
+            "Give the host more memory.",
+            True,
+        ),
+        (
+            139,
+            "segfault",
+            "it crashed with a segmentation fault",
+            "Run once more; if it comes again, take another engine image, and see whether enforce_eager: true helps.",
+            False,
+        ),
+        (1, "exit", "it ended with exit status 1", "See the last lines of its log below.", False),
+        (0, "exit", "it ended with exit status 0", "See the last lines of its log below.", False),
+        (None, "unknown", "it gave no reason", "See the last lines of its log below.", False),
+    ],
+)
+def test_one_that_says_nothing(code: int | None, name: str, text: str, remedy: str, memory: bool) -> None:
+    found = diagnose(["nothing"], code)
+    assert (found.id, found.text, found.remedy, found.memory) == (name, text, remedy, memory)
