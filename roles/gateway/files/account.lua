@@ -6,7 +6,8 @@
 -- are a single number: "ended MODEL STATUS BUCKET BUCKET"; what they come to is worked out when it is asked for.
 
 local config = require("config")
-local engines = require("engines")
+local counts = require("counts")
+local requests = require("requests")
 
 local dict = ngx.shared.gw
 -- The upper edges of the histograms in seconds.
@@ -39,16 +40,17 @@ end
 
 function account.count()
     local var = ngx.var
-    local endpoint, model, status = var.gw_endpoint, var.gw_model, var.status
+    local request = requests.current(var)
+    local model, status = var.gw_model, var.status
     model = (not model or model == "") and "-" or model
-    if not endpoint or endpoint == "" then
-        dict:incr("ended " .. model .. " " .. status, 1, 0)
-        return
+    if request then
+        requests.finish(request)
     end
-    engines.left(endpoint)
-    if status == "429" and (var.limit_req_status == "REJECTED" or var.limit_conn_status == "REJECTED") then
-        dict:incr("ended " .. model .. " 429", 1, 0)
-        dict:incr("rejected " .. model .. " " .. (var.limit_req_status == "REJECTED" and "rate" or "concurrency"), 1, 0)
+    if not request or not request.endpoint then
+        dict:incr("ended " .. model .. " " .. status, 1, 0)
+        if request and request.rejected then
+            dict:incr("rejected " .. model .. " " .. request.rejected, 1, 0)
+        end
         return
     end
     local whole, times = tonumber(var.request_time), var.upstream_header_time
@@ -128,7 +130,7 @@ local function endpoints(lines)
         for at, endpoint in ipairs(model.all) do
             local labels = string.format('{model="%s",endpoint="%s"} ', model.name, endpoint)
             local answers = dict:get("up " .. endpoint) or 0
-            busy[#busy + 1] = "gpuserve_gateway_in_flight" .. labels .. (dict:get("in " .. endpoint) or 0)
+            busy[#busy + 1] = "gpuserve_gateway_in_flight" .. labels .. counts.of("in " .. endpoint)
             -- A stand-in that is not there is no endpoint that is down.
             if answers == 1 or at <= #model.endpoints then
                 up[#up + 1] = "gpuserve_gateway_endpoint_up" .. labels .. answers

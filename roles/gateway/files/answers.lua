@@ -2,7 +2,7 @@
 -- GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- What the gateway itself says: errors in the shape of OpenAI's, the list of models, its health.
+-- What the gateway itself says: errors in the shape that a path's clients read, the list of models, its health.
 
 local config = require("config")
 local engines = require("engines")
@@ -21,10 +21,35 @@ local function say(status, body)
     ngx.print(body)
 end
 
+-- What Anthropic's clients tell errors apart by.
+local ANTHROPIC = {
+    [400] = "invalid_request_error", [401] = "authentication_error", [403] = "permission_error", [404] = "not_found_error",
+    [413] = "request_too_large", [429] = "rate_limit_error", [503] = "overloaded_error",
+}
+
 -- Returns nil, so that a caller can hand that on.
 function answers.refuse(status, sort, code, message, param)
+    if (ngx.var.request_uri or ""):find("/messages", 1, true) then
+        sort = ANTHROPIC[status] or (status < 500 and "invalid_request_error" or "api_error")
+        return say(status, string.format('{"type":"error","error":{"type":"%s","message":%s}}\n', sort, quoted(message)))
+    end
     say(status, string.format('{"error":{"message":%s,"type":"%s","param":%s,"code":"%s"}}\n',
         quoted(message), sort, param and quoted(param) or "null", code))
+end
+
+-- By status: what is said where nginx itself refuses.
+local PAGES = {
+    [400] = {"bad_request", "The request could not be understood."},
+    [404] = {"not_found", "There is nothing at this path."},
+    [408] = {"request_timeout", "The request took too long to arrive."},
+    [413] = {"body_too_large", "The body is larger than " .. config.limits.body_text .. "."},
+    [431] = {"headers_too_large", "The headers or the address are too large."},
+    [500] = {"internal_error", "The gateway failed at this request."},
+}
+
+function answers.page(status)
+    local page = PAGES[status]
+    return answers.refuse(status, status < 500 and "invalid_request_error" or "server_error", page[1], page[2])
 end
 
 function answers.may_use(owner, index)

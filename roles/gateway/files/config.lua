@@ -13,6 +13,17 @@ local file = assert(io.open("/etc/gpuserve/live/data.json", "rb"))
 local data = assert(json.decode(file:read("*a")))
 file:close()
 
+-- A number above zero, nil for no limit.
+local function limit(value)
+    return type(value) == "number" and value > 0 and value or nil
+end
+
+-- A size as nginx writes it: 32m.
+local function bytes_of(size)
+    local number, unit = tostring(size):lower():match("^(%d+)([kmg]?)$")
+    return tonumber(number) * ({[""] = 1, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3})[unit]
+end
+
 -- models: index of a model, from 0, to true; nil where a key may use all.
 local function owner(record)
     local models
@@ -22,7 +33,10 @@ local function owner(record)
             models[tonumber(index)] = true
         end
     end
-    return {name = record.name, models = models, expires = record.expires > 0 and record.expires or nil}
+    return {
+        name = record.name, models = models, expires = record.expires > 0 and record.expires or nil,
+        per_minute = limit(record.requests_per_minute), most = limit(record.max_concurrent),
+    }
 end
 
 -- By the 32 bytes of their digest.
@@ -31,6 +45,10 @@ for digest, record in pairs(data.keys) do
     keys[digest:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end)] = owner(record)
 end
 
+-- What may lie here at once: of one body, of a key's, of all.
+data.limits = {
+    body = bytes_of(data.max_body), body_text = data.max_body, key_bytes = bytes_of(data.max_key_bytes), all_bytes = bytes_of(data.max_bytes),
+}
 data.keys = keys
 data.anyone = owner(data.anyone)
 data.json = json

@@ -7,15 +7,18 @@
 -- A name that a client sends is only ever looked up; nothing of it becomes part of an address, a header or a path.
 
 local ffi = require("ffi")
+local admission = require("admission")
 local answers = require("answers")
+local body_of = require("body")
 local config = require("config")
+local counts = require("counts")
 local engines = require("engines")
-local member = require("member")
+local requests = require("requests")
+local scan = require("scan")
 
 local C, ffi_string = ffi.C, ffi.string
 local decode = config.json.decode
-local byte, find, lower, sub = string.byte, string.find, string.lower, string.sub
-local OPEN = byte("{")
+local find, lower, sub = string.find, string.lower, string.sub
 local names, keys, direct = config.names, config.keys, config.direct
 local refuse = answers.refuse
 
@@ -117,32 +120,53 @@ local function owner_of(var)
     return owner
 end
 
--- The name in a request's body and the body, or nil after having refused it.
-local function named_by_body(owner)
-    ngx.req.read_body()
-    local body = ngx.req.get_body_data() or ""
-    -- A parser of C strings would take a null byte for the end, an engine would not.
-    local value = not find(body, "\0", 1, true) and decode(body)
-    if type(value) ~= "table" or (byte(body) ~= OPEN and not find(body, "^%s*{")) then
-        local sort = lower(ngx.var.content_type or "")
-        if sub(sort, 1, 10) == "multipart/" then
-            return refuse(415, "invalid_request_error", "unsupported_media_type",
-                "A multipart body names no model that can be read here: send it to /m/MODEL/v1/... instead.")
-        end
-        return refuse(400, "invalid_request_error", "invalid_json",
-            value and "The body has to be a JSON object." or "The body is not JSON (UTF-8, at most 1000 levels deep).")
+-- Members of a body that are looked for.
+local WANTED = {model = true}
+-- Longer names are nobody's; escaped, each of a name's characters can take six.
+local LONGEST_VALUE = 1024
+local STRING = ('"'):byte()
+local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels deep)."
+
+-- What a scan has found of a body, or nil after having refused it.
+local function looked_through(body, wanted)
+    local found = scan.new(WANTED, find(wanted.path, "/messages", 1, true) ~= nil)
+    local good, problem = body:scanned_by(found)
+    if good then
+        return found
     end
-    local name = value.model
-    if type(name) ~= "string" or name == "" then
+    return refuse(400, "invalid_request_error", "invalid_json", problem == "no_object" and "The body has to be a JSON object." or NOT_JSON)
+end
+
+-- The text of a member that is a string, nil where it is none.
+local function text_of(body, member)
+    if not member or member.kind ~= STRING then
+        return nil
+    end
+    if member.to - member.from > LONGEST_VALUE then
+        return body:sub(member.from + 1, member.from + 200), true
+    end
+    local decoded = decode("[" .. body:sub(member.from, member.to) .. "]")
+    return decoded and decoded[1], false, not decoded
+end
+
+-- The name in a request's body, or nil after having refused it.
+local function named_by_body(owner, body, found)
+    local name, cut, broken = text_of(body, found.members.model)
+    if broken then
+        return refuse(400, "invalid_request_error", "invalid_json", NOT_JSON)
+    end
+    if not name or name == "" then
         return refuse(400, "invalid_request_error", "missing_model",
             'The body has to name a "model" (a string); there are: ' .. answers.existing(owner) .. ".", "model")
     end
-    return name, body
+    if cut then
+        return answers.unknown_model(owner, name)
+    end
+    return name
 end
 
-local function send(way, endpoint, path)
-    engines.taken(endpoint)
-    return ngx.exec(way .. path)
+local function is_multipart(var)
+    return sub(lower(var.content_type or ""), 1, 10) == "multipart/"
 end
 
 local function unavailable(status, code, message)
@@ -150,32 +174,84 @@ local function unavailable(status, code, message)
     return refuse(status, "server_error", code, message)
 end
 
-local function forward(owner, wanted)
-    local name, body = wanted.name, nil
-    if not name then
-        name, body = named_by_body(owner)
-        if not name then
-            return
-        end
-    end
+local function is_open(owner, name)
     local found = names[name]
-    if not found or not answers.may_use(owner, found.at) then
-        if not body then
-            ngx.req.discard_body()
-        end
+    return found and answers.may_use(owner, found.at) and found
+end
+
+local function send(request, at, path)
+    request.endpoint = request.model.all[at]
+    requests.take(request, "in " .. request.endpoint, 1)
+    return ngx.exec("/_u/" .. request.index .. "/" .. at - 1 .. path)
+end
+
+-- Whether a model's engines have room for one more that waits.
+local function has_room(model)
+    if not model.queue or model.queue == 0 then
+        return true
+    end
+    local under_way = 0
+    for _, endpoint in ipairs(model.endpoints) do
+        under_way = under_way + counts.of("in " .. endpoint)
+    end
+    return under_way < model.queue
+end
+
+-- Reads the body, settles which model it is for, and sends it there.
+local function forward(request, owner, wanted, var)
+    local name = wanted.name
+    -- Where the path names the model, nothing has to be read to refuse it.
+    if name and not is_open(owner, name) then
+        ngx.req.discard_body()
         return answers.unknown_model(owner, name)
     end
-    local model = config.models[found.at + 1]
-    -- An alias is ours: the engine has never heard of it.
-    if found.alias == 1 and body then
-        ngx.req.set_body_data(member.replace(body, "model", model.name))
+    if not admission.enter(request, owner, var) then
+        return
     end
-    local at = engines.pick(owner, model, "")
+    local body = body_of.read()
+    if not body then
+        return answers.page(400)
+    end
+    request.body = body
+    admission.settle(request, body.size)
+    if is_multipart(var) then
+        if not name then
+            return refuse(415, "invalid_request_error", "unsupported_media_type",
+                "A multipart body names no model that can be read here: send it to /m/MODEL/v1/... instead.")
+        end
+    else
+        local found = looked_through(body, wanted)
+        if not found then
+            return
+        end
+        if not name then
+            name = named_by_body(owner, body, found)
+            if not name then
+                return
+            end
+            local known = is_open(owner, name)
+            if not known then
+                return answers.unknown_model(owner, name)
+            end
+            if known.alias == 1 then
+                -- An alias is ours: the engine has never heard of it.
+                local member = found.members.model
+                body:replace({{from = member.from, to = member.to, text = '"' .. config.models[known.at + 1].name .. '"'}})
+            end
+        end
+    end
+    body:close()
+    request.index = names[name].at
+    request.model = config.models[request.index + 1]
+    var.gw_model = request.model.name
+    if not has_room(request.model) then
+        return admission.too_many(request, "concurrency", 1, "Too many requests at once; try again shortly.")
+    end
+    local at = engines.pick(owner, request.model, "")
     if not at then
-        ngx.var.gw_model = model.name
         return unavailable(503, "model_unavailable", "The engine of this model takes nothing new right now; try again shortly.")
     end
-    return send("/_u/" .. found.at .. "/" .. at - 1, model.all[at], wanted.path)
+    return send(request, at, wanted.path)
 end
 
 local door = {}
@@ -215,7 +291,9 @@ function door.enter()
     elseif wanted.kind == "model" then
         return answers.one_model(owner, wanted.name)
     end
-    return forward(owner, wanted)
+    local request = requests.begin(var.gw_at)
+    request.owner = owner
+    return forward(request, owner, wanted, var)
 end
 
 -- Of what nginx notes of each engine that it tried ("- : 0.001"), what belongs to the last.
@@ -226,17 +304,17 @@ end
 -- nginx got no answer from an engine. A request that never reached it goes to another one; one that did is not sent twice.
 function door.again()
     local var = ngx.var
-    if last_of(var.upstream_connect_time) == "-" then
+    local request = requests.current(var)
+    if request and request.endpoint and last_of(var.upstream_connect_time) == "-" then
         -- Nobody else is sent there until the next look finds it well.
-        engines.lost(var.gw_endpoint)
-        local index, tried, path = var.uri:match("^/_u/(%d+)/(%d+)(/.*)$")
-        local model = config.models[index + 1]
+        engines.lost(request.endpoint)
+        local tried, path = var.uri:match("^/_u/%d+/(%d+)(/.*)$")
         var.gw_tried = var.gw_tried .. " " .. tried + 1 .. " "
         local _, count = var.gw_tried:gsub("%d+", "")
-        local at = count < 3 and engines.pick(owner_of(var) or config.anyone, model, var.gw_tried)
+        local at = count < 3 and engines.pick(request.owner, request.model, var.gw_tried)
         if at then
-            engines.left(var.gw_endpoint)
-            return send("/_u/" .. index .. "/" .. at - 1, model.all[at], path)
+            requests.give_back(request, "in " .. request.endpoint)
+            return send(request, at, path)
         end
     end
     if last_of(var.upstream_status) == "504" then

@@ -3,23 +3,16 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- What is known of the engines' endpoints, in memory that nginx's processes share, and which of them a request goes to. By endpoint:
--- "up" 1 or 0 (nothing before the first look), "since" when it came up, "failed" looks in a row, "drain" 1 while it gets nothing new,
--- "in" requests that are under way.
+-- "up" 1 or 0 (nothing before the first look), "since" when it came up, "failed" looks in a row, "drain" 1 while it gets nothing new. How
+-- many requests are under way is counted beside it ("in ENDPOINT", counts.lua).
 
 local config = require("config")
+local counts = require("counts")
 
 local dict = ngx.shared.gw
 local draining = config.draining
 
 local engines = {}
-
-function engines.taken(endpoint)
-    dict:incr("in " .. endpoint, 1, 0)
-end
-
-function engines.left(endpoint)
-    dict:incr("in " .. endpoint, -1, 0)
-end
 
 function engines.lost(endpoint)
     dict:set("up " .. endpoint, 0)
@@ -42,7 +35,7 @@ local function load_of(endpoint, now)
         local age = now - (dict:get("since " .. endpoint) or 0)
         weight = math.min(1, math.max(0.1, age / config.slow_start_s))
     end
-    return ((dict:get("in " .. endpoint) or 0) + 1) / weight + math.random() / 100
+    return (counts.of("in " .. endpoint) + 1) / weight + math.random() / 100
 end
 
 -- Which of a model's endpoints a request goes to, from 1, nil for none: of those not tried yet the one that the same sender always has,

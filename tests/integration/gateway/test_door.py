@@ -251,11 +251,8 @@ ALIAS = b"Qwen/Qwen2.5-3B-Instruct"
 )
 def test_of_an_alias_s_body_the_name_is_all_that_changes(gateway: Any, body: bytes) -> None:
     assert gateway.ask("POST", CHAT, body % ALIAS).headers["x-stub-model"] == "qwen"
-    sent = (
-        (body % b"qwen")
-        .replace(b'"model":7', b'"model":"qwen"')
-        .replace(b'"model":"yi","model":"qwen"', b'"model":"qwen","model":"qwen"')
-    )
+    # Of several the last, which is the one that the engine reads.
+    sent = body % b"qwen"
     assert gateway.stub("qwen")["seen"][-1]["sha256"] == hashlib.sha256(sent).hexdigest()
 
 

@@ -35,8 +35,11 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of an error in OpenAI's shape; every member of that shape has to be there."""
+        """The code of an error in OpenAI's shape, or the type of one in Anthropic's; every member of its shape has to be there."""
         error = self.json["error"]
+        if self.json.get("type") == "error":
+            assert set(error) == {"message", "type"}
+            return str(error["type"])
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
         return str(error["code"])

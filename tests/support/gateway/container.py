@@ -148,6 +148,18 @@ class Container(Gateway):
         else:
             file.unlink(missing_ok=True)
 
+    def memory_mib(self) -> float:
+        """Return what nginx's processes hold, and what lies in the container's /tmp, which is memory too."""
+        workers = self.workers()
+        held = 0
+        for worker in workers:
+            text = Path(f"/proc/{worker}/smaps_rollup").read_text()
+            held += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+        for file in Path(f"/proc/{workers[0]}/root/tmp").rglob("*"):
+            with contextlib.suppress(OSError):
+                held += file.stat().st_blocks * 512
+        return held / (1 << 20)
+
     def metrics_text(self) -> str:
         """Read the gateway's figures as they are."""
         with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/metrics", timeout=10) as reply:
