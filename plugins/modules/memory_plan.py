@@ -13,7 +13,9 @@ version_added: 0.1.0
 description:
   - Predicts what NVML will show for each engine in steady state after traffic, and hands out the rest as exact KV cache bytes.
   - That it does not fit is an answer, not a failure. It says by how much, and what would fit.
-  - Touches nothing, and needs neither Docker nor a card nor a network; runs on the controller too.
+  - Touches nothing, and needs neither Docker nor a card nor a network.
+  - Runs on the controller, in Ansible's own process. Only where a model is a folder on the host, or its C(config_path) is not on the
+    controller, does it run on the host.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 requirements:
@@ -167,6 +169,19 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
 PLANNER = 1
 GLOBAL = ("preset", "engine_version", "device", "image")
 NOT_PLANNED = ("env", "aliases")
+# The action plugin, which plans on the controller, takes the same.
+ARGUMENT_SPEC: dict[str, Any] = {
+    "models": {"type": "list", "elements": "dict", "required": True},
+    "gpus": {"type": "list", "elements": "dict", "required": True},
+    "preset": {"type": "str", "default": "balanced"},
+    "engine_version": {"type": "str", "default": ""},
+    "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
+    "image": {"type": "str", "default": ""},
+    "calibration": {"type": "dict", "default": {}},
+    "proved": {"type": "dict", "default": {}},
+    "reserved_ports": {"type": "dict", "default": {}},
+    "surge_offset": {"type": "int", "default": 0},
+}
 
 
 def model_config(spec: ModelSpec, where: str) -> Any:
@@ -255,18 +270,7 @@ def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequen
 
 def main() -> NoReturn:
     module = AnsibleModule(
-        argument_spec={
-            "models": {"type": "list", "elements": "dict", "required": True},
-            "gpus": {"type": "list", "elements": "dict", "required": True},
-            "preset": {"type": "str", "default": "balanced"},
-            "engine_version": {"type": "str", "default": ""},
-            "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
-            "image": {"type": "str", "default": ""},
-            "calibration": {"type": "dict", "default": {}},
-            "proved": {"type": "dict", "default": {}},
-            "reserved_ports": {"type": "dict", "default": {}},
-            "surge_offset": {"type": "int", "default": 0},
-        },
+        argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
     )
     try:
