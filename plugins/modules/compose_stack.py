@@ -173,7 +173,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, powerless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, powerless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
 
 # Parameters that are secrets, and the variables that they come from.
@@ -268,8 +268,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     changed = (before, files_before) != (text, files)
     if changed and not module.check_mode:
         try:
+            # Docker would make these too, but not refuse one that is misspelt.
+            mark.adopt(params["cache_dir"])
+            mark.adopt(Path(params["cache_dir"], "vllm"))
             for folder in compose.cache_folders(stack, params["cache_dir"]):
-                # Docker would make them too, but not refuse one that is misspelt.
                 atomic.make_folder(folder, 0o755)
             here.write(text, files)
         except UnsafePath as error:

@@ -250,7 +250,9 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     digest = digest_of(params, shapes, gpus)
     calibration = Calibration.read(params["calibration"], params["image"])
     proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None
-    found = dict(proved or choose(specs, shapes, gpus, preset, version, calibration))
+    # A record of another shape counts as none.
+    whole = proved if isinstance(proved, dict) and proved.get("gpus") else None
+    found = dict(whole or choose(specs, shapes, gpus, preset, version, calibration))
     return {
         **found,
         "image": params["image"],

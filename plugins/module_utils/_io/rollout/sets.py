@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership
 
 PROVED, BEFORE = "proved", "proved.before"
 _COMPOSE, _PLAN = "compose.yml", "plan.json"
@@ -49,7 +49,7 @@ class Sets:
     def render(self, text: str, files: Mapping[str, str], validate: Callable[[Path], None]) -> None:
         """Make a set the rendered one, once `validate` has let its draft pass; whatever it raises, nothing was changed."""
         ownership.check(self.folder)
-        atomic.make_folder(self.folder, 0o755)
+        mark.adopt(self.folder)
         draft = self.folder / _RENDER_DRAFT
         atomic.clear(draft)
         try:

@@ -76,7 +76,8 @@ def test_a_set_is_put_there_closed_and_a_second_time_nothing_is(
     digests = {service["name"]: service["digest"] for service in answer["services"]}
     for name, digest in digests.items():
         assert stack[f"env/{name}-{digest}.env"] == ("0o600", f"VLLM_API_KEY={KEY}\n")
-    assert len(stack) == 2 + len(GUIDE), "no draft is left"
+    assert len(stack) == 3 + len(GUIDE), "no draft is left"
+    assert ".gpuserve" in stack and (tmp_path / "cache" / "vllm" / ".gpuserve").exists()
     assert (tmp_path / "cache" / "huggingface").is_dir()
     assert len(docker.asked) == 1
     assert not call(capsys, tmp_path)["changed"]
@@ -87,7 +88,7 @@ def test_what_compose_judges_is_the_whole_set_and_none_of_it_is_there_yet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
 ) -> None:
     call(capsys, tmp_path)
-    assert sorted(docker.asked[0]) == sorted(picture(tmp_path / "stack"))
+    assert sorted(docker.asked[0]) == sorted(name for name in picture(tmp_path / "stack") if name != ".gpuserve")
 
 
 def test_a_refused_set_leaves_the_disk_as_it_was(
