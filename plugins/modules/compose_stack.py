@@ -173,7 +173,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, powerless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership, powerless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
 
 # Parameters that are secrets, and the variables that they come from.
@@ -237,11 +237,11 @@ def old_digests(text: str) -> dict[str, str]:
     return found
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     params = module.params
     if not params["plan"].get("feasible"):
         raise FleetError("plan: it does not fit.", "Plan again with what its reasons say.", "plan")
-    specs = parse_models(params["models"], PortRules.read(params["reserved_ports"], params["surge_offset"]))
+    specs = parse_models(models, PortRules.read(params["reserved_ports"], params["surge_offset"]))
     options = compose.StackOptions(
         project=params["project_name"],
         image=params["image"],
@@ -268,6 +268,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     changed = (before, files_before) != (text, files)
     if changed and not module.check_mode:
         try:
+            # What is compiled there is code that engines run.
+            ownership.check(Path(params["cache_dir"], "vllm"))
             # Docker would make these too, but not refuse one that is misspelt.
             mark.adopt(params["cache_dir"])
             mark.adopt(Path(params["cache_dir"], "vllm"))
@@ -275,10 +277,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
                 atomic.make_folder(folder, 0o755)
             here.write(text, files)
         except UnsafePath as error:
+            name = "project_dir" if error.filename == params["project_dir"] else "cache_dir"
             raise FleetError(
-                f"project_dir: {error.filename} is not root's alone: {error.strerror}.",
-                "Close it to others, or name another folder in vllm_stack_project_dir.",
-                "project_dir",
+                f"vllm_stack_{name}: {error.filename} is not root's alone: {error.strerror}.",
+                "Close it to others, or name another folder.",
+                name,
             ) from error
         except OSError as error:
             raise FleetError(
@@ -324,9 +327,12 @@ def main() -> NoReturn:
             "api_key": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,
+        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
+    models = module.params["models"]
+    module.params["models"] = secrets.masked(models)
     try:
-        module.exit_json(**run(module))
+        module.exit_json(**run(module, models))
     except FleetError as error:
         more: dict[str, Any] = {}
         if error.field in SECRETS.values():

@@ -164,6 +164,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     check_preset,
     parse_models,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import masked
 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
 PLANNER = 1
@@ -274,9 +275,12 @@ def main() -> NoReturn:
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
+        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
+    given = dict(module.params)
+    module.params["models"] = masked(given["models"])
     try:
-        module.exit_json(changed=False, plan=plan(module.params))
+        module.exit_json(changed=False, plan=plan(given))
     except FleetError as error:
         module.fail_json(msg=f"{error} Nothing was changed.", field=error.field)
 

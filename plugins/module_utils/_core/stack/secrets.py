@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
@@ -21,6 +22,7 @@ HUB_TOKEN, API_KEY = "HF_TOKEN", "VLLM_API_KEY"
 TOKENS = (HUB_TOKEN, API_KEY)
 # Ansible blots a secret out of all that it prints; a short one would take half of every result with it.
 SHORTEST = 8
+HIDDEN = "********"
 _NAMED = re.compile(r"\./(env/[A-Za-z0-9._-]+\.env)\b")
 
 
@@ -63,6 +65,16 @@ def with_tokens(text: str, present: Mapping[str, str]) -> str:
     """The model's own variables with the tokens that hold at present."""
     tokens = {name: value for name, value in present.items() if name in TOKENS}
     return render({**tokens, **parse(without_tokens(text))})
+
+
+def masked(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Models as Ansible may show them: what their variables hold is nobody's business."""
+    return [
+        {**model, "env": dict.fromkeys(env, HIDDEN) if isinstance(env, Mapping) else HIDDEN}
+        if (env := model.get("env"))
+        else dict(model)
+        for model in models
+    ]
 
 
 def check(value: str, variable: str, results: Iterable[str]) -> None:

@@ -36,6 +36,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
 
 # A gateway looks at its engines every two seconds, and counts one out after two looks.
 SWITCH_S = 5.0
@@ -128,7 +129,9 @@ class Bringup:
     # The way
 
     def run(self) -> dict[str, Any]:
-        """The module's result. Raises LockHeld, DockerError or OSError where it can't go on."""
+        """The module's result. Raises LockHeld, DockerError or OSError where it can't go on; a path that others may change is one."""
+        for name in () if self.check_mode else ("project_dir", "state_dir", "lock_dir", "drain_dir"):
+            ownership.check(self.params[name])
         try:
             return self._run(self.target)
         finally:

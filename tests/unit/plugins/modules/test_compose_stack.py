@@ -186,8 +186,10 @@ def test_a_model_s_variables_are_in_its_file_and_nowhere_else(
 ) -> None:
     models = [{**GUIDE[0], "env": {"AWS_SECRET_ACCESS_KEY": "plant3d-$x 'y'"}}, *GUIDE[1:]]
     answer = call(capsys, tmp_path, models=models, api_key="")
-    shown = json.dumps({key: value for key, value in answer.items() if key != "invocation"})
-    assert "plant3d" not in shown
+    assert "plant3d" not in json.dumps(answer)
+    assert answer["invocation"]["module_args"]["models"][0]["env"] == {"AWS_SECRET_ACCESS_KEY": "********"}
+    refused = call(capsys, tmp_path, models=[{**models[0], "port": 1}])
+    assert refused["failed"] and "plant3d" not in json.dumps(refused)
     holding = [name for name, (_mode, text) in picture(tmp_path / "stack").items() if "plant3d" in text]
     assert len(holding) == 1 and holding[0].startswith("env/tinyllama-")
     assert len([name for name in picture(tmp_path / "stack") if name.endswith(".env")]) == 1
@@ -224,14 +226,16 @@ def test_a_dry_run_asks_nobody_and_writes_nothing(
     assert docker.asked == [] and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "variable"), [("stack", "project_dir"), ("cache", "cache_dir")])
 def test_a_folder_that_others_may_write_in_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, name: str, variable: str
 ) -> None:
-    (tmp_path / "stack").mkdir()
-    (tmp_path / "stack").chmod(0o777)
+    (tmp_path / name).mkdir()
+    (tmp_path / name).chmod(0o777)
     answer = call(capsys, tmp_path)
-    assert answer["failed"] and "is not root's alone: every account may write in" in answer["msg"]
-    assert list((tmp_path / "stack").iterdir()) == []
+    assert answer["failed"] and answer["msg"].startswith(f"vllm_stack_{variable}: {tmp_path}/{name}")
+    assert "is not root's alone: every account may write in" in answer["msg"]
+    assert list((tmp_path / name).iterdir()) == [] and docker.asked == []
 
 
 def test_a_model_s_folder_that_is_not_there_or_that_an_engine_can_t_read(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -70,3 +72,19 @@ def test_a_secret_that_can_t_be_used(value: str, said: str) -> None:
 @pytest.mark.parametrize("value", ["", "x" * 8])
 def test_one_that_can(value: str) -> None:
     secrets.check(value, "vllm_stack_api_key", ["vllm-tinyllama:"])
+
+
+def test_models_are_shown_without_what_their_variables_hold() -> None:
+    models: list[dict[str, Any]] = [
+        {"name": "a", "env": {"KEY": "planted"}},
+        {"name": "b", "env": "planted"},
+        {"name": "c"},
+        {"env": {}},
+    ]
+    assert secrets.masked(models) == [
+        {"name": "a", "env": {"KEY": "********"}},
+        {"name": "b", "env": "********"},
+        {"name": "c"},
+        {"env": {}},
+    ]
+    assert models[0]["env"] == {"KEY": "planted"}

@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the planner's module prints: a plan, and none of a model's secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.gpuserve.fleet.plugins.modules import memory_plan
+from tests.bench.plan import GUIDE
+
+
+def call(capsys: pytest.CaptureFixture[str], **change: Any) -> dict[str, Any]:
+    arguments = {
+        "models": [{**GUIDE[0], "env": {"AWS_SECRET_ACCESS_KEY": "plant3d"}}, *GUIDE[1:]],
+        "gpus": [{"name": "NVIDIA GeForce RTX 5090"}],
+        **change,
+    }
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        memory_plan.main()
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_a_model_s_variables_are_not_in_what_it_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = call(capsys)
+    assert answer["plan"]["feasible"] and "plant3d" not in json.dumps(answer)
+
+
+def test_nor_in_how_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = call(capsys, preset="none")
+    assert answer["failed"] and "there is no preset" in answer["msg"] and "plant3d" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("plan", [5, {}, {"gpus": []}, []])
+def test_a_record_of_another_shape_is_planned_anew(capsys: pytest.CaptureFixture[str], plan: Any) -> None:
+    known = call(capsys)["plan"]
+    again = call(capsys, proved={"inputs_digest": known["inputs_digest"], "plan": plan})["plan"]
+    assert again["gpus"] == known["gpus"]
