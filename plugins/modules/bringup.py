@@ -276,6 +276,7 @@ report:
   elements: dict
 """
 
+import os
 from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -287,6 +288,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock im
 
 
 def main() -> NoReturn:
+    os.umask(0o077)
     module = AnsibleModule(
         argument_spec={
             "services": {"type": "list", "elements": "dict", "default": []},

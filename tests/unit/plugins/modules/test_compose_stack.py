@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import powerless
-from ansible_collections.gpuserve.fleet.plugins.modules import compose_stack
+from ansible_collections.gpuserve.fleet.plugins.modules import bringup, compose_stack
 from tests.bench.plan import GUIDE, plan_host
 from tests.support.disk import FullDisk, picture
 
@@ -266,3 +267,11 @@ def test_a_model_that_left_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     call(capsys, tmp_path, models=models)
     answer = call(capsys, tmp_path, models=models[1:])
     assert (answer["removed_services"], answer["changed_services"]) == (["tinyllama"], [])
+
+
+def test_an_engine_gets_the_same_time_to_end_from_compose_and_from_a_bring_up() -> None:
+    defaults = [
+        yaml.safe_load(module.DOCUMENTATION)["options"]["stop_grace_s"]["default"]
+        for module in (compose_stack, bringup)
+    ]
+    assert defaults == [30, 30]
