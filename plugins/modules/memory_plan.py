@@ -133,7 +133,7 @@ plan:
         models:
           description:
             - The models on the card, with C(weights_bytes), C(kv_cache_bytes), C(activation_bytes), C(cuda_graph_bytes), C(context_bytes),
-              C(total_bytes) (what NVML will show in steady state after traffic), C(peak_bytes), C(traffic_bytes) (of the total,
+              C(total_bytes) (what NVML will show in steady state after traffic), C(traffic_bytes) (of the total,
               what is taken only once traffic fills batches), C(kv_cache_tokens), C(max_concurrency) (full-length requests),
               C(exact_kv), C(engine_args), C(env), C(parts) and C(notes).
           type: list
@@ -142,7 +142,7 @@ plan:
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -151,10 +151,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import stored_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.tradeoffs import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
@@ -213,30 +213,55 @@ def model_config(spec: ModelSpec, where: str) -> Any:
         ) from error
 
 
-def checkpoint_bytes(spec: ModelSpec) -> int | None:
+def checkpoint_bytes(folder: Path) -> int | None:
     """What the weights take on the disk: the index's total_size, else the files themselves; None where neither is there."""
-    if spec.config is None and spec.config_path is None and spec.info is not None:
-        return stored_bytes(ModelInfo.read(spec.info, "info").tensors) or None
-    folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
-    if folder is None:
-        return None
-    try:
-        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
-        total = index["metadata"]["total_size"]
-        return total if isinstance(total, int) and total > 0 else None
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    index = _json(folder / "model.safetensors.index.json")
+    total = index.get("metadata", {}).get("total_size") if isinstance(index.get("metadata"), dict) else None
+    if isinstance(total, int) and total > 0:
+        return total
     try:
         return sum(path.stat().st_size for path in folder.glob("*.safetensors")) or None
     except OSError:
         return None
 
 
+def info_of(spec: ModelSpec, where: str) -> tuple[ModelInfo, int | None]:
+    """What is known of a model's files, and what its weights take on the disk, from wherever that can be had."""
+    config = model_config(spec, where)
+    if spec.config is not None:
+        return ModelInfo(config if isinstance(config, Mapping) else {}), None
+    if spec.config_path is None and spec.info is not None:
+        return ModelInfo.read(spec.info, f"{where}.info"), None
+    folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
+    if folder is None:
+        return ModelInfo(config), None
+    beside = {name: _json(folder / name) for name in quantization.BESIDE}
+    info = ModelInfo(
+        config if isinstance(config, Mapping) else {},
+        quantization={name: found for name, found in beside.items() if found},
+        generation_config=_json(folder / "generation_config.json"),
+        tokenizer_config=_json(folder / "tokenizer_config.json"),
+        sentence_bert_config=_json(folder / "sentence_bert_config.json"),
+        modules=tuple({"path": str(folder)} for _found in folder.glob("modules.json")),
+    )
+    return info, checkpoint_bytes(folder)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A small file beside a config.json; nothing where it is not there or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def shape_of(spec: ModelSpec, where: str) -> ModelShape:
     """A model's shape, from what the user wrote and what is on the disk."""
-    config = model_config(spec, where)
+    info, on_disk = info_of(spec, where)
+    config = spec.config if spec.config is not None else info.config
     return ModelShape.from_config(
-        config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, checkpoint_bytes(spec)
+        config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, on_disk, info
     )
 
 

@@ -7,7 +7,8 @@
      "id": "Qwen/Qwen3-8B",             the hub id, or the folder
      "commit": "<40 hex digits>",       empty for a folder
      "config": {...},                   config.json as published; {} where there is only params.json
-     "tensors": [group, ...],           of every safetensors file, as models/tensors.py describes them; [] where none was read
+     "tensors": [group, ...],           as models/tensors.py describes them, of the files that the engine loads: those of the index
+                                        where there is one, not consolidated.safetensors beside them; [] where none was read
      "quantization": {file: {...}},     what stands beside config.json, by file name: hf_quant_config.json, quantize_config.json, ...
      "params": {...},                   Mistral's params.json
      "generation_config": {...},

@@ -1,40 +1,52 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a Hugging Face config.json says of a model's memory: its weights, and what a token costs in the KV cache."""
+"""What a model's files say of its memory: its weights, and what a token or a sequence costs in the KV cache."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    encoders,
+    experts,
+    kv_pool,
+    layers,
+    layout,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization as quantizations
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
-    ALIASES,
     ARCHITECTURES,
+    DEFAULTS,
+    FLAT,
+    LANGUAGE,
     LLAMA,
-    NESTED,
     Architecture,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import round_up
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.encoders import NO_ENCODERS, Encoders
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind, KvPool
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout, Matrix, Part
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
+    VOCABULARY_STEP,
+    Loading,
+    loaded_bytes,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib, round_up
 
 _DTYPE_BYTES = {"float16": 2, "half": 2, "bfloat16": 2, "float32": 4, "float": 4}
+WHISPER = "WhisperForConditionalGeneration"
 # A checkpoint that is this much larger or smaller than its tensors counted holds what we don't know of.
 _COUNT_IS_RIGHT = 0.02
-
-
-@dataclass(frozen=True)
-class Experts:
-    """The mixture-of-experts part: how many experts, how many a token, how wide, in how many layers."""
-
-    count: int
-    per_token: int
-    intermediate_size: int
-    shared_intermediate_size: int
-    layers: int
+# Written sizes that are this much smaller than what is counted are a slip of a unit, or of a digit.
+_LEAST_WRITTEN = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,30 @@ class Latent:
     nope_dim: int
     rope_dim: int
     value_dim: int
+
+
+@dataclass(frozen=True)
+class Keeps:
+    """What one layer keeps: elements a token and KV head, elements of a latent, or a state's with their bytes."""
+
+    kind: Kind
+    kv_heads: int = 0
+    head_dim: int = 0
+    latent: int = 0
+    convolved: int = 0
+    recurrent: int = 0
+    recurrent_bytes: int = 2
+    span: int = 0
+
+    def spec(self, cache_bytes: float, dtype_bytes: int, ranks: int) -> CacheSpec:
+        """In bytes, on one of so many ranks."""
+        if self.kind is Kind.STATE:
+            size = self.convolved // ranks * dtype_bytes + self.recurrent // ranks * self.recurrent_bytes
+            return CacheSpec(self.kind, size)
+        if self.latent:
+            # One latent a token, the same on every rank.
+            return CacheSpec(self.kind, int(self.latent * cache_bytes), self.span)
+        return CacheSpec(self.kind, int(2 * max(1, self.kv_heads // ranks) * self.head_dim * cache_bytes), self.span)
 
 
 @dataclass(frozen=True)
@@ -62,22 +98,27 @@ class ModelShape:
     vocab_size: int
     tied_embeddings: bool
     dtype_bytes: int
+    dtype: str
     quantization: str | None
     weight_bits: float
     max_positions: int
-    sliding_window: int | None = None
-    sliding_layers: int = 0
+    # Parameters that a quantization leaves alone, those of linear layers, and the bytes of these.
+    plain_parameters: int
+    linear_parameters: int
+    linear_bytes: int
+    keeps: tuple[tuple[Keeps, int], ...] = ()
     experts: Experts | None = None
     latent: Latent | None = None
-    has_kv_cache: bool = True
+    encoders: Encoders = NO_ENCODERS
     known: bool = True
     known_quantization: bool = True
     fp8_cache: bool = False
-    attention_bias: bool = False
-    token_types: int = 0
-    vision_parameters: int = 0
     given_weights_bytes: int | None = None
     checkpoint_bytes: int | None = None
+    tensor_bytes: int | None = None
+    plain_parts: str = ""
+    # The share of a head's size that is turned with its position.
+    rotary_share: float = 1.0
 
     @classmethod
     def from_config(
@@ -88,72 +129,111 @@ class ModelShape:
         where: str = "config",
         weights_bytes: int | None = None,
         checkpoint_bytes: int | None = None,
+        info: ModelInfo | None = None,
     ) -> ModelShape:
         """Read a config.json.
 
         dtype, quantization and weights_bytes are the user's and win over the file's; checkpoint_bytes is the total_size of the
-        safetensors index, or of the files, where they are there.
+        safetensors index, or of the files, where they are there; info is what else stands beside.
         """
-        if not isinstance(config, Mapping):
-            raise FleetError(f"{where}: it is not a mapping.", "Hand over what the model's config.json holds.", where)
-        outer, config = config, _text_config(config)
-        names = config.get("architectures")
-        architecture = str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
-        kind = ARCHITECTURES.get(architecture, LLAMA)
-        hidden = _whole(config, "hidden_size", where)
-        heads = _whole(config, "num_attention_heads", where)
-        layers = _whole(config, "num_hidden_layers", where)
-        named_dtype = str(_first(config, outer, "torch_dtype", "dtype") or "float16").removeprefix("torch.")
-        stored_bytes = _DTYPE_BYTES.get(named_dtype, 2)
+        read = configs.read(config, where, DEFAULTS)
+        info = info or ModelInfo(config if isinstance(config, Mapping) else {})
+        name, kind = _kind(read)
+        stored = str(read.get("torch_dtype", "dtype", default="float16")).removeprefix("torch.")
+        stored_bytes = _DTYPE_BYTES.get(stored, 2)
         # vLLM serves a checkpoint in float32 as float16 unless told otherwise.
         dtype_bytes = _DTYPE_BYTES.get(dtype, 2) if dtype != "auto" else min(2, stored_bytes)
-        quantized = quantizations.read(
-            config if config.get("quantization_config") else outer, quantization, dtype_bytes, hidden
+        quantized = quantizations.read(read.outer, quantization, dtype_bytes, info.quantization, where, read.values)
+        counts_on = weights_bytes is not None or bool(info.tensors) or checkpoint_bytes is not None
+        known = kind is not None
+        if kind is None and not counts_on:
+            raise FleetError(
+                f"{where}.architectures: the tensors of {name} can't be counted from a config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
+                f"{where}.architectures",
+            )
+        if name == WHISPER:
+            counted = _whisper(read)
+        else:
+            counted = _counted(read, kind or LLAMA, counts_on, known)
+        if not quantized.known and not counts_on and _is_stored(read, info):
+            raise FleetError(
+                f"{where}.quantization_config: the bits of {quantized.method} can't be told apart layer by layer.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
+                f"{where}.quantization_config",
+            )
+        nested = read.nested or bool(counted.encoders.kinds)
+        matrices = counted.layout.matrices
+        whole_head = counted.layout.head
+        head = Matrix("lm_head", read.whole("hidden_size"), whole_head // read.whole("hidden_size"), part=Part.HEAD)
+        linear = sum(quantized.bits_of(one, nested) for one in matrices)
+        head_bits = quantized.bits_of(head, nested)
+        if head_bits < whole_head * quantized.plain_bits:
+            matrices, whole_head, linear = (*matrices, head), 0, linear + head_bits
+        online = (
+            quantized.weight_bits
+            if quantization and quantized.method == quantization and not _is_stored(read, info)
+            else None
         )
-        window, sliding_layers = _sliding(config, layers, kind)
-        on_disk = checkpoint_bytes
-        if quantized.method is None and checkpoint_bytes is not None:
-            on_disk = checkpoint_bytes * dtype_bytes // stored_bytes
-        elif quantization and not _first(config, outer, "quantization_config"):
-            # What is quantized while it loads is not on the disk in that size.
-            on_disk = None
-        vision = outer.get("vision_config") if outer is not config else None
-        return cls(
-            architecture=architecture or "of no name",
-            layers=layers,
-            hidden_size=hidden,
-            intermediate_size=_whole(config, "intermediate_size", where, 4 * hidden if kind.encoder else None),
-            heads=heads,
-            kv_heads=_whole(config, "num_key_value_heads", where, heads),
-            head_dim=_whole(config, "head_dim", where, max(1, hidden // heads)),
-            vocab_size=_whole(config, "vocab_size", where),
-            tied_embeddings=not kind.head or bool(_first(config, outer, "tie_word_embeddings", default=kind.tied)),
+        shape = cls(
+            architecture=name,
+            layers=len(counted.layers),
+            hidden_size=read.whole("hidden_size"),
+            intermediate_size=max((one.mlp for one in counted.layers), default=0) or _widest_expert(counted.experts),
+            heads=max(one.heads for one in counted.layers),
+            kv_heads=max(one.kv_heads for one in counted.layers),
+            head_dim=max(one.head_dim for one in counted.layers),
+            vocab_size=read.whole("vocab_size"),
+            tied_embeddings=not whole_head,
             dtype_bytes=dtype_bytes,
+            dtype=stored if dtype == "auto" else dtype,
             quantization=quantized.method,
-            weight_bits=quantized.weight_bits,
-            max_positions=_whole(config, "max_position_embeddings", where, 2**31 - 1),
-            sliding_window=window,
-            sliding_layers=sliding_layers,
-            experts=_experts(config, layers, where) if _has_experts(config) else None,
-            latent=_latent(config, where) if config.get("kv_lora_rank") else None,
-            has_kv_cache=not kind.encoder,
-            known=architecture in ARCHITECTURES and outer is config,
+            weight_bits=quantized.weight_bits if quantized.method else quantized.plain_bits,
+            max_positions=read.whole("max_position_embeddings", 2**31 - 1),
+            plain_parameters=counted.layout.plain + counted.layout.embedding + whole_head + counted.encoders.parameters,
+            linear_parameters=sum(one.parameters for one in matrices),
+            linear_bytes=int(linear / 8),
+            keeps=counted.keeps,
+            experts=counted.experts,
+            latent=_latent(read) if any(Mixer.LATENT in one.mixers for one in counted.layers) else None,
+            encoders=counted.encoders,
+            known=known and counted.known,
             known_quantization=quantized.known,
             fp8_cache=quantized.fp8_cache,
-            attention_bias=config.get("attention_bias") is True,
-            token_types=_whole(config, "type_vocab_size", where, 2) if kind.bias else 0,
-            vision_parameters=_vision_parameters(vision) if isinstance(vision, Mapping) else 0,
-            given_weights_bytes=weights_bytes,
-            checkpoint_bytes=on_disk,
+            plain_parts=_plain_parts(quantized, matrices, nested),
+            rotary_share=_rotary_share(read),
         )
+        if info.tensors:
+            loading = Loading(
+                dtype_bytes, _tied(read, kind or LLAMA), shape.layers, online, read.count("num_nextn_predict_layers")
+            )
+            shape = replace(shape, tensor_bytes=loaded_bytes(info.tensors, loading))
+        elif checkpoint_bytes is not None and online is None:
+            scaled = checkpoint_bytes * dtype_bytes // stored_bytes if quantized.method is None else checkpoint_bytes
+            shape = replace(shape, checkpoint_bytes=scaled)
+        return _with_written(shape, weights_bytes, where)
 
     @property
     def kind(self) -> Architecture:
         """What sets its tensors apart from a Llama's."""
         return ARCHITECTURES.get(self.architecture, LLAMA)
 
+    @property
+    def has_kv_cache(self) -> bool:
+        return bool(self.keeps)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether some layers keep a state a sequence."""
+        return any(one.kind is Kind.STATE for one, _count in self.keeps)
+
+    @property
+    def sliding_layers(self) -> int:
+        """Layers that keep the tokens of a window alone."""
+        return sum(count for one, count in self.keeps if one.kind is Kind.SLIDING)
+
     def weights_bytes(self) -> int:
-        """Bytes of the weights as the engine holds them: what the user gave, or counted tensor by tensor.
+        """Bytes of the weights as the engine holds them: what the user gave, the checkpoint's tensors, or those counted.
 
         Source: the layers' shapes in vLLM's models. Embeddings, norms and the router stay in the model's dtype; the linear
         layers take the quantization's bits. The vocabulary is padded to a multiple of 64. Where the checkpoint's own size is known
@@ -161,18 +241,20 @@ class ModelShape:
         """
         if self.given_weights_bytes is not None:
             return self.given_weights_bytes
-        padding = (round_up(self.vocab_size, 64) - self.vocab_size) * self.hidden_size
-        plain = self._plain_parameters() + padding * (1 if self.tied_embeddings else 2)
-        linear = self._linear_parameters() * self.weight_bits / 8
         copies = 0
         if self.latent:
             # The latent's up-projection is kept a second time, split for decoding.
             up = self.latent.kv_rank * self.heads * (self.latent.nope_dim + self.latent.value_dim)
             copies = up * self.layers * self.dtype_bytes
-        rotary = self.latent.rope_dim if self.latent else self.head_dim
+        rotary = self.latent.rope_dim if self.latent else int(self.head_dim * self.rotary_share)
         # One table of cosines and sines, as long as the model's context; BERT learned its positions.
-        tables = 0 if self.kind.bias else min(self.max_positions, 2**20) * rotary * self.dtype_bytes
-        counted = int(plain * self.dtype_bytes + tables + linear + copies)
+        learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
+        tables = 0 if learned else min(self.max_positions, 2**20) * rotary * self.dtype_bytes
+        if self.tensor_bytes is not None:
+            return self.tensor_bytes + tables + copies
+        padding = (round_up(self.vocab_size, VOCABULARY_STEP) - self.vocab_size) * self.hidden_size
+        plain = self.plain_parameters + padding * (1 if self.tied_embeddings else 2)
+        counted = int(plain * self.dtype_bytes + tables + self.linear_bytes + copies)
         return counted if self.count_is_right else (self.checkpoint_bytes or 0) + tables + copies
 
     @property
@@ -180,175 +262,213 @@ class ModelShape:
         """Whether the tensors counted are those of the checkpoint, as far as its size is known."""
         if self.checkpoint_bytes is None:
             return True
-        counted = self._plain_parameters() * self.dtype_bytes + self._linear_parameters() * self.weight_bits / 8
-        return abs(self.checkpoint_bytes / counted - 1) <= _COUNT_IS_RIGHT
+        if not self.known or not self.known_quantization:
+            return False
+        return abs(self.checkpoint_bytes / self.counted_bytes - 1) <= _COUNT_IS_RIGHT
+
+    @property
+    def counted_bytes(self) -> int:
+        """Bytes of the tensors counted, without what the engine adds."""
+        return self.plain_parameters * self.dtype_bytes + self.linear_bytes
 
     def parameters(self) -> int:
         """Parameters as they are published: every tensor once, tied embeddings too."""
-        return self._plain_parameters() + self._linear_parameters()
+        return self.plain_parameters + self.linear_parameters
 
-    def _linear_parameters(self) -> int:
-        return self._attention_parameters() * self.layers + self._mlp_parameters()
-
-    def _plain_parameters(self) -> int:
-        """Embeddings, norms, biases and routers: what a quantization leaves alone."""
-        kind, hidden = self.kind, self.hidden_size
-        found = self.vocab_size * hidden * (1 if self.tied_embeddings else 2)
-        found += self._router_parameters() + self.vision_parameters
-        if kind.bias:
-            positions = (min(self.max_positions, 2**20) + self.token_types) * hidden
-            layer = 4 * hidden + self.intermediate_size + hidden + 4 * hidden
-            return found + positions + 2 * hidden + layer * self.layers
-        found += kind.norms * hidden * self.layers + hidden
-        if kind.qk_norm:
-            found += 2 * self.head_dim * self.layers
-        if kind.qkv_bias or self.attention_bias:
-            found += (self.heads + 2 * self.kv_heads) * self.head_dim * self.layers
-        if self.latent:
-            found += (self.latent.kv_rank + (self.latent.q_rank or 0)) * self.layers
-        if kind.shared_gate and self.experts:
-            found += hidden * self.experts.layers
-        return found
-
-    def _attention_parameters(self) -> int:
-        if self.latent is None:
-            return self.hidden_size * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        latent, query = self.latent, self.heads * (self.latent.nope_dim + self.latent.rope_dim)
-        down = self.hidden_size * (latent.kv_rank + latent.rope_dim)
-        up = latent.kv_rank * self.heads * (latent.nope_dim + latent.value_dim)
-        out = self.heads * latent.value_dim * self.hidden_size
-        asked = self.hidden_size * query if not latent.q_rank else latent.q_rank * (self.hidden_size + query)
-        return down + up + out + asked
-
-    def _mlp_parameters(self) -> int:
-        gated = (3 if self.kind.gated else 2) * self.hidden_size
-        if self.experts is None:
-            return gated * self.intermediate_size * self.layers
-        experts = self.experts
-        sparse = gated * (experts.count * experts.intermediate_size + experts.shared_intermediate_size) * experts.layers
-        return sparse + gated * self.intermediate_size * (self.layers - experts.layers)
-
-    def _router_parameters(self) -> int:
-        return self.hidden_size * self.experts.count * self.experts.layers if self.experts else 0
-
-    def kv_bytes_per_token_layer(self, kv_dtype_bytes: float, tensor_parallel: int = 1) -> int:
-        """Bytes of one token in one layer's cache, on one GPU."""
-        if self.latent:
-            # One latent a token, the same on every GPU of a tensor-parallel group.
-            return int((self.latent.kv_rank + self.latent.rope_dim) * kv_dtype_bytes)
-        return int(2 * max(1, self.kv_heads // tensor_parallel) * self.head_dim * kv_dtype_bytes)
-
-    def kv_pool(self, kv_dtype_bytes: float, tensor_parallel: int = 1) -> KvPool:
-        """How the engine cuts the cache into blocks for this model."""
-        page = BLOCK_TOKENS * self.kv_bytes_per_token_layer(kv_dtype_bytes, tensor_parallel)
-        full = self.layers - self.sliding_layers
-        if self.sliding_layers == 0 or self.sliding_window is None:
-            return KvPool(page * self.layers, 0, None)
-        if full == 0:
-            return KvPool(page * self.layers, 1, self.sliding_window, full_groups=0)
-        # Layers of one kind are put into groups of equal size that share a pool of blocks.
-        group = min(full, self.sliding_layers)
-        groups = -(-self.sliding_layers // group)
-        return KvPool(page * group, groups, self.sliding_window, full_groups=-(-full // group))
+    def kv_pool(self, kv_dtype_bytes: float, tensor_parallel: int = 1, states: int = 1) -> KvPool:
+        """How the engine cuts the cache into blocks for this model; `states` are blocks of state a sequence."""
+        specs = [
+            one.spec(kv_dtype_bytes, self.dtype_bytes, tensor_parallel)
+            for one, count in self.keeps
+            for _ in range(count)
+        ]
+        return kv_pool.build(specs, states) if specs else KvPool(1, ())
 
 
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The language part of a multimodal model's config.json, with what it leaves to the library's defaults; else the whole."""
-    nested = config.get("text_config")
-    if not isinstance(nested, Mapping) or not nested:
-        return config
-    architecture, defaults = NESTED.get(str(nested.get("model_type")), ("", {}))
-    return {**defaults, **({"architectures": [architecture]} if architecture else {}), **nested}
+@dataclass(frozen=True)
+class _Counted:
+    """What was found in a config.json."""
+
+    layout: Layout
+    layers: tuple[Layer, ...]
+    keeps: tuple[tuple[Keeps, int], ...]
+    experts: Experts | None
+    encoders: Encoders
+    known: bool = True
 
 
-def _first(config: Mapping[str, Any], outer: Mapping[str, Any], *keys: str, default: Any = None) -> Any:
-    return next((where[key] for where in (config, outer) for key in keys if where.get(key) is not None), default)
+def _kind(read: Config) -> tuple[str, Architecture | None]:
+    """The name of the language part's class, and what sets it apart; None where nothing is known of it."""
+    names = read.outer.get("architectures")
+    outer = str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
+    if outer == WHISPER:
+        return outer, LLAMA
+    inner = FLAT.get(outer, outer)
+    if read.nested:
+        own = read.values.get("architectures")
+        inner = LANGUAGE.get(str(read.values.get("model_type")), "")
+        if not inner and isinstance(own, Sequence) and not isinstance(own, str) and own:
+            inner = str(own[0])
+    if not inner:
+        inner = LANGUAGE.get(str(read.outer.get("model_type")), "")
+    return inner or outer or f"model_type {read.outer.get('model_type')}", ARCHITECTURES.get(inner)
 
 
-def _whole(config: Mapping[str, Any], key: str, where: str, default: int | None = None) -> int:
-    value = config.get(key)
-    if value is None and key in ALIASES:
-        value = config.get(ALIASES[key])
-    if value is None and default is not None:
-        return default
-    if value is None:
-        raise FleetError(f"{where}: it has no {key}.", "Hand over the model's whole config.json.", f"{where}.{key}")
-    return _bounded(value, key, where, 1)
+def _counted(read: Config, kind: Architecture, counts_on: bool, known: bool) -> _Counted:
+    count = read.whole("num_hidden_layers")
+    try:
+        found_layers = layers.read(read, kind)
+        found_experts = experts.read(read, count)
+        if not counts_on:
+            experts.check_all_read(read)
+        found_encoders = _encoders(read, counts_on)
+    except FleetError:
+        if known or not counts_on:
+            raise
+        # Of an unknown architecture every layer is taken to keep every token.
+        heads = read.whole("num_attention_heads")
+        head_dim = read.whole("head_dim", max(1, read.whole("hidden_size") // heads))
+        one = Layer((Mixer.FULL,), heads, read.whole("num_key_value_heads", heads), head_dim, 0)
+        found_layers, found_experts, found_encoders = (one,) * count, None, NO_ENCODERS
+    if kind.encoder:
+        return _Counted(layout.encoder(read, kind), found_layers, (), None, found_encoders)
+    found = layout.decoder(read, kind, found_layers, found_experts, _tied(read, kind))
+    return _Counted(found, found_layers, _keeps(read, kind, found_layers), found_experts, found_encoders)
 
 
-def _count(config: Mapping[str, Any], key: str, where: str) -> int:
-    """A number that may be zero or left out."""
-    value = config.get(key)
-    return 0 if value is None else _bounded(value, key, where, 0)
+def _encoders(read: Config, counts_on: bool) -> Encoders:
+    if not encoders.sections(read.outer):
+        return NO_ENCODERS
+    try:
+        family = str(read.outer.get("model_type") or "")
+        if family not in encoders.COUNTED:
+            raise FleetError(
+                f"{read.where}.model_type: the encoder of {family or 'this model'} can't be counted from a config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
+                f"{read.where}.model_type",
+            )
+        return encoders.read(read)
+    except FleetError:
+        if not counts_on:
+            raise
+        return Encoders(kinds=("unknown",))
 
 
-def _bounded(value: Any, key: str, where: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**40:
-        raise FleetError(
-            f"{where}.{key}: {str(value)[:60]!r} is no size of a model.",
-            "Hand over the config.json as published.",
-            f"{where}.{key}",
-        )
-    return value
+def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tuple[Keeps, int], ...]:
+    """What the layers keep, the same ones together."""
+    counts: dict[Keeps, int] = {}
+    for layer in found:
+        for mixer in layer.mixers:
+            if layer.borrows_cache and mixer in layers.ATTENTION:
+                continue
+            one = _kept(read, kind, layer, mixer)
+            counts[one] = counts.get(one, 0) + 1
+    index = read.count("index_head_dim")
+    if index and any(Mixer.LATENT in layer.mixers for layer in found):
+        # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.
+        counts[Keeps(Kind.FULL, latent=(index + 4 + 1) // 2)] = len(found)
+    return tuple(counts.items())
 
 
-def _sliding(config: Mapping[str, Any], layers: int, kind: Architecture) -> tuple[int | None, int]:
-    window = config.get("sliding_window", kind.window)
-    if not isinstance(window, int) or isinstance(window, bool) or window <= 0:
-        return None, 0
-    kinds = config.get("layer_types")
-    if isinstance(kinds, list):
-        return window, min(layers, sum(1 for it in kinds if it == "sliding_attention"))
-    if config.get("use_sliding_window") is False:
-        return None, 0
-    pattern = config.get("sliding_window_pattern") or kind.sliding_pattern
-    if isinstance(pattern, int) and pattern > 1:
-        return window, layers - layers // pattern
-    if pattern == 1:
-        return window, layers
-    # One window for every layer where the engine was not seen to use it (Phi-3): planned as full attention.
-    return None, 0
+def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps:
+    if mixer is Mixer.LATENT:
+        return Keeps(Kind.FULL, latent=read.whole("kv_lora_rank") + read.whole("qk_rope_head_dim"))
+    if mixer in layers.STATES:
+        convolved, recurrent = layers.state_elements(read, mixer, kind)
+        return Keeps(Kind.STATE, convolved=convolved, recurrent=recurrent, recurrent_bytes=_state_bytes(read, mixer))
+    window = layers.window(read, kind)
+    if mixer is Mixer.SLIDING and window:
+        return Keeps(Kind.SLIDING, layer.kv_heads, layer.head_dim, span=window)
+    if mixer is Mixer.CHUNKED:
+        return Keeps(Kind.CHUNKED, layer.kv_heads, layer.head_dim, span=read.whole("attention_chunk_size"))
+    return Keeps(Kind.FULL, layer.kv_heads, layer.head_dim)
 
 
-_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
+def _state_bytes(read: Config, mixer: Mixer) -> int:
+    """Bytes of an element that recurs: of the model's dtype but where a family says otherwise."""
+    said = read.own("mamba_ssm_dtype") or read.own("mamba_ssm_cache_dtype")
+    if said is None and (read.own("hybrid_override_pattern") is not None or mixer is Mixer.KDA):
+        said = "float32"
+    return 4 if str(said) == "float32" else 2
 
 
-def _has_experts(config: Mapping[str, Any]) -> bool:
-    return any(config.get(key) for key in _EXPERT_KEYS)
+def _tied(read: Config, kind: Architecture) -> bool:
+    return not kind.head or bool(read.get("tie_word_embeddings", "tie_embedding", default=kind.tied))
 
 
-def _experts(config: Mapping[str, Any], layers: int, where: str) -> Experts:
-    key = next(key for key in _EXPERT_KEYS if config.get(key))
-    width = _whole(config, "moe_intermediate_size", where, _whole(config, "intermediate_size", where))
-    shared = (
-        _count(config, "shared_expert_intermediate_size", where) or _count(config, "n_shared_experts", where) * width
-    )
-    only = config.get("mlp_only_layers")
-    first = min(layers, _count(config, "first_k_dense_replace", where))
-    step = _whole(config, "decoder_sparse_step", where, _whole(config, "moe_layer_freq", where, 1))
-    sparse = (layers - first) // step - (len(only) if isinstance(only, list) else 0)
-    return Experts(
-        count=_whole(config, key, where),
-        per_token=_whole(config, "num_experts_per_tok", where, 2),
-        intermediate_size=width,
-        shared_intermediate_size=shared,
-        layers=max(0, sparse),
-    )
+def _widest_expert(found: Experts | None) -> int:
+    return max(found.intermediate_size, found.shared_intermediate_size) if found else 0
 
 
-def _latent(config: Mapping[str, Any], where: str) -> Latent:
+def _latent(read: Config) -> Latent:
     return Latent(
-        kv_rank=_whole(config, "kv_lora_rank", where),
-        q_rank=_count(config, "q_lora_rank", where) or None,
-        nope_dim=_whole(config, "qk_nope_head_dim", where),
-        rope_dim=_whole(config, "qk_rope_head_dim", where),
-        value_dim=_whole(config, "v_head_dim", where),
+        kv_rank=read.whole("kv_lora_rank"),
+        q_rank=read.count("q_lora_rank") or None,
+        nope_dim=read.whole("qk_nope_head_dim"),
+        rope_dim=read.whole("qk_rope_head_dim"),
+        value_dim=read.whole("v_head_dim"),
     )
 
 
-def _vision_parameters(vision: Mapping[str, Any]) -> int:
-    """A vision transformer by its sizes (SigLIP, CLIP), with a tenth for patches, positions and the projector."""
-    hidden, inner, layers = (
-        _count(vision, key, "config.vision_config") for key in ("hidden_size", "intermediate_size", "num_hidden_layers")
+def _rotary_share(read: Config) -> float:
+    said = read.get("partial_rotary_factor", "rope_parameters.partial_rotary_factor", "rotary_pct", default=1.0)
+    return float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < said <= 1 else 1.0
+
+
+def _whisper(read: Config) -> _Counted:
+    """Whisper: an encoder, and a decoder that keeps its own tokens and the encoder's output."""
+    hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
+    count = read.whole("decoder_layers", read.whole("num_hidden_layers"))
+    positions = read.whole("max_source_positions", 1500)
+    outer = encoders.whisper_encoder(
+        hidden,
+        read.whole("encoder_ffn_dim", inner),
+        read.whole("encoder_layers", count),
+        read.whole("num_mel_bins", 80),
+        positions,
     )
-    return (4 * hidden * hidden + 2 * hidden * inner) * layers * 11 // 10
+    layer = 8 * hidden * hidden + 6 * hidden + 2 * hidden * inner + inner + hidden + 6 * hidden
+    plain = layer * count + read.whole("max_position_embeddings", 448) * hidden + 2 * hidden
+    heads = read.whole("num_attention_heads")
+    one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
+    keeps = (
+        (Keeps(Kind.FULL, heads, hidden // heads), count),
+        (Keeps(Kind.CROSS, heads, hidden // heads, span=positions), count),
+    )
+    found = Layout((), plain, read.whole("vocab_size") * hidden, 0)
+    return _Counted(found, (one,) * count, keeps, None, Encoders(outer, hidden, inner, ("audio",)))
+
+
+def _is_stored(read: Config, info: ModelInfo) -> bool:
+    """Whether the checkpoint itself says that it is quantized."""
+    return any(
+        section.get(key)
+        for section in (read.outer, read.values)
+        for key in ("quantization_config", "compression_config")
+    ) or bool(info.quantization)
+
+
+def _plain_parts(quantized: quantizations.Quantization, matrices: Sequence[Matrix], nested: bool) -> str:
+    """Which linear layers of a quantized model stay plain, where they are a tenth of it or more."""
+    if quantized.method is None or quantized.plain_shares(matrices, nested) < 0.1:
+        return ""
+    names = [
+        one.name.removeprefix("model.layers.*.")
+        for one in sorted(matrices, key=lambda each: -each.parameters)
+        if quantized.bits_of(one, nested) >= one.parameters * quantized.plain_bits
+    ]
+    return ", ".join(dict.fromkeys(names[:4]))
+
+
+def _with_written(shape: ModelShape, weights_bytes: int | None, where: str) -> ModelShape:
+    """The shape with what the user wrote of its weights, which is believed where it can be true at all."""
+    if weights_bytes is None:
+        return shape
+    counted = shape.tensor_bytes or (shape.counted_bytes if shape.known and shape.known_quantization else 0)
+    if weights_bytes < max(MIB, int(_LEAST_WRITTEN * counted)):
+        key = f"{where.removesuffix('.config')}.weights_bytes"
+        least = f"its tensors take {gib(counted)}" if counted else "no model is that small"
+        raise FleetError(
+            f"{key}: {weights_bytes} bytes are too few, {least}.", "Write it with its unit, like 15GiB.", key
+        )
+    return replace(shape, given_weights_bytes=weights_bytes)

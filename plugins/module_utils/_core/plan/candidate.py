@@ -25,6 +25,8 @@ DEFAULT_SEQS = 16
 DEFAULT_BATCHED_TOKENS = 2048
 # From here on an engine takes the fp8 cache that a checkpoint brings scales for, unless told otherwise.
 CHECKPOINT_CACHE_SINCE = (0, 26, 0)
+# From here on hybrids cache prefixes unasked, and a sequence then holds two states: the one it has and the one it makes.
+TWO_STATES_AFTER = (0, 26, 0)
 # The CPU engine cuts its cache into blocks of this many tokens.
 CPU_BLOCK_TOKENS = 128
 
@@ -118,7 +120,8 @@ def candidate(
             "Take a power of two that does.",
             f"{at}.tensor_parallel_size",
         )
-    pool = shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel)
+    states = 2 if version.version > TWO_STATES_AFTER else 1
+    pool = shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel, states)
     pinned = spec.kv_cache_memory_bytes
     load = estimate.Load(
         max_num_seqs=seqs,
@@ -137,7 +140,11 @@ def candidate(
     )
     found = estimate.parts(shape, load)
     if not shape.known:
-        found = tuple(dataclasses.replace(part, size_bytes=part.size_bytes * 11 // 10) for part in found)
+        # What is known of the weights is believed; all else is a Llama's, and a tenth more.
+        found = tuple(
+            part if part.name == "weights" else dataclasses.replace(part, size_bytes=part.size_bytes * 11 // 10)
+            for part in found
+        )
     made = Candidate(
         index=index,
         spec=spec,
@@ -195,17 +202,23 @@ def _doubts(shape: ModelShape) -> list[str]:
     """What a person should know of where the weights' bytes come from."""
     found = []
     if not shape.known:
-        what = "its other parts estimated," if shape.vision_parameters else "unknown: planned like a Llama"
-        found.append(f"architecture {shape.architecture}, {what} with a tenth more, check after the start")
+        found.append(
+            f"architecture {shape.architecture} is unknown: all but its weights planned like a Llama's with a tenth more"
+        )
     if shape.given_weights_bytes is not None:
-        return [*found, f"weights as written, {gib(shape.given_weights_bytes)}"]
-    if not shape.count_is_right:
-        return [
-            *found,
-            f"weights as large as the checkpoint, {gib(shape.weights_bytes())}: its tensors counted are another size",
-        ]
-    if not shape.known_quantization:
-        found.append(f"quantization {shape.quantization} is unknown: planned as if there were none, set weights_bytes")
+        found.append(f"weights as written, {gib(shape.given_weights_bytes)}")
+    elif shape.tensor_bytes is not None:
+        found.append(f"weights by the checkpoint's own tensors, {gib(shape.tensor_bytes)}")
+    elif not shape.count_is_right:
+        found.append(
+            f"weights as large as the checkpoint, {gib(shape.weights_bytes())}: its tensors counted are another size"
+        )
+    elif shape.plain_parts:
+        found.append(f"{shape.plain_parts} stay in {shape.dtype_bytes * 8} bits, by the checkpoint's own lists")
+    if shape.encoders.kinds:
+        found.append(f"an encoder ({' and '.join(shape.encoders.kinds)}) is part of the weights")
+    if shape.has_states:
+        found.append("layers with a state a sequence: the cache holds states beside tokens")
     return found
 
 

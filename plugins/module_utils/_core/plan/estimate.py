@@ -63,7 +63,7 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         "weights",
         shape.weights_bytes() // load.tensor_parallel,
         f"{shape.layers} layers of {shape.hidden_size}, {shape.quantization or f'{shape.dtype_bytes * 8} bits a weight'}"
-        + ("" if shape.known else "; the architecture is unknown, so this is an estimate"),
+        + ("" if not shape.plain_parts else f"; {shape.plain_parts} stay in {shape.dtype_bytes * 8} bits"),
     )
     if load.on_cpu:
         runtime = Part("context", CPU_PROCESS_BYTES, "Python, torch and the engine's own processes")

@@ -99,7 +99,6 @@ def _model_entry(
         "cuda_graph_bytes": item.part("cuda_graphs"),
         "context_bytes": item.part("context"),
         "total_bytes": item.fixed_bytes + kv_bytes,
-        "peak_bytes": item.fixed_bytes + kv_bytes,
         "traffic_bytes": estimate.traffic_bytes(item.shape, item.load),
         "kv_cache_tokens": item.pool.tokens(kv_bytes, length, tokens) if kv_bytes else 0,
         "max_concurrency": round(concurrency, 2),

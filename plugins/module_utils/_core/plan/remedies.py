@@ -42,6 +42,8 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
         if fit(kept, budget)[1] == 0:
             left_out = ", ".join(item.spec.name for item in here if item not in kept)
             return f"{text} Without {left_out} the others fit."
+    if kept_wide := [f"{item.spec.name}'s {item.shape.plain_parts}" for item in here if item.shape.plain_parts]:
+        return f"{text} {', '.join(kept_wide)} stay in 16 bits: take a checkpoint that quantizes them too, or a larger card."
     return f"{text} Take a smaller or a quantized model, or a larger card."
 
 

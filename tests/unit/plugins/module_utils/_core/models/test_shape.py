@@ -179,7 +179,7 @@ def test_the_shipped_catalogue_has_those_sizes(name: str) -> None:
 
 def test_a_checkpoint_in_float32_is_served_in_half_of_it() -> None:
     half, single = (ModelShape.from_config({**PUBLISHED["Yi-6B"][0], "torch_dtype": t}) for t in ("float16", "float32"))
-    assert half == single
+    assert half.weights_bytes() == single.weights_bytes()
     assert ModelShape.from_config(PUBLISHED["Yi-6B"][0], dtype="float32").weights_bytes() == pytest.approx(
         2 * half.weights_bytes(), rel=1e-3
     )
@@ -191,20 +191,39 @@ def test_a_checkpoint_in_float32_is_served_in_half_of_it() -> None:
         ({"quant_method": "awq", "bits": 4, "group_size": 128}, 4.25),
         ({"quant_method": "gptq", "bits": 4, "group_size": 32}, 5.0),
         ({"quant_method": "gptq", "bits": 8, "group_size": -1}, 8 + 32 / 4096),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": True}, 4.25 + 64 / 4096),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, 4.25),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4.5),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 8.0),
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 8.0),
         ({"quant_method": "modelopt", "quant_algo": "FP8"}, 8.0),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, 4.5),
         ({"quant_method": "mxfp4"}, 4.25),
-        ({"quant_method": "something_new"}, 16.0),
     ],
 )
 def test_bits_of_a_quantized_weight(section: dict[str, Any], bits: float) -> None:
     found = ModelShape.from_config({**PUBLISHED["Llama-3.1-8B"][0], "quantization_config": section})
     assert found.weight_bits == pytest.approx(bits)
-    assert found.known_quantization == (section["quant_method"] != "something_new")
+    assert found.known_quantization
+
+
+def test_the_order_of_rows_is_kept_beside_weights_that_were_reordered() -> None:
+    plain, ordered = (
+        ModelShape.from_config(
+            {**PUBLISHED["Llama-3.1-8B"][0], "quantization_config": {"quant_method": "gptq", "bits": 4, "desc_act": it}}
+        )
+        for it in (False, True)
+    )
+    rows = 32 * (4096 * 4 + 2 * 4096 + 14336)
+    # Queries, keys, values and the output take 4096 rows each, gate and up too, down 14336; two whole numbers of four bytes a row.
+    assert ordered.linear_bytes - plain.linear_bytes == 8 * rows
+
+
+@pytest.mark.parametrize("section", [{"quant_method": "something_new"}, {"bits_per_weight": 3}])
+def test_a_quantization_that_is_not_known_is_refused_with_a_way_out(section: dict[str, Any]) -> None:
+    config_json = {**PUBLISHED["Llama-3.1-8B"][0], "quantization_config": section}
+    with pytest.raises(FleetError, match=r"can't be told apart layer by layer.*weights_bytes"):
+        ModelShape.from_config(config_json)
+    assert ModelShape.from_config(config_json, weights_bytes=5 * GIB).weights_bytes() == 5 * GIB
 
 
 @pytest.mark.parametrize(
@@ -252,26 +271,47 @@ def test_the_checkpoints_size_is_believed_where_the_count_is_not() -> None:
 def test_a_multimodal_model_is_read_through_its_text_config() -> None:
     # gemma-3-4b-it as published: heads and vocabulary are left to the library's defaults.
     text = {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34}
-    vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27}
-    found = ModelShape.from_config(
-        {
-            "architectures": ["Gemma3ForConditionalGeneration"],
-            "text_config": {**text, "sliding_window": 1024},
-            "vision_config": vision,
-            "torch_dtype": "bfloat16",
-        }
-    )
+    vision = {
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "image_size": 896,
+        "patch_size": 14,
+    }
+    config_json = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "text_config": {**text, "sliding_window": 1024},
+        "vision_config": vision,
+        "torch_dtype": "bfloat16",
+    }
+    found = ModelShape.from_config(config_json)
     assert found.architecture == "Gemma3ForCausalLM"
-    assert not found.known
-    assert found.parameters() == pytest.approx(4_300_079_472, rel=0.02)
+    assert found.known
+    assert found.parameters() == pytest.approx(4_300_079_472, rel=1e-5)
     assert found.sliding_layers == 34 - 34 // 6
+    with pytest.raises(FleetError, match="the encoder of somebody can't be counted"):
+        ModelShape.from_config({**config_json, "model_type": "somebody"})
 
 
-def test_an_unknown_architecture_is_counted_like_a_llama_and_says_so() -> None:
+def test_an_unknown_architecture_is_refused_and_not_counted_like_a_llama() -> None:
     config_json, published = PUBLISHED["Llama-3.1-8B"]
-    found = ModelShape.from_config({**config_json, "architectures": ["Qwen3NextForCausalLM"]})
-    assert not found.known
-    assert found.parameters() == pytest.approx(published, rel=1e-3)
+    config_json = {**config_json, "architectures": ["NobodyForCausalLM"]}
+    with pytest.raises(FleetError, match=r"config\.architectures: the tensors of NobodyForCausalLM can't be counted"):
+        ModelShape.from_config(config_json)
+    assert not ModelShape.from_config(config_json, weights_bytes=16 * GIB).known
+    assert ModelShape.from_config(config_json, checkpoint_bytes=2 * published).weights_bytes() == pytest.approx(
+        2 * published, rel=0.005
+    )
+
+
+@pytest.mark.parametrize("key", ["num_hyper_experts", "moe_secret_size", "n_super_experts"])
+def test_a_size_of_experts_under_an_unread_key_is_never_planned_as_dense(key: str) -> None:
+    config_json = {**PUBLISHED["Llama-3.1-8B"][0], key: 16}
+    with pytest.raises(FleetError, match=f"config.{key}: nothing is known of it"):
+        ModelShape.from_config(config_json)
+    assert ModelShape.from_config({**config_json, key: True}).experts is None
+    assert ModelShape.from_config(config_json, weights_bytes=40 * GIB).weights_bytes() == 40 * GIB
 
 
 def test_an_encoder_has_no_cache_and_a_decoder_without_head_has() -> None:
@@ -323,7 +363,12 @@ def test_a_hostile_config_is_refused_by_field_or_read(base: str, changes: dict[s
 
 @settings(max_examples=100, deadline=None)
 @given(junk=JUNK, inner=st.dictionaries(st.sampled_from(["bits", "group_size", "quant_method", "config_groups"]), JUNK))
-def test_a_hostile_quantization_is_read_as_plain_or_by_its_bits(junk: Any, inner: dict[str, Any]) -> None:
+def test_a_hostile_quantization_is_refused_or_read_by_its_bits(junk: Any, inner: dict[str, Any]) -> None:
     for section in (junk, {"quant_method": "gptq", **inner}, {"quant_method": "compressed-tensors", **inner}):
-        found = ModelShape.from_config({**PUBLISHED["Yi-6B"][0], "quantization_config": section})
-        assert found.weight_bits > 0
+        try:
+            found = ModelShape.from_config({**PUBLISHED["Yi-6B"][0], "quantization_config": section})
+        except FleetError as error:
+            assert error.field == "config.quantization_config"
+        else:
+            assert found.weight_bits > 0
+            assert found.weights_bytes() > 0

@@ -288,7 +288,7 @@ def test_heads_that_do_not_split_are_kept_whole_on_each_card() -> None:
     # Qwen2.5-3B has two KV heads: on four cards each holds one of them.
     four = [{"name": "NVIDIA L4", "uuid": name, "index": index} for index, name in enumerate("abcd")]
     shape = ModelShape.from_config(CONFIGS["Qwen/Qwen2.5-3B-Instruct"])
-    assert shape.kv_bytes_per_token_layer(2, 4) == shape.kv_bytes_per_token_layer(2, 2)
+    assert shape.kv_pool(2, 4).block_bytes == shape.kv_pool(2, 2).block_bytes
     assert plan([{**GUIDE[1], "tensor_parallel_size": 4}], four)["feasible"]
 
 

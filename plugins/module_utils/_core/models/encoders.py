@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Encoders of pictures and sound beside a language model: their parameters from their own section, and what feeds them into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+
+_VISION = ("vision_config", "vit_config", "visual", "vision_tower_config", "img_processor")
+_AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config")
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Parameters of all encoders with their projectors, and the widest of their layers."""
+
+    parameters: int = 0
+    hidden_size: int = 0
+    intermediate_size: int = 0
+    kinds: tuple[str, ...] = ()
+
+
+NO_ENCODERS = Encoders()
+
+
+def read(config: Config) -> Encoders:
+    """Encoders of a multimodal model; one whose tensors can't be counted is a FleetError."""
+    found = NO_ENCODERS
+    # Qwen-Omni: a thinker has the sections.
+    outer = (
+        config.outer.get("thinker_config") if isinstance(config.outer.get("thinker_config"), Mapping) else config.outer
+    )
+    assert outer is not None
+    for kinds, name, count in ((_VISION, "vision", _vision), (_AUDIO, "audio", _audio)):
+        key = next((key for key in kinds if isinstance(outer.get(key), Mapping) and outer[key]), None)
+        if key is None:
+            continue
+        section = Config(outer[key], outer[key], f"{config.where}.{key}")
+        parameters, hidden, inner = count(section, config, str(outer.get("model_type") or ""))
+        found = Encoders(
+            found.parameters + parameters,
+            max(found.hidden_size, hidden),
+            max(found.intermediate_size, inner),
+            (*found.kinds, name),
+        )
+    return found
+
+
+def _first(section: Config, *keys: str, default: int = 0) -> int:
+    return section.count(*keys) or default
+
+
+def _vision(section: Config, config: Config, family: str) -> tuple[int, int, int]:
+    hidden = section.count("embed_dim") if family == "qwen2_vl" else 0
+    hidden = hidden or _first(section, "hidden_size", "embed_dim", "width", "d_model")
+    defaults = _LIBRARY.get(section.values.get("model_type") or family, {})
+    hidden = hidden or int(defaults.get("hidden_size", 0))
+    layers = _first(
+        section, "num_hidden_layers", "depth", "layers", "num_layers", default=int(defaults.get("layers", 0))
+    )
+    if not hidden or not layers:
+        raise _unknown(section)
+    inner = section.count("intermediate_size", "ffn_dim", "mlp_dim") or int(defaults.get("intermediate_size", 0))
+    ratio = section.values.get("mlp_ratio")
+    if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
+        inner = int(hidden * ratio)
+    inner = inner or 4 * hidden
+    gated = family in ("qwen2_5_vl", "qwen2_5_omni", "glm4v", "glm4v_moe", "mistral3", "pixtral") or section.values.get(
+        "model_type"
+    ) in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
+    layer = (
+        4 * hidden * hidden
+        + (3 if gated else 2) * hidden * inner
+        + 4 * hidden
+        + (0 if gated else 4 * hidden + hidden + inner)
+    )
+    patch = _first(section, "patch_size", "spatial_patch_size", default=14)
+    frames = section.count("temporal_patch_size") or 1
+    image = section.own("image_size")
+    edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
+    positions = section.count("num_position_embeddings", "position_embedding_size")
+    # Gemma 4 has a table for each axis.
+    positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
+    if not positions and edge and not gated:
+        positions = (edge // patch) ** 2 + 1
+    parameters = layer * layers + 3 * patch * patch * frames * hidden + positions * hidden + 2 * hidden
+    project = _PROJECTORS.get(family, _two_layers)
+    return parameters + project(section, config, hidden), hidden, inner
+
+
+# What published vision sections leave to the library's defaults.
+_LIBRARY: Mapping[str, Mapping[str, int]] = {
+    "clip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
+    "siglip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
+    "pixtral": {"hidden_size": 1024, "layers": 24, "intermediate_size": 4096},
+    "qwen2_vl": {"hidden_size": 1280, "layers": 32},
+    "qwen2_5_vl": {"hidden_size": 1280, "layers": 32, "intermediate_size": 3420},
+    "idefics3_vision": {"hidden_size": 1152, "layers": 12, "intermediate_size": 3072},
+}
+
+
+def _two_layers(_section: Config, config: Config, hidden: int) -> int:
+    """LLaVA's: in and out of the language model's width."""
+    text = config.whole("hidden_size")
+    return hidden * text + text * text + 2 * text
+
+
+def _one_layer(_section: Config, config: Config, hidden: int) -> int:
+    return hidden * config.whole("hidden_size") + hidden
+
+
+def _merged(section: Config, config: Config, hidden: int) -> int:
+    """Qwen-VL's: neighbouring patches together, once at the end and once for each layer that is looked into."""
+    merge = _first(section, "spatial_merge_size", default=2) ** 2 * hidden
+    text = section.count("out_hidden_size") or config.whole("hidden_size")
+    once = merge * merge + merge * text + merge + text + hidden
+    deep = section.numbers("deepstack_visual_indexes") or ()
+    return once + len(deep) * (once - hidden + merge)
+
+
+def _shuffled(_section: Config, config: Config, hidden: int) -> int:
+    """InternVL's: four patches as one."""
+    text = config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 8 * hidden + 2 * text
+
+
+def _mistral3(_section: Config, config: Config, hidden: int) -> int:
+    text = config.whole("hidden_size")
+    return 4 * hidden * hidden + hidden * text + text * text + hidden
+
+
+def _idefics(_section: Config, config: Config, hidden: int) -> int:
+    scale = config.get("scale_factor", default=2)
+    factor = scale if isinstance(scale, int) and not isinstance(scale, bool) and 0 < scale < 16 else 2
+    return hidden * factor * factor * config.whole("hidden_size")
+
+
+def _gemma4(_section: Config, config: Config, hidden: int) -> int:
+    return hidden * config.whole("hidden_size")
+
+
+def _glm4v(section: Config, config: Config, hidden: int) -> int:
+    text = section.count("out_hidden_size") or config.whole("hidden_size")
+    inner = section.count("intermediate_size") or 4 * hidden
+    # The merger's own gated MLP is as wide as the language model's context of a patch.
+    return 4 * hidden * text + text * text + 3 * text * inner
+
+
+_PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
+    **dict.fromkeys(
+        ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen2_5_omni_thinker"),
+        _merged,
+    ),
+    **dict.fromkeys(("internvl_chat", "internvl"), _shuffled),
+    **dict.fromkeys(("gemma3", "paligemma"), _one_layer),
+    "gemma4": _gemma4,
+    "mistral3": _mistral3,
+    **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
+    **dict.fromkeys(("glm4v", "glm4v_moe"), _glm4v),
+}
+# Encoders whose sections are read right; a family that is not here is counted only from its tensors.
+COUNTED = frozenset(
+    (
+        *_PROJECTORS,
+        "llava",
+        "llava_next",
+        "llava_onevision",
+        "vipllava",
+        "pixtral",
+        "qwen2_audio",
+        "ultravox",
+        "voxtral",
+    )
+)
+
+
+def _audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
+    """Whisper's encoder, under its own names; a projector of two layers."""
+    hidden = section.count("d_model", "hidden_size")
+    layers = section.count("encoder_layers", "num_hidden_layers")
+    if family not in ("qwen2_audio", "voxtral", "ultravox") or not hidden or not layers:
+        raise _unknown(section)
+    inner = section.count("encoder_ffn_dim", "intermediate_size") or 4 * hidden
+    mels, positions = section.count("num_mel_bins") or 128, section.count("max_source_positions") or 1500
+    text = config.whole("hidden_size")
+    project = hidden * text + text if family == "qwen2_audio" else (4 * hidden * text + text * text)
+    return whisper_encoder(hidden, inner, layers, mels, positions) + project, hidden, inner
+
+
+def whisper_encoder(hidden: int, inner: int, layers: int, mels: int, positions: int) -> int:
+    """Parameters of Whisper's encoder."""
+    layer = 4 * hidden * hidden + 3 * hidden + 2 * hidden * inner + inner + hidden + 4 * hidden
+    return layer * layers + 3 * mels * hidden + 3 * hidden * hidden + 2 * hidden + positions * hidden + 2 * hidden
+
+
+def _unknown(section: Config) -> FleetError:
+    return FleetError(
+        f"{section.where}: this encoder's tensors can't be counted from it.",
+        "Let model_info read the model's tensors, or set weights_bytes.",
+        section.where,
+    )
+
+
+def sections(outer: Mapping[str, Any]) -> bool:
+    """Whether a config.json has a section of an encoder."""
+    inner = outer.get("thinker_config")
+    where = inner if isinstance(inner, Mapping) else outer
+    return any(isinstance(where.get(key), Mapping) and where[key] for key in (*_VISION, *_AUDIO))

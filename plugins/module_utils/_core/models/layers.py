@@ -1,0 +1,327 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each layer of a decoder is: how it mixes tokens, and which MLP follows, by whatever key of config.json says so."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import experts as expert_keys
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import Architecture
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+
+
+class Mixer(enum.Enum):
+    """How a layer mixes tokens, which decides what it keeps of each: keys and values, a latent, or a state a sequence."""
+
+    FULL = "attention"
+    SLIDING = "sliding"
+    CHUNKED = "chunked"
+    LATENT = "latent"
+    DELTA = "delta"
+    KDA = "kda"
+    LIGHTNING = "lightning"
+    MAMBA1 = "mamba1"
+    MAMBA2 = "mamba2"
+    CONV = "conv"
+
+
+ATTENTION = frozenset({Mixer.FULL, Mixer.SLIDING, Mixer.CHUNKED})
+STATES = frozenset({Mixer.DELTA, Mixer.KDA, Mixer.LIGHTNING, Mixer.MAMBA1, Mixer.MAMBA2, Mixer.CONV})
+# The words of layer_types, layers_block_type and hybrid_override_pattern; "state" stands for the architecture's own kind of state.
+_WORDS = {
+    "full_attention": (Mixer.FULL,),
+    "attention": (Mixer.FULL,),
+    "*": (Mixer.FULL,),
+    "sliding_attention": (Mixer.SLIDING,),
+    "chunked_attention": (Mixer.CHUNKED,),
+    "conv": (Mixer.CONV,),
+    "short_conv": (Mixer.CONV,),
+    "M": (Mixer.MAMBA2,),
+    "E": (),
+    "-": (),
+    "moe": (),
+    "mlp": (),
+}
+_STATE_WORDS = ("linear_attention", "mamba", "mamba2")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its mixers (none, one, or two side by side), the sizes of its attention, and its MLP."""
+
+    mixers: tuple[Mixer, ...]
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    sparse: bool = False
+    # Keys serve as values too: there is no second matrix.
+    keys_are_values: bool = False
+    # Keys and values are those of an earlier layer.
+    borrows_cache: bool = False
+
+
+def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
+    """Every layer of the decoder, the first one first."""
+    count = config.whole("num_hidden_layers")
+    if count > 1000:
+        raise FleetError(
+            f"{config.where}.num_hidden_layers: {count} layers are none of a model.",
+            "Hand over the model's own config.json.",
+            f"{config.where}.num_hidden_layers",
+        )
+    mixers = _mixers(config, kind, count)
+    sparse = expert_keys.sparse_layers(config, count)
+    pattern = config.own("hybrid_override_pattern")
+    words = (
+        config.words("layers_block_type")
+        if isinstance(pattern, str) or "moe" in (config.words("layers_block_type") or ())
+        else None
+    )
+    alone = pattern if isinstance(pattern, str) else words
+    heads = config.whole("num_attention_heads", 1 if _only_states(mixers) else None)
+    head_dim = config.whole(
+        "head_dim", config.whole("attention_head_dim", max(1, config.whole("hidden_size") // heads))
+    )
+    kv_heads = config.by_layer("num_key_value_heads", count, _kv_heads(config, heads))
+    widths = config.by_layer("intermediate_size", count, _dense_width(config, kind, all(sparse)))
+    if config.count("intermediate_size_mlp"):
+        widths = (config.count("intermediate_size_mlp"),) * count
+    elif not any(sparse) and config.count("shared_intermediate_size"):
+        # Granite 4: what experts would share is the whole MLP where there are none.
+        widths = (config.count("shared_intermediate_size"),) * count
+    widths = tuple(_adjusted(config, width) for width in widths)
+    # Gemma 4 has an MLP beside its experts.
+    both = config.own("enable_moe_block") is True
+    found = [
+        Layer(
+            mixers[at], heads, max(1, kv_heads[at]), head_dim, 0 if sparse[at] and not both else widths[at], sparse[at]
+        )
+        for at in range(count)
+    ]
+    if alone is not None:
+        # Nemotron-H: a layer is a mixer or an MLP, not both.
+        found = [
+            replace(one, mlp=widths[at] if alone[at] in ("-", "mlp") else 0, sparse=alone[at] in ("E", "moe"))
+            for at, one in enumerate(found)
+        ]
+    elif kind.norms == 1 and config.own("intermediate_size") is None and _only_states(mixers):
+        found = [replace(one, mlp=0) for one in found]
+    return _gemma(config, found)
+
+
+def _mixers(config: Config, kind: Architecture, count: int) -> list[tuple[Mixer, ...]]:
+    state = Mixer(kind.mixer)
+    if kind.latent and config.own("kv_lora_rank") is not None:
+        full: tuple[Mixer, ...] = (Mixer.LATENT,)
+    else:
+        full = (Mixer.FULL,)
+    if (word := _written(config, count)) is not None:
+        return [_of_word(config, each, state, full) for each in word]
+    if (states := _state_layers(config, kind, count)) is not None:
+        return [(state,) if at in states else full for at in range(count)]
+    if config.own("mamba_d_ssm") is not None:
+        # Falcon-H1: both in every layer.
+        return [(*full, Mixer.MAMBA2)] * count
+    if state is not Mixer.FULL:
+        return [(state,)] * count
+    if (chunk := config.own("attention_chunk_size")) and isinstance(chunk, int):
+        rotary = config.numbers("no_rope_layers") or tuple(int((at + 1) % 4 != 0) for at in range(count))
+        return [(Mixer.CHUNKED,) if at < len(rotary) and rotary[at] else full for at in range(count)]
+    return _by_window(config, kind, count, full)
+
+
+def _written(config: Config, count: int) -> Sequence[str] | None:
+    """A word for each layer, where one of the keys for it is there."""
+    pattern = config.own("hybrid_override_pattern")
+    found: Sequence[str] | None = pattern if isinstance(pattern, str) and pattern else None
+    found = found or config.words("layers_block_type") or config.words("layer_types")
+    if found is None:
+        return None
+    if len(found) < count:
+        raise FleetError(
+            f"{config.where}.layer_types: {len(found)} kinds are too few for {count} layers.",
+            "Hand over the model's own config.json.",
+            f"{config.where}.layer_types",
+        )
+    return found[:count]
+
+
+def _of_word(config: Config, word: str, state: Mixer, full: tuple[Mixer, ...]) -> tuple[Mixer, ...]:
+    if word in _STATE_WORDS and state in STATES:
+        return (state,)
+    found = _WORDS.get(word)
+    if found is None:
+        raise FleetError(
+            f"{config.where}.layer_types: layers of kind {word[:40]!r} can't be counted.",
+            "Set weights_bytes and kv_cache_memory_bytes, or take a newer release.",
+            f"{config.where}.layer_types",
+        )
+    if found == (Mixer.SLIDING,) and not window(config, None):
+        return full
+    return full if found == (Mixer.FULL,) else found
+
+
+def _state_layers(config: Config, kind: Architecture, count: int) -> set[int] | None:
+    """Which layers keep a state, by the keys of families that name the others; None where none of them is there."""
+    attention = next(
+        (found for key in ("full_attn_idxs", "attn_layer_indices") if (found := config.numbers(key)) is not None), None
+    )
+    if attention is not None:
+        return set(range(count)) - set(attention)
+    if (named := config.numbers("linear_attn_config.kda_layers")) is not None:
+        return {number - 1 for number in named}
+    if (types := config.numbers("attn_type_list")) is not None:
+        return {at for at, each in enumerate(types) if not each}
+    if (period := config.count("attn_layer_period")) > 0:
+        return {at for at in range(count) if at % period != config.count("attn_layer_offset")}
+    if kind.mixer == "delta" or config.own("full_attention_interval") is not None:
+        interval = config.count("full_attention_interval") or 4
+        return {at for at in range(count) if (at + 1) % interval}
+    return None
+
+
+def _by_window(config: Config, kind: Architecture, count: int, full: tuple[Mixer, ...]) -> list[tuple[Mixer, ...]]:
+    if not window(config, kind) or config.own("use_sliding_window") is False:
+        return [full] * count
+    pattern = config.own("sliding_window_pattern") or kind.sliding_pattern
+    if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"}:
+        return [(Mixer.SLIDING,) if pattern[at % len(pattern)] == "L" else full for at in range(count)]
+    if pattern == 1:
+        return [(Mixer.SLIDING,)] * count
+    if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern > 1:
+        return [(Mixer.SLIDING,) if (at + 1) % pattern else full for at in range(count)]
+    # One window for every layer where the engine was not seen to use it (Phi-3): planned as full attention.
+    return [full] * count
+
+
+def window(config: Config, kind: Architecture | None) -> int | None:
+    """Tokens that a sliding layer sees; None where there is no window."""
+    found = config.values.get("sliding_window", kind.window if kind else None)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+
+
+def _kv_heads(config: Config, heads: int) -> int:
+    if config.own("multi_query") is True and not config.flag("new_decoder_architecture"):
+        return 1
+    return heads
+
+
+def _dense_width(config: Config, kind: Architecture, all_sparse: bool) -> int:
+    """The MLP's size where config.json leaves it out; 0 where no layer has one."""
+    if config.own("intermediate_size") is None and (all_sparse or (kind.norms == 1 and kind.mixer.startswith("mamba"))):
+        return 0
+    return config.whole(
+        "intermediate_size", 4 * config.whole("hidden_size") if not kind.gated or kind.encoder else None
+    )
+
+
+def _adjusted(config: Config, width: int) -> int:
+    """LFM2 writes the size before two thirds are taken of it and rounded up."""
+    if config.own("block_auto_adjust_ff_dim") is not True:
+        return width
+    step, width = config.whole("block_multiple_of", 256), 2 * width // 3
+    multiplier = config.own("block_ffn_dim_multiplier")
+    if isinstance(multiplier, (int, float)) and not isinstance(multiplier, bool):
+        width = int(multiplier * width)
+    return -(-width // step) * step
+
+
+def _only_states(mixers: Sequence[tuple[Mixer, ...]]) -> bool:
+    return all(mixer in STATES for each in mixers for mixer in each)
+
+
+def _gemma(config: Config, found: list[Layer]) -> tuple[Layer, ...]:
+    """Gemma 3n and 4: full layers of another size, and last layers that borrow an earlier one's cache."""
+    wide, shared = config.count("global_head_dim"), config.count("num_kv_shared_layers")
+    if wide:
+        kv_heads = config.count("num_global_key_value_heads")
+        same = config.flag("attention_k_eq_v")
+        found = [
+            replace(
+                one, head_dim=wide, kv_heads=(kv_heads or one.kv_heads) if same else one.kv_heads, keys_are_values=same
+            )
+            if one.mixers == (Mixer.FULL,)
+            else one
+            for one in found
+        ]
+    first_borrower = len(found) - shared if shared < len(found) else len(found)
+    found = [replace(one, borrows_cache=at >= first_borrower) for at, one in enumerate(found)]
+    if config.flag("use_double_wide_mlp"):
+        found = [replace(one, mlp=2 * one.mlp) if one.borrows_cache else one for one in found]
+    return tuple(found)
+
+
+def state_elements(config: Config, mixer: Mixer, kind: Architecture) -> tuple[int, int]:
+    """Elements of a layer's state a sequence: of its convolution, and of what recurs. Source: vLLM, mamba/mamba_utils.py."""
+    hidden = config.whole("hidden_size")
+    match mixer:
+        case Mixer.DELTA:
+            key, value = delta_sizes(config)
+            taps = config.whole("linear_conv_kernel_dim", 4) - 1
+            return (2 * key + value) * taps, value * config.whole("linear_key_head_dim", 128)
+        case Mixer.KDA:
+            heads, dim, kernel = kda_sizes(config)
+            return 3 * heads * dim * (kernel - 1), heads * dim * dim
+        case Mixer.LIGHTNING:
+            heads = config.whole("num_attention_heads")
+            dim = config.whole("head_dim", max(1, hidden // heads))
+            return 0, heads * dim * dim
+        case Mixer.MAMBA1:
+            inner, size, kernel = mamba1_sizes(config)
+            return inner * (kernel - 1), inner * size
+        case Mixer.MAMBA2:
+            inner, heads, dim, groups, size, kernel = mamba2_sizes(config)
+            return (inner + 2 * groups * size) * (kernel - 1), heads * dim * size
+        case Mixer.CONV:
+            return config.whole("conv_dim", hidden) * (config.whole("conv_L_cache", 3) - 1), 0
+        case Mixer.FULL | Mixer.SLIDING | Mixer.CHUNKED | Mixer.LATENT:
+            return 0, 0
+        case _:
+            assert_never(mixer)
+
+
+def delta_sizes(config: Config) -> tuple[int, int]:
+    """Keys and values of a gated delta net."""
+    key = config.whole("linear_num_key_heads", 16) * config.whole("linear_key_head_dim", 128)
+    return key, config.whole("linear_num_value_heads", 32) * config.whole("linear_value_head_dim", 128)
+
+
+def kda_sizes(config: Config) -> tuple[int, int, int]:
+    """Heads, their size, and the kernel of a Kimi delta attention."""
+    found = config.own("linear_attn_config")
+    section = Config(found, found, f"{config.where}.linear_attn_config") if isinstance(found, dict) else config
+    return section.whole("num_heads", 32), section.whole("head_dim", 128), section.whole("short_conv_kernel_size", 4)
+
+
+def mamba1_sizes(config: Config) -> tuple[int, int, int]:
+    """Inner size, size of a state, and the kernel."""
+    expand = config.whole("mamba_expand", config.whole("expand", 2))
+    inner = expand * config.whole("hidden_size")
+    return (
+        inner,
+        config.whole("mamba_d_state", config.whole("state_size", 16)),
+        config.whole("mamba_d_conv", config.whole("conv_kernel", 4)),
+    )
+
+
+def mamba2_sizes(config: Config) -> tuple[int, int, int, int, int, int]:
+    """Inner size, heads and their size, groups, size of a state, and the kernel, under the names of each family."""
+    hidden = config.whole("hidden_size")
+    expand = config.whole("mamba_expand", config.whole("expand", 2))
+    heads = config.count("mamba_n_heads", "mamba_num_heads", "n_mamba_heads") or config.count("num_heads")
+    dim = config.count("mamba_d_head", "mamba_head_dim", "mamba_headdim") or config.count("head_dim")
+    inner = config.count("mamba_d_ssm") or (heads * dim if heads and dim else expand * hidden)
+    if not heads:
+        dim = dim or 64
+        heads = inner // dim
+    groups = config.count("mamba_n_groups", "mamba_ngroups", "n_groups") or 1
+    size = config.count("mamba_d_state", "ssm_state_size", "state_size") or 128
+    kernel = config.count("mamba_d_conv", "conv_kernel") or 4
+    return inner, heads, dim or inner // heads, groups, size, kernel
