@@ -14,6 +14,7 @@ description:
   - Lays O(required) over what C(daemon.json) says, fills in O(defaults) where it says nothing, and keeps the rest.
   - Remembers in O(record) what it wrote, so that an option no longer asked for goes away again, and a value that
     someone else changed since is left alone.
+  - Keeps mode and owner of the file. The record holds no credentials, and none is part of a diff or of an answer.
   - Checks the result with C(dockerd --validate) where the installed daemon knows it, and checks by itself what that
     lets through.
 author:
@@ -35,9 +36,15 @@ options:
         other parties' entries stay.
     type: dict
     default: {}
+  if_set:
+    description:
+      - Options of O(required) that are asked for only where they have a value. False, an empty text and an empty list are none.
+        O(required) wins over them.
+    type: dict
+    default: {}
   defaults:
     description:
-      - Options that give way to what the file says already.
+      - Options that give way to what the file says already, as far as they have a value. C(live-restore) gives way to a swarm, too.
     type: dict
     default: {}
   variables:
@@ -187,6 +194,16 @@ def write(path: str, text: str, mode: int) -> None:
     atomic.write(os.path.realpath(path), text, mode, owner)
 
 
+def keep_record(path: str, text: str) -> None:
+    """Write the record where it says something else or is open to others, as earlier versions left it; an empty one needs no file."""
+    there = HostFiles().read(path)
+    if there is None and text == render([]):
+        return
+    if there != text or os.stat(path).st_mode & 0o077:
+        atomic.make_folder(os.path.dirname(path), 0o755)
+        atomic.write(path, text)
+
+
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Merge, check, write."""
     params = module.params
@@ -199,14 +216,20 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     except ValueError:
         stored = []
     ours = daemon_json.parse_ours(stored)
-    merge = daemon_json.merge(before, params["required"], params["defaults"], ours)
+    required = daemon_json.overlay(daemon_json.without_empty(params["if_set"]), params["required"])
+    defaults = daemon_json.without_empty(params["defaults"])
+    if params["swarm_active"]:
+        defaults.pop("live-restore", None)
+    # Whatever is said from here on, by us or by dockerd, says none of these.
+    module.no_log_values.update(daemon_json.secrets([before, required, defaults]))
+    merge = daemon_json.merge(before, required, defaults, ours)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
     state = daemon_json.HostState(
         swarm_active=params["swarm_active"],
         hosts_flag=passes_hosts(files),
         files=frozenset(p for p in programs if isinstance(p, str) and files.exists(p)),
     )
-    variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in params["required"]}
+    variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in required}
     daemon_json.check(merge.options, state, variables, path)
     changed = merge.options != before
     text = render(merge.options)
@@ -216,10 +239,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         daemon_json.check_consent(before, merge.options, params["containers_running"])
     if not module.check_mode:
         if changed:
-            write(path, text, 0o644)
-        if merge.ours != ours:
-            atomic.make_folder(os.path.dirname(record), 0o755)
-            atomic.write(record, render(daemon_json.store_ours(merge.ours)))
+            write(path, text, 0o600 if daemon_json.secrets(merge.options) else 0o644)
+        keep_record(record, render(daemon_json.store_ours(merge.ours)))
     return {
         "changed": changed,
         "effect": effect,
@@ -242,6 +263,7 @@ def main() -> NoReturn:
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "record": {"type": "path", "default": "/var/lib/gpuserve/docker_daemon.json"},
             "required": {"type": "dict", "default": {}},
+            "if_set": {"type": "dict", "default": {}},
             "defaults": {"type": "dict", "default": {}},
             "variables": {"type": "dict", "default": {}},
             "containers_running": {"type": "int", "default": 0},

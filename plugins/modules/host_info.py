@@ -143,22 +143,15 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def read_packages(module: AnsibleModule, family: str, wanted: list[str], ask_candidates: bool) -> dict[str, Any]:
     """Look the packages up; the package lists are read only on request, since that takes longer."""
     names = [host.split_wanted(entry)[0] for entry in wanted]
-    installed: dict[str, host.Package] = {}
+    installed = packages.read_installed(module.run_command, family, names)
     candidates: dict[str, str] = {}
-    if names and family == "debian":
-        fields = "${Package}\t${Version}\t${db:Status-Abbrev}\n"
-        installed = host.parse_dpkg(module.run_command(["dpkg-query", "-W", "-f", fields, *names])[1])
-    elif names and family == "redhat":
-        installed = host.parse_rpm(
-            module.run_command(["rpm", "-q", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\n", *names])[1]
-        )
     missing = host.missing_packages(wanted, installed)
     if ask_candidates and missing and family == "debian":
         unknown = [host.split_wanted(entry)[0] for entry in missing]
@@ -168,30 +161,6 @@ def read_packages(module: AnsibleModule, family: str, wanted: list[str], ask_can
         "missing": missing,
         "unavailable": host.unavailable_packages(missing, candidates) if ask_candidates else [],
         "candidates": candidates,
-    }
-
-
-def read_docker(module: AnsibleModule, socket_path: str) -> dict[str, Any]:
-    """Ask the daemon and the compose plugin."""
-    info = docker_socket.get(socket_path, "/info") or {}
-    version = docker_socket.get(socket_path, "/version") or {}
-    program = module.get_bin_path("dockerd", opt_dirs=["/usr/sbin", "/usr/local/bin"])
-    compose = ""
-    client = module.get_bin_path("docker")
-    if client:
-        status, out, _err = module.run_command([client, "compose", "version", "--short"])
-        compose = out.strip().lstrip("v") if status == 0 else ""
-    return {
-        "answers": bool(info and version),
-        "program": program or "",
-        "version": version.get("Version", ""),
-        "api_version": version.get("ApiVersion", ""),
-        "containers_running": info.get("ContainersRunning", 0),
-        "live_restore": bool(info.get("LiveRestoreEnabled")),
-        "swarm_active": (info.get("Swarm") or {}).get("LocalNodeState", "inactive") not in ("", "inactive"),
-        "root_dir": info.get("DockerRootDir", ""),
-        "compose_version": compose,
-        "cdi_spec_dirs": info.get("CDISpecDirs") or [],
     }
 
 
@@ -229,7 +198,12 @@ def main() -> NoReturn:
         "packages": read_packages(module, distribution.family, module.params["packages"], module.params["candidates"]),
     }
     if module.params["docker"]:
-        result["docker"] = read_docker(module, module.params["docker_socket"])
+
+        def which(program: str) -> str | None:
+            found: str | None = module.get_bin_path(program, opt_dirs=["/usr/sbin", "/usr/local/bin"])
+            return found
+
+        result["docker"] = docker_engine.read_answers(module.params["docker_socket"], module.run_command, which)
     module.exit_json(changed=False, **result)
 
 

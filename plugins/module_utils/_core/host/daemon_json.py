@@ -10,6 +10,7 @@ that someone else set; an option of ours that is no longer wanted goes away agai
 from __future__ import annotations
 
 import copy
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,9 @@ _ROTATING_DRIVERS = frozenset({"json-file", "local"})
 _CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
 _BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
 _SIZE = re.compile(r"^[1-9][0-9]*[kmg]?$", re.IGNORECASE)
+# An account in an address, up to the last @ before the path: passwords hold any sign.
+_CREDENTIALS = re.compile(r"://([^/\s\"]*)@")
+_CONCEALED = "sha256"
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,48 @@ def _delete(options: dict[str, Any], path: Path) -> None:
 
 
 def _without_entries(value: Any, entries: Any) -> list[Any]:
-    mine = entries if isinstance(entries, list) else []
-    return [item for item in value if item not in mine] if isinstance(value, list) else []
+    mine = conceal(entries) if isinstance(entries, list) else []
+    return [item for item in value if conceal(item) not in mine] if isinstance(value, list) else []
+
+
+def conceal(value: Any) -> Any:
+    """Put a digest in the place of every text that holds credentials: enough to know it again, and nothing to steal."""
+    if isinstance(value, str) and _CREDENTIALS.search(value):
+        return {_CONCEALED: hashlib.sha256(value.encode()).hexdigest()}
+    return [conceal(item) for item in value] if isinstance(value, list) else value
+
+
+def secrets(options: Any) -> set[str]:
+    """Collect every text that must not be shown: whole addresses with an account, the account, and its password."""
+    if isinstance(options, Mapping):
+        return {text for value in options.values() for text in secrets(value)}
+    if isinstance(options, list):
+        return {text for value in options for text in secrets(value)}
+    match = _CREDENTIALS.search(options) if isinstance(options, str) else None
+    if match is None:
+        return set()
+    account = match.group(1)
+    return {text for text in (str(options), account, account.partition(":")[2]) if text}
+
+
+def without_empty(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what has no value: false, empty texts and lists, and mappings with nothing else in them."""
+    values = {key: without_empty(value) if isinstance(value, Mapping) else value for key, value in options.items()}
+    return {key: value for key, value in values.items() if value not in (None, False, "", [], {})}
+
+
+def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options over others, mappings key by key."""
+    result: dict[str, Any] = dict(under)
+    for key, value in over.items():
+        there = result.get(key)
+        both = isinstance(there, Mapping) and isinstance(value, Mapping)
+        result[key] = overlay(there, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _is(there: Any, recorded: Any) -> bool:
+    return bool(conceal(there) == conceal(recorded))
 
 
 def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Mapping[str, Any], ours: Leaves) -> Merge:
@@ -141,7 +185,7 @@ def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Map
                 _set(result, path, rest)
             else:
                 _delete(result, path)
-        elif _get(result, path) == value:
+        elif _is(_get(result, path), value):
             _delete(result, path)
 
     for path, value in wanted.items():
@@ -150,25 +194,25 @@ def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Map
             foreign = _without_entries(there, ours.get(path))
             added = [item for item in value if item not in foreign]
             _set(result, path, foreign + added)
-            claimed[path] = added
+            claimed[path] = conceal(added)
         else:
             _set(result, path, value)
             if there != value or path in ours:
-                claimed[path] = value
+                claimed[path] = conceal(value)
 
     driver = _get(result, ("log-driver",))
     other_driver = driver is not None and ours.get(("log-driver",)) != driver and driver not in _ROTATING_DRIVERS
     for path, value in soft.items():
         there, blocked = _get(result, path), _blocked(result, path)
         if path[0] == "log-opts" and other_driver:
-            if path in ours and ours[path] == there:
+            if path in ours and _is(there, ours[path]):
                 _delete(result, path)
             continue
         if blocked:
             kept.append(f"{'.'.join(blocked)} stays {_get(result, blocked)!r}")
-        elif there is None or (path in ours and ours[path] == there):
+        elif there is None or (path in ours and _is(there, ours[path])):
             _set(result, path, value)
-            claimed[path] = value
+            claimed[path] = conceal(value)
         elif there != value:
             kept.append(f"{'.'.join(path)} stays {there!r}")
     return Merge(options=result, ours=claimed, kept=tuple(kept))
@@ -301,7 +345,7 @@ def parse_ours(stored: Any) -> Leaves:
     found: Leaves = {}
     for entry in stored if isinstance(stored, list) else []:
         if isinstance(entry, Mapping) and isinstance(entry.get("path"), list):
-            found[tuple(str(part) for part in entry["path"])] = entry.get("value")
+            found[tuple(str(part) for part in entry["path"])] = conceal(entry.get("value"))
     return found
 
 
@@ -312,4 +356,4 @@ def store_ours(ours: Leaves) -> list[dict[str, Any]]:
 
 def redact(text: str) -> str:
     """Hide the credentials of proxy addresses before a diff is shown."""
-    return re.sub(r"://[^/@\s\"]+@", "://***@", text)
+    return _CREDENTIALS.sub("://***@", text)

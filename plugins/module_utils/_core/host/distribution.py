@@ -99,6 +99,12 @@ def parse_apt_policy(text: str) -> dict[str, str]:
     return candidates
 
 
+def parse_removals(text: str) -> list[str]:
+    """Read `apt-get --simulate`: the packages that would be removed, in apt's order."""
+    lines = (line.split() for line in text.splitlines())
+    return [fields[1].split(":")[0] for fields in lines if len(fields) > 1 and fields[0] in ("Remv", "Purg")]
+
+
 def split_wanted(wanted: str) -> tuple[str, str]:
     """Split "name" or "name=version-pattern" as apt writes it."""
     name, _sep, version = wanted.partition("=")

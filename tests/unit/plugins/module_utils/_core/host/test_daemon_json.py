@@ -209,3 +209,56 @@ def test_credentials_of_a_proxy_are_hidden() -> None:
 @pytest.mark.parametrize("stored", [None, {}, "x", [1], [{"path": "x"}]])
 def test_a_damaged_record_counts_as_none(stored: Any) -> None:
     assert dd.parse_ours(stored) == {}
+
+
+PROXY = "http://me:p@ss:w0rd@proxy:3128"
+PROXIES: dict[str, Any] = {"proxies": {"http-proxy": PROXY}, "registry-mirrors": ["https://u:s3cret@mirror"]}
+
+
+def test_credentials_are_collected_with_whatever_signs_they_hold() -> None:
+    assert dd.secrets(PROXIES) == {
+        PROXY,
+        "me:p@ss:w0rd",
+        "p@ss:w0rd",
+        "https://u:s3cret@mirror",
+        "u:s3cret",
+        "s3cret",
+    }
+    assert dd.secrets({"bip": "10.0.0.1/24", "dns": ["1.1.1.1"], "labels": ["mail=a@b"]}) == set()
+
+
+def test_the_record_holds_no_credentials_and_is_still_known_again() -> None:
+    first = dd.merge({}, PROXIES, {}, {})
+    stored = str(dd.store_ours(first.ours))
+    assert "s3cret" not in stored and "w0rd" not in stored
+    recorded = dd.parse_ours(dd.store_ours(first.ours))
+    again = dd.merge(first.options, PROXIES, {}, recorded)
+    assert (again.options, again.ours) == (first.options, first.ours)
+    assert dd.merge(first.options, {}, {}, recorded).options == {}
+
+
+def test_a_record_with_credentials_of_an_earlier_version_is_understood() -> None:
+    old = [{"path": ["proxies", "http-proxy"], "value": PROXY}]
+    assert dd.merge({"proxies": {"http-proxy": PROXY}}, {}, {}, dd.parse_ours(old)).options == {}
+
+
+def test_a_proxy_that_someone_changed_since_stays() -> None:
+    first = dd.merge({}, PROXIES, {}, {})
+    theirs = {"proxies": {"http-proxy": "http://x:y@other:1"}}
+    assert dd.merge(theirs, {}, {}, first.ours).options == theirs
+
+
+def test_a_diff_hides_a_password_with_signs_in_it() -> None:
+    assert dd.redact(f'"http-proxy": "{PROXY}"') == '"http-proxy": "http://***@proxy:3128"'
+
+
+def test_what_has_no_value_is_not_asked_for() -> None:
+    asked = {"features": {"cdi": False}, "data-root": "", "dns": [], "bip": "10.0.0.1/24", "x": {"a": 0}}
+    assert dd.without_empty(asked) == {"bip": "10.0.0.1/24"}
+
+
+def test_options_are_laid_over_others_key_by_key() -> None:
+    assert dd.overlay({"features": {"cdi": True}, "a": 1}, {"features": {"x": False}, "a": 2}) == {
+        "features": {"cdi": True, "x": False},
+        "a": 2,
+    }
