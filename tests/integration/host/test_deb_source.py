@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, openpgp
 from ansible_collections.gpuserve.fleet.plugins.modules import deb_source
 from ansible_collections.gpuserve.fleet.tests.support.stub_repository.__main__ import Keys
 
@@ -70,8 +69,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "keys").mkdir()
     for name in ("good", "wrong"):
         keys.make(name)
-        armoured = keys.export(name).split("\n\n", 1)[1].split("\n=", 1)[0]
-        (folder / "keys" / f"{name}.gpg").write_bytes(base64.b64decode("".join(armoured.split())))
+        (folder / "keys" / f"{name}.gpg").write_bytes(openpgp.dearmour(keys.export(name).encode()))
         (folder / name).mkdir()
         (folder / name / "Packages").write_text("")
         release = f"Suite: stub\nArchitectures: amd64\nDate: Thu, 26 Nov 2026 00:00:00 UTC\n{FLAT}"

@@ -19,6 +19,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 
 _DIGEST = re.compile(r"^ ([0-9a-f]{64})\s+(\d+)\s+(\S+)$")
 _INDEX_FORMS = ("", ".gz", ".xz", ".bz2", ".zst")
+_HEX = re.compile(r"^[0-9a-f]{64}$")
+# Bounds of what is taken from somebody else's server: Debian's own files of these kinds take 0.3 and 60 MiB.
+MAX_RELEASE_BYTES = 8 << 20
+MAX_INDEX_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,11 @@ class File:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Packages to take, by patterns of name and version."""
+    """Packages to take, by patterns of name and version; optional where only some repositories have any."""
 
     name: str
     version: str = "*"
+    optional: bool = False
 
 
 def index_files(release: str, folder: str) -> list[File]:
@@ -49,8 +54,34 @@ def index_files(release: str, folder: str) -> list[File]:
             in_sha256 = line.startswith("SHA256:")
         match = _DIGEST.match(line)
         if in_sha256 and match and match.group(3).removeprefix("./") in names:
-            found.append(File(match.group(3).removeprefix("./"), int(match.group(2)), match.group(1)))
+            found.append(File(place(match.group(3)), size(match.group(2)), match.group(1)))
     return found
+
+
+def place(path: str) -> str:
+    """Return a path below the repository's root; one that leads out of it is an error, whoever signed it."""
+    name = path.removeprefix("./")
+    parts = name.split("/")
+    if not name or not name.isprintable() or "\\" in name or any(part in ("", ".", "..") for part in parts):
+        raise FleetError(
+            f"url: the repository names the file {path!r}, which does not lie below it.",
+            "No copy of such a repository can be made: use another mirror.",
+            field="url",
+        )
+    return name
+
+
+def size(text: str) -> int:
+    """Read a size that a repository gives."""
+    if not text.isdigit() or len(text) > 15:
+        raise FleetError(f"url: the repository gives {text[:40]!r} for a size.", "Use another mirror.", field="url")
+    return int(text)
+
+
+def unpacked_bytes(files: Iterable[File]) -> int:
+    """Return how large an index may get when it is unpacked: as large as its plain form is said to be."""
+    plain = (file.size_bytes for file in files if file.path.endswith("Packages"))
+    return min(next(plain, MAX_INDEX_BYTES), MAX_INDEX_BYTES)
 
 
 def packages(index: str) -> list[tuple[str, str, File]]:
@@ -63,7 +94,10 @@ def packages(index: str) -> list[tuple[str, str, File]]:
             if sep and not line.startswith(" "):
                 fields[key] = value.strip()
         if {"Package", "Version", "Filename", "Size", "SHA256"} <= set(fields):
-            file = File(fields["Filename"].removeprefix("./"), int(fields["Size"]), fields["SHA256"])
+            digest = fields["SHA256"].lower()
+            if not _HEX.match(digest):
+                raise FleetError(f"url: {digest[:80]!r} is no SHA-256.", "Use another mirror.", field="url")
+            file = File(place(fields["Filename"]), size(fields["Size"]), digest)
             found.append((fields["Package"], fields["Version"], file))
     return found
 
@@ -78,7 +112,7 @@ def select(contents: Iterable[tuple[str, str, File]], wanted: Sequence[Wanted]) 
             for name, version, file in listed
             if fnmatch.fnmatchcase(name, want.name) and fnmatch.fnmatchcase(version, want.version)
         }
-        if not hits:
+        if not hits and not want.optional:
             versions = sorted({version for name, version, _file in listed if fnmatch.fnmatchcase(name, want.name)})
             there = f"it has {', '.join(versions)}" if versions else "it has no package of that name"
             raise FleetError(

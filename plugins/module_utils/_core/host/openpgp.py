@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fingerprints of OpenPGP public keys, so that a repository's key is checked on hosts that have no gpg.
 
-Only what RFC 4880 and RFC 9580 need for that: ASCII armour, packet headers and the version 4 and 6 fingerprints.
+Only what RFC 4880 and RFC 9580 need for that: ASCII armour, packet headers and the version 4 and 6 fingerprints; and what of a
+cleartext-signed file is signed, since nothing else in it may be believed.
 It proves which key a file holds, not that the key is still valid: the package manager checks that when it reads the
 index.
 """
@@ -21,6 +22,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 _PUBLIC_KEY = 6
 _BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END = "-----END PGP PUBLIC KEY BLOCK-----"
+_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE, _SIGNATURE_END = "-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"
 
 
 @dataclass(frozen=True)
@@ -136,3 +139,26 @@ def check_key(data: bytes, expected: list[str], origin: str, field: str) -> KeyF
             field=field,
         )
     return key
+
+
+def split_signed(data: bytes, origin: str) -> tuple[str, str]:
+    """Return the signed text of a cleartext-signed file and its armoured signature.
+
+    A file with anything before, after or between the two is refused: a reader that takes such a part for signed can be told anything.
+    """
+    try:
+        lines = data.decode("utf-8").rstrip("\n").split("\n")
+        begin = lines.index(_SIGNATURE)
+        blank = lines.index("")
+    except ValueError:  # no such line, or no text at all
+        raise FleetError(
+            f"{origin} is not a signed file.", "Check the address: it may answer with a web page."
+        ) from None
+    headers, body, signature = lines[:blank], lines[blank + 1 : begin], lines[begin:]
+    whole = headers[0] == _SIGNED and all(line.startswith("Hash: ") for line in headers[1:])
+    marks = [line for line in body + signature[1:-1] if line.startswith("-----")]
+    if not whole or marks or signature[-1] != _SIGNATURE_END or begin < blank:
+        raise FleetError(
+            f"{origin} holds more than one signed text.", "Nothing in it can be believed: use another mirror."
+        )
+    return "\n".join(line.removeprefix("- ") for line in body), "\n".join(signature) + "\n"

@@ -64,3 +64,14 @@ def test_a_pattern_that_matches_nothing_is_said_before_the_gap() -> None:
         hm.select(hm.packages(INDEX), [hm.Wanted("nvidia-open", "595.*")])
     with pytest.raises(FleetError, match="no package of that name"):
         hm.select(hm.packages(INDEX), [hm.Wanted("nvidia-close")])
+
+
+def test_patterns_that_only_some_repositories_have_may_match_nothing() -> None:
+    """NVIDIA's names for Debian: five libraries of the driver's source have no "nvidia" in them."""
+    names = ("nvidia-driver-cuda", "libcuda1", "libcudadebugger1", "libnvidia-ml1", "libnvcuvid1", "libnvoptix1")
+    index = [(name, "595.84.01-1", hm.File(f"{name}.deb", 1, "0" * 64)) for name in names]
+    wanted = [
+        hm.Wanted("*nvidia*", "595.*"),
+        *(hm.Wanted(f"{start}*", "595.*", True) for start in ("libcuda", "libnvcuvid", "libnvoptix", "cuda-drivers")),
+    ]
+    assert {name.split("=")[0] for name in hm.select(index, wanted)} == set(names)

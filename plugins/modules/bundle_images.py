@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: bundle_images
+short_description: Load the images of a bundle, checked before and after
+version_added: 0.1.0
+description:
+  - Fetches C(SHA256SUMS), the list of images and the archives of a bundle that M(gpuserve.fleet.bundle_manifest) described, compares each
+    with its checksum, loads it into Docker and compares what Docker calls it then with the identities in the list.
+  - Images that are there already are not fetched.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  url:
+    description:
+      - Where the bundle is; a folder on the host as C(file:///srv/bundle).
+    type: str
+    required: true
+  sums_sha256:
+    description:
+      - The checksum of C(SHA256SUMS), carried by another way than the bundle. Empty believes the file.
+    type: str
+    default: ""
+  images:
+    description:
+      - The images to load; empty loads all that the bundle holds.
+    type: list
+    elements: str
+    default: []
+  ca_file:
+    description:
+      - A bundle of authorities to trust for O(url).
+    type: path
+  timeout_s:
+    description:
+      - How long to wait for each connection, in seconds.
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
+attributes:
+  diff_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Load the images of the bundle
+  gpuserve.fleet.bundle_images:
+    url: https://mirror.internal
+    sums_sha256: 3c9f0e6b5f0a1f3a2d7c8e9b0a1f3a2d7c8e9b0a1f3a2d7c8e9b0a1f3a2d7c8e
+"""
+
+RETURN = r"""
+loaded:
+  description: The images that were loaded.
+  returned: success
+  type: list
+  elements: str
+  sample: ["docker.io/library/debian:13-slim"]
+"""
+
+import hashlib
+import os
+import tempfile
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
+
+_MAX_LIST_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 20
+
+
+class Bundle:
+    """A bundle behind an address, whose files are believed by their checksums only."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self.url = module.params["url"].rstrip("/")
+
+    def read(self, name: str, sha256: str) -> str:
+        """Fetch a list; an empty checksum believes it."""
+        data = self._open(name).read(_MAX_LIST_BYTES)
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256.lower():
+            raise self._wrong(name)
+        text: str = data.decode("utf-8", "replace")
+        return text
+
+    def fetch(self, name: str, sha256: str, path: str) -> None:
+        """Fetch an archive to a file, and compare it before anybody reads it."""
+        answer, digest = self._open(name), hashlib.sha256()
+        with open(path, "wb") as file:
+            while chunk := answer.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != sha256:
+            raise self._wrong(name)
+
+    def _wrong(self, name: str) -> FleetError:
+        remedy = "Carry the bundle over again. No image was loaded from it."
+        return FleetError(f"url: {self.url}/{name} is not the file that was bundled.", remedy, field="url")
+
+    def _open(self, name: str) -> Any:
+        params = self._module.params
+        try:
+            return open_url(
+                f"{self.url}/{name}",
+                timeout=params["timeout_s"],
+                ca_path=params["ca_file"],
+                http_agent="gpuserve.fleet",
+            )
+        except Exception as error:  # open_url lets every kind of network error through
+            raise FleetError(
+                f"url: {self.url}/{name} can't be read ({error}).", "Check the address.", field="url"
+            ) from None
+
+
+def image_id(module: AnsibleModule, name: str) -> str:
+    """Ask Docker what it calls an image; "" where it has none of that name."""
+    status, out, _err = module.run_command(["docker", "image", "inspect", "--format", "{{.Id}}", name])
+    return out.strip() if status == 0 else ""
+
+
+def load(module: AnsibleModule, source: Bundle, image: bundle.Image, sha256: str) -> None:
+    """Fetch, compare, load, compare."""
+    # Not below /tmp, which may be small and in memory: an engine's image takes 10 GB.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        path = os.path.join(folder, "image.tar")
+        source.fetch(image.file, sha256, path)
+        status, out, err = module.run_command(["docker", "load", "--quiet", "--input", path])
+    if status != 0:
+        raise FleetError(f"{image.name} can't be loaded: {(err or out).strip()}.", "Free some space, and check Docker.")
+    there = image_id(module, image.name)
+    if there not in image.ids:
+        raise FleetError(
+            f"{image.name} was loaded and is {there or 'not there'}, and the bundle says {', '.join(image.ids)}.",
+            f"Run `docker image rm {image.name}`, and make the bundle again.",
+        )
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Read the lists, then load what is missing."""
+    source = Bundle(module)
+    sums = bundle.read_sums(source.read(bundle.SUMS, module.params["sums_sha256"]))
+    images = bundle.read_images(source.read(bundle.IMAGES, bundle.expected(sums, bundle.IMAGES)))
+    wanted = module.params["images"] or [image.name for image in images]
+    unknown = [name for name in wanted if name not in {image.name for image in images}]
+    if unknown:
+        raise FleetError(
+            f"images: the bundle has no {unknown[0]}; it has {', '.join(image.name for image in images)}.",
+            "Add it to airgap_images, and make the bundle again.",
+            field="images",
+        )
+    missing = [image for image in images if image.name in wanted and image_id(module, image.name) not in image.ids]
+    for image in missing if not module.check_mode else ():
+        load(module, source, image, bundle.expected(sums, image.file))
+    return {"changed": bool(missing), "loaded": [image.name for image in missing]}
+
+
+def main() -> NoReturn:
+    """Run, and turn our own errors into a sentence."""
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "sums_sha256": {"type": "str", "default": ""},
+            "images": {"type": "list", "elements": "str", "default": []},
+            "ca_file": {"type": "path"},
+            "timeout_s": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except FleetError as error:
+        module.fail_json(msg=str(error), field=error.field)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
