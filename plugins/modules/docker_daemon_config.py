@@ -47,6 +47,13 @@ options:
       - Options that give way to what the file says already, as far as they have a value. C(live-restore) gives way to a swarm, too.
     type: dict
     default: {}
+  keep:
+    description:
+      - Options that stay in the file though they are asked for no longer, the parts of a name parted by dots. Without O(required), the
+        rest of what is in O(record) is removed, and the host has its file back.
+    type: list
+    elements: str
+    default: []
   variables:
     description:
       - For an option of O(required), the name of the variable it came from, so that a message can name it;
@@ -222,7 +229,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         defaults.pop("live-restore", None)
     # Whatever is said from here on, by us or by dockerd, says none of these.
     module.no_log_values.update(daemon_json.secrets([before, required, defaults]))
-    merge = daemon_json.merge(before, required, defaults, ours)
+    keep = frozenset(tuple(name.split(".")) for name in params["keep"])
+    merge = daemon_json.merge(before, required, defaults, ours, keep)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
     state = daemon_json.HostState(
         swarm_active=params["swarm_active"],
@@ -265,6 +273,7 @@ def main() -> NoReturn:
             "required": {"type": "dict", "default": {}},
             "if_set": {"type": "dict", "default": {}},
             "defaults": {"type": "dict", "default": {}},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "variables": {"type": "dict", "default": {}},
             "containers_running": {"type": "int", "default": 0},
             "allow_stopping_containers": {"type": "bool", "default": False},

@@ -168,8 +168,14 @@ def _is(there: Any, recorded: Any) -> bool:
     return bool(conceal(there) == conceal(recorded))
 
 
-def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Mapping[str, Any], ours: Leaves) -> Merge:
-    """Lay required options over the file, and defaults where it says nothing."""
+def merge(
+    current: Mapping[str, Any],
+    required: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    ours: Leaves,
+    keep: frozenset[Path] = frozenset(),
+) -> Merge:
+    """Lay required options over the file, and defaults where it says nothing; what is in `keep` is never removed again."""
     result: dict[str, Any] = copy.deepcopy(dict(current))
     wanted = dict(leaves(required))
     soft = {path: value for path, value in leaves(defaults) if not any(_overlap(path, other) for other in wanted)}
@@ -177,7 +183,7 @@ def merge(current: Mapping[str, Any], required: Mapping[str, Any], defaults: Map
     claimed: Leaves = {}
 
     for path, value in ours.items():
-        if path in wanted or path in soft:
+        if path in wanted or path in soft or path in keep:
             continue
         if path in UNION_LISTS:
             rest = _without_entries(_get(result, path), value)

@@ -262,3 +262,13 @@ def test_options_are_laid_over_others_key_by_key() -> None:
         "features": {"cdi": True, "x": False},
         "a": 2,
     }
+
+
+def test_a_host_handed_back_keeps_where_its_data_lies_and_what_others_wrote() -> None:
+    theirs = {"bip": "10.1.0.1/24", "insecure-registries": ["theirs:5000"]}
+    wanted = {"data-root": "/data/docker", "features": {"cdi": True, "containerd-snapshotter": False}, **REQUIRED}
+    wanted["features"] = {"cdi": True, "containerd-snapshotter": False}
+    first = dd.merge(theirs, wanted, DEFAULTS, {})
+    keep = frozenset({("data-root",), ("features", "containerd-snapshotter")})
+    back = dd.merge(first.options, {}, {}, first.ours, keep)
+    assert back.options == {**theirs, "data-root": "/data/docker", "features": {"containerd-snapshotter": False}}
