@@ -31,7 +31,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ansible_collections.gpuserve.fleet.tests.bench.gateway import clients
+from ansible_collections.gpuserve.fleet.tests.support.gateway.render import render
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
@@ -251,15 +254,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)
-        render: list[str | Path] = [
-            "ansible-playbook",
-            HERE / "render.yml",
-            "-e",
-            f"@{HERE / 'gateway-vars.yml'}",
-            "-e",
-            f"bench_folder={folder}",
-        ]
-        run(render, cwd=CHECKOUT)
+        render(yaml.safe_load((HERE / "gateway-vars.yml").read_text(encoding="utf-8")), folder)
         for file in ("engine.conf", "plain.conf", "chat.lua"):
             (folder / file).write_bytes((HERE / file).read_bytes())
         # The same without a log, on ports of its own.

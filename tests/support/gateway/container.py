@@ -52,7 +52,7 @@ class Container(Gateway):
         self._variables = scenario_variables() if variables is None else variables
         self._stubs: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = contextlib.ExitStack()
-        self._generation = 0
+        self._generation = ""
 
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
@@ -83,17 +83,19 @@ class Container(Gateway):
     def render(self, **changes: Any) -> None:
         """Render the configuration, with variables changed for good."""
         self._variables |= changes
-        self._generation += 1
         there = json.dumps({**self._variables, "gateway_address": self.host}).replace("127.0.0.1:", f"{self.engines}:")
         given = {
             **json.loads(there),
             "gateway_metrics_address": f"{self.host}:{self.metrics_port}",
-            "_gateway_generation": f"local-{self._generation}",
-            "bench_folder": str(self.folder / "live"),
         }
-        file = self.folder / "variables.json"
-        file.write_text(json.dumps(given))
-        run(["ansible-playbook", CHECKOUT / "tests/bench/gateway/render.yml", "-e", f"@{file}"], cwd=CHECKOUT)
+        # The clients' venv has no Jinja; the one that Ansible runs in has.
+        words: list[str | Path] = [
+            "python3",
+            "-m",
+            "ansible_collections.gpuserve.fleet.tests.support.gateway.render",
+            self.folder / "live",
+        ]
+        self._generation = run(words, stdin=json.dumps(given), cwd=CHECKOUT).stdout.strip()
 
     def wait_until_it_serves(self) -> None:
         """Wait until the configuration that was rendered last is served."""
@@ -105,7 +107,7 @@ class Container(Gateway):
         except OSError:
             assert docker("inspect", "--format", "{{.State.Running}}", self.name) == "true", self.log()
             return False
-        return bool(answer.json["generation"] == f"local-{self._generation}")
+        return bool(answer.json["generation"] == self._generation)
 
     def docker(self, *command: str) -> str:
         """Run Docker's client."""

@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides and renders the gateway's configuration on the controller, and puts it on the host in one trip."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, view
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files, private_files
+
+HOST_MODULE = "gpuserve.fleet.gateway_host"
+ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved")
+_LETTERS = string.ascii_letters + string.digits
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON knows of a value: what Ansible keeps encrypted or tagged becomes the text that it stands for."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Check, render and hand over."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what changed and what has to be reloaded; nothing of it is a secret."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._variables = task_vars or {}
+        args = self._task.args
+        try:
+            unknown = sorted(set(args) - set(ARGUMENTS))
+            if unknown:
+                raise FleetError(f"{unknown[0]}: there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
+            if args.get("state") == "checked":
+                return {**result, **self._check()}
+            return {**result, **self._configure()}
+        except FleetError as error:
+            return {**result, "failed": True, "changed": False, "msg": str(error), "field": error.field}
+
+    def _check(self) -> dict[str, Any]:
+        """Judge the variables, then the host."""
+        gateway, facts = self._parsed()
+        return {"changed": False, "has_image": facts.has_image, "warnings": list(gateway.warnings)}
+
+    def _parsed(self) -> tuple[config.Gateway, host.Facts]:
+        settings = plain(self._task.args.get("settings") or {})
+        if self._flag("use_saved"):
+            facts = self._facts(settings, None)
+            if not facts.saved:
+                raise FleetError(
+                    "gateway_keys_file: no gateway has been set up on this host.", "Run playbooks/site.yml there first."
+                )
+            settings = {**settings, **facts.saved, "keys": settings.get("keys")}
+            return self._parse(settings), facts
+        gateway = self._parse(settings)
+        facts = self._facts(settings, gateway)
+        host.judge(gateway, facts, self._task.check_mode)
+        return gateway, facts
+
+    def _parse(self, settings: dict[str, Any]) -> config.Gateway:
+        self._settings = settings
+        try:
+            return config.parse(settings, self._registry(), str(self._variables.get("inventory_hostname", "")))
+        except FleetError as error:
+            raise FleetError(error.message, f"{error.hint} Nothing was changed.", error.field) from error
+
+    def _registry(self) -> list[Any]:
+        """Return the entries of the keys' file, which may be encrypted; Ansible's own loader reads it."""
+        path = str(self._task.args.get("keys_file") or "")
+        if not path or not Path(path).exists():
+            return []
+        content = self._loader.load_from_file(path, cache="none", unsafe=True)
+        entries = plain((content or {}).get("gateway_keys", []))
+        name = str(self._variables.get("inventory_hostname", ""))
+        return [
+            {setting: value for setting, value in entry.items() if setting != "hosts"}
+            for entry in entries
+            if not entry.get("hosts") or name in entry["hosts"]
+        ]
+
+    def _facts(self, settings: dict[str, Any], gateway: config.Gateway | None) -> host.Facts:
+        args: dict[str, Any] = {"state": "read", "image": str(settings.get("image", ""))}
+        if gateway:
+            files = [gateway.tls_certificate, gateway.tls_key] if gateway.tls == "files" else []
+            ports = [listener.port for listener in gateway.listeners.values()]
+            args = {**args, "ports": ports, "paths": files}
+        return host.Facts.of(self._on_host(args)["facts"])
+
+    def _on_host(self, args: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(
+            module_name=HOST_MODULE, module_args=args, task_vars=self._variables
+        )
+        answer.pop("invocation", None)
+        if answer.get("failed"):
+            raise FleetError(str(answer.get("msg", "")), "", str(answer.get("field", "")))
+        return answer
+
+    def _configure(self) -> dict[str, Any]:
+        gateway, facts = self._parsed()
+        gateway, first, written = self._with_first_key(gateway, facts)
+        rendered = gateway_files.render(gateway)
+        payload = {
+            "files": rendered.files,
+            "quiet": rendered.quiet,
+            "compose": rendered.compose,
+            "settings": json.dumps(self._saved(gateway), indent=2, sort_keys=True) + "\n",
+            "group": gateway.uid,
+            "trial": view.trial(gateway, gateway_files.CANDIDATE),
+            "tls": {
+                "kind": gateway.tls,
+                "certificate": gateway.tls_certificate,
+                "key": gateway.tls_key,
+                "name": gateway.tls_name,
+                "names": view.certificate_names(gateway),
+            },
+            "drain_dir": gateway.drain_dir,
+            "acme_dir": gateway.acme_dir if gateway.redirect_port else "",
+            "first_key_sha256": first,
+        }
+        answer = self._on_host({"state": "present", "payload": json.dumps(payload)})
+        return {
+            **answer,
+            "generation": rendered.generation,
+            "url": gateway.url,
+            "key_file": str(self._first_key_file()) if written or private_files.read(self._first_key_file()) else "",
+            "key_made": written,
+        }
+
+    def _saved(self, gateway: config.Gateway) -> dict[str, Any]:
+        """Return the settings as the host keeps them, for a change of keys without the rest: no key in the clear."""
+        return {name: value for name, value in self._settings.items() if name != "keys"}
+
+    def _with_first_key(self, gateway: config.Gateway, facts: host.Facts) -> tuple[config.Gateway, str, bool]:
+        """Return the gateway with the first key where nobody wrote one, its digest, and whether it was made now."""
+        if not gateway.auth or self._settings.get("keys"):
+            return gateway, "", False
+        digest, written = facts.first_key_sha256, False
+        if not digest and not gateway.keys:
+            path = self._first_key_file()
+            key = private_files.read(path)
+            if not key:
+                key = f"gsk-{''.join(secrets.choice(_LETTERS) for _ in range(40))}"
+                written = True
+                if not self._task.check_mode:
+                    private_files.write(path, key)
+            digest = keys.digest(key)
+        if not digest or any(key.name.lower() == keys.FIRST for key in gateway.keys):
+            return gateway, "", False
+        return gateway.with_keys((*gateway.keys, keys.Key(keys.FIRST, digest))), digest, written
+
+    def _first_key_file(self) -> Path:
+        return Path(str(self._task.args.get("key_dir", ""))) / str(self._variables.get("inventory_hostname", ""))
+
+    def _flag(self, name: str) -> bool:
+        return str(self._task.args.get(name, False)).lower() in ("true", "yes", "1")

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of single values as people write them: each returns the value in its type, or fails with where, what and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+
+_SIZE = re.compile(r"([1-9][0-9]{0,11})([kKmMgG]?)")
+_FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_PATH = re.compile(r"/[A-Za-z0-9._/+@-]+")
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def refuse(where: str, what: str, remedy: str) -> NoReturn:
+    """Fail with a sentence that names the variable, what is wrong with it, and the remedy."""
+    raise FleetError(f"{where}: {what}", remedy, where)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a sentence: what a terminal can't show is escaped, and what is long is cut."""
+    return "nothing" if value is None or value == "" else ascii(value)[:80]
+
+
+def matching(pattern: re.Pattern[str], value: Any, where: str, kind: str, remedy: str) -> str:
+    """Return a text that a pattern describes whole."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or not pattern.fullmatch(str(value)):
+        refuse(where, f"{shown(value)} is no {kind}.", remedy)
+    return str(value)
+
+
+def integer(value: Any, where: str, low: int, high: int) -> int:
+    """Return a whole number within bounds, given as one or as its digits."""
+    text = str(value).strip()
+    whole = not isinstance(value, (bool, float)) and re.fullmatch(r"-?[0-9]{1,12}", text)
+    if not whole or not low <= int(text) <= high:
+        refuse(where, f"{shown(value)} is out of bounds.", f"Take a whole number from {low} to {high}.")
+    return int(text)
+
+
+def flag(value: Any, where: str) -> bool:
+    """Return true or false, given as one or as one of YAML's words for it."""
+    text = str(value).strip().lower()
+    if text not in _TRUE + _FALSE:
+        refuse(where, f"{shown(value)} is neither true nor false.", "Write one of them.")
+    return text in _TRUE
+
+
+def choice(value: Any, where: str, choices: Sequence[str]) -> str:
+    """Return one of a closed set."""
+    # An unquoted off is YAML's false.
+    text = "off" if value is False and "off" in choices else str(value)
+    if text not in choices:
+        refuse(where, f"there is no {shown(value)}.", f"Take one of {', '.join(choices)}.")
+    return text
+
+
+def items(value: Any, where: str) -> tuple[Any, ...]:
+    """Return a list's items; nothing at all is an empty list."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
+        refuse(where, f"{shown(value)} is no list.", "Write each entry in a line of its own, after a dash.")
+    return tuple(value)
+
+
+def size_bytes(value: Any, where: str) -> int:
+    """Return the bytes of a size in nginx's notation."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None or isinstance(value, bool):
+        refuse(where, f"{shown(value)} is no size.", "Write digits and k, m or g, such as 32m.")
+    return int(match.group(1)) * _FACTORS[match.group(2).lower()]
+
+
+def path(value: Any, where: str, example: str) -> str:
+    """Return an absolute path that needs no quotes in nginx, Compose and tmpfiles, and that leads nowhere else."""
+    text = str(value or "")
+    if not _PATH.fullmatch(text) or ".." in text.split("/"):
+        refuse(where, f"{shown(value)} is no absolute path.", f"Write one such as {example}.")
+    return text

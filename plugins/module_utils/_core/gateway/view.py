@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the templates and Lua are handed: plain data in which nothing is left to decide."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import certificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
+
+_DIRECT = "/v1/"
+
+
+def data(gateway: Gateway) -> dict[str, Any]:
+    """Return what Lua decides by, all but its generation."""
+    at = {name: index for index, model in enumerate(gateway.models) for name in model.names}
+    return {
+        "auth": gateway.auth,
+        "anyone": _key(Key("anyone", ""), at),
+        "keys": {key.sha256: _key(key, at) for key in gateway.keys} if gateway.auth else {},
+        "names": {
+            name: {"at": index, "alias": int(name in model.aliases)}
+            for index, model in enumerate(gateway.models)
+            for name in model.names
+        },
+        "models": [
+            {
+                "name": model.name,
+                "aliases": list(model.aliases),
+                "adapters": list(model.adapters),
+                "endpoints": list(model.endpoints),
+                "all": list(model.all_endpoints),
+                "max_model_len": model.max_model_len,
+                "queue": model.queue(gateway.queue_factor),
+            }
+            for model in gateway.models
+        ],
+        "watched": list(dict.fromkeys(one for model in gateway.models for one in model.all_endpoints)),
+        "posts": dict.fromkeys(gateway.paths, 1),
+        "direct": dict.fromkeys((path for path in gateway.paths if path.startswith(_DIRECT)), 1),
+        "draining": dict.fromkeys(gateway.draining, 1),
+        "sticky": gateway.sticky,
+        "slow_start_s": gateway.slow_start_s,
+        "check_interval_s": gateway.check_interval_s,
+        "max_body": gateway.max_body,
+        "max_key_bytes": gateway.max_key_bytes,
+        "max_bytes": gateway.max_bytes,
+        "cors_origins": list(gateway.cors_origins),
+        "created": 0,
+    }
+
+
+def _key(key: Key, at: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "models": {str(at[name]): 1 for name in key.models} if key.models else None,
+        "expires": key.expires,
+        "requests_per_minute": key.requests_per_minute,
+        "max_concurrent": key.max_concurrent,
+    }
+
+
+def view(gateway: Gateway) -> dict[str, Any]:
+    """Return what the templates of nginx.conf and compose.yml are rendered with."""
+    return {
+        "listen": gateway.listener.listen,
+        "port": gateway.port,
+        "redirect_listen": gateway.redirector.listen if gateway.redirector else "",
+        "metrics_listen": gateway.metrics_address,
+        "tls": gateway.tls != "off",
+        "hsts_max_age_s": gateway.hsts_max_age_s,
+        "models": [
+            {
+                "name": model.name,
+                "index": index,
+                "endpoints": [{"index": number, "address": one} for number, one in enumerate(model.all_endpoints)],
+            }
+            for index, model in enumerate(gateway.models)
+        ],
+        "engine_keys": [
+            {"index": index, "key": model.api_key} for index, model in enumerate(gateway.models) if model.api_key
+        ],
+        "capabilities": list(LOW_PORT_CAPABILITIES) if gateway.has_low_port else [],
+        "account": gateway.account,
+        **{
+            name: getattr(gateway, name)
+            for name in ("image", "workers", "worker_connections", "max_body", "read_timeout_s", "check_interval_s")
+        },
+        **{name: getattr(gateway, name) for name in ("tmp_size", "memory", "drain_dir", "acme_dir")},
+    }
+
+
+def generation(texts: Mapping[str, str]) -> str:
+    """Return what /health says is running, so that a reload can be seen to have happened."""
+    return hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()
+
+
+def redacted(text: str) -> str:
+    """Return data.json for a diff: whose keys they are, and no digest."""
+    content = json.loads(text)
+    content["keys"] = [key for _digest, key in sorted(content["keys"].items(), key=lambda item: str(item[1]["name"]))]
+    return json.dumps(content, indent=2) + "\n"
+
+
+def trial(gateway: Gateway, candidate: str) -> list[str]:
+    """Return what judges a candidate: the image that will run it, with what it will be allowed; no socket is kept."""
+    may = [part for capability in LOW_PORT_CAPABILITIES for part in ("--cap-add", capability)]
+    return [
+        *("docker", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "ALL"),
+        *(may if gateway.has_low_port else []),
+        *("--security-opt", "no-new-privileges:true", "--user", gateway.account, "--tmpfs", "/tmp:mode=1777"),
+        *("--volume", f"{candidate}:/etc/gpuserve/live:ro", "--entrypoint", "sh", gateway.image, "-ec"),
+        "nginx -t -q -c /etc/gpuserve/live/nginx.conf; exec nginx -c /etc/gpuserve/live/trial.conf",
+    ]
+
+
+def certificate_names(gateway: Gateway) -> list[str]:
+    """Return the names that a certificate of our own bears: the one wanted, and how the host itself gets in."""
+    return certificate.names(gateway.tls_name, gateway.address)

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts a rendered configuration in place: all of it is staged and judged before anything that serves is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.view import redacted
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.own_certificate import OwnCertificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets import Sets, put, read
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+TMPFILES = Path("/etc/tmpfiles.d/gpuserve-gateway.conf")
+SYSTEMD = Path("/run/systemd/system")
+
+
+class Place:
+    """One gateway's configuration on its host."""
+
+    def __init__(self, folder: Path, payload: Mapping[str, Any], run: Run, check_mode: bool) -> None:
+        self.folder = folder
+        self.payload = payload
+        self.run = run
+        self.check_mode = check_mode
+        self.sets = Sets(folder / "conf", int(payload["group"]))
+
+    def put(self) -> dict[str, Any]:
+        """Compare, stage, judge, swap; return what changed and what has to read it."""
+        if not self.check_mode:
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.sets.recover()
+        files = {name: text.encode() for name, text in self.payload["files"].items()}
+        made = self._certificate(files)
+        live, plain = self.sets.live_files(), self._plain_files()
+        changed = sorted(name for name in {*files, *live} if files.get(name) != live.get(name))
+        closed = not live or not self.sets.has_strangers(live)
+        other = [path for path, (content, _mode) in plain.items() if read(path) != content]
+        folders = [path for path in self._folders() if not path.is_dir()]
+        restart = self.folder / "compose.yml" in other
+        if not self.check_mode:
+            if changed or not closed or restart:
+                self._judge(files, live)
+                self.sets.swap()
+            for path in folders:
+                path.mkdir(mode=0o755, parents=True)
+            for path in other:
+                put(path, *plain[path])
+        return {
+            "changed": bool(made or changed or other or folders or not closed),
+            "changed_files": [*changed, *(str(path) for path in [*other, *folders])],
+            "reload": bool(changed or not closed),
+            "restart": restart,
+            "diff": [
+                *(self._diff(name, live.get(name, b""), files.get(name, b"")) for name in changed),
+                *(self._plain_diff(path, plain[path][0]) for path in other),
+            ],
+        }
+
+    def _certificate(self, files: dict[str, bytes]) -> bool:
+        """Add certificate and key to the files; return whether one of our own was made."""
+        tls, made = self.payload["tls"], False
+        if tls["kind"] == "off":
+            return False
+        pair = {"tls.crt": Path(tls["certificate"]), "tls.key": Path(tls["key"])}
+        if tls["kind"] == "self_signed":
+            own = OwnCertificate(self.folder / "tls", self.run)
+            pair = {"tls.crt": own.certificate, "tls.key": own.key}
+            made = not own.serves(tls["names"])
+            if made and not self.check_mode:
+                own.make(tls["name"], tls["names"])
+        for name, path in pair.items():
+            content = read(path)
+            if content is None and not self.check_mode:
+                raise FleetError(f"gateway_tls: {path} is not on the host.", "Put it there, or name another file.")
+            files[name] = content or b""
+        return made
+
+    def _plain_files(self) -> dict[Path, tuple[bytes, int]]:
+        """Return what stands beside the configuration, with its mode."""
+        payload = self.payload
+        found = {
+            self.folder / "compose.yml": (payload["compose"].encode(), 0o644),
+            self.folder / probe.SETTINGS: (payload["settings"].encode(), 0o600),
+        }
+        if payload["first_key_sha256"]:
+            found[self.folder / probe.FIRST_KEY] = (f"{payload['first_key_sha256']}\n".encode(), 0o600)
+        # Elsewhere Docker makes the folder when it starts the container.
+        if SYSTEMD.is_dir():
+            found[TMPFILES] = (f"d {payload['drain_dir']} 0755 root root -\n".encode(), 0o644)
+        return found
+
+    def _folders(self) -> list[Path]:
+        return [
+            Path(self.payload["drain_dir"]),
+            *([Path(self.payload["acme_dir"])] if self.payload["acme_dir"] else []),
+        ]
+
+    def _judge(self, files: Mapping[str, bytes], live: Mapping[str, bytes]) -> None:
+        """Stage the candidate and let nginx judge it, in the image that is going to run."""
+        self.sets.stage(files)
+        code, _out, error = self.run(self.payload["trial"])
+        if code == 0:
+            return
+        lines = [line.strip() for line in error.splitlines() if line.strip()]
+        reason = next((line for line in lines if "emerg" in line or "rror" in line), (lines or ["no reason given"])[0])
+        runs_on = " What ran before runs on unchanged." if live else ""
+        raise FleetError(
+            f"nginx refuses the new configuration: {reason}.",
+            f"It stands in {self.sets.candidate} for you to look at.{runs_on}",
+            "gateway_models",
+        )
+
+    def _diff(self, name: str, before: bytes, after: bytes) -> dict[str, str]:
+        texts = [before.decode(errors="replace"), after.decode(errors="replace")]
+        if name == "data.json":
+            texts = [redacted(text) if text else "" for text in texts]
+        elif name in self.payload["quiet"] or name not in self.payload["files"]:
+            texts = [f"{name} as it was\n" if before else "", f"{name} as it is shipped\n" if after else ""]
+        return {"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
+
+    def _plain_diff(self, path: Path, after: bytes) -> dict[str, str]:
+        before = read(path) or b""
+        texts = [before.decode(errors="replace"), after.decode(errors="replace")]
+        # The settings and the first key's digest hold what no screen shows.
+        if path.name in (probe.SETTINGS, probe.FIRST_KEY):
+            texts = ["as it was\n" if before else "", "as it is now\n"]
+        return {"before_header": str(path), "after_header": str(path), "before": texts[0], "after": texts[1]}

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on a gateway's host: Docker, our container, who listens, and what an earlier run left."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets import read
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.net import listeners
+
+CONTAINER = "gpuserve-gateway"
+FIRST_KEY, SETTINGS = "default-key.sha256", "settings.json"
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], run: Run) -> dict[str, Any]:
+    """Read all that the core judges a host by."""
+    try:
+        has_compose = run(["docker", "compose", "version", "--short"])[0] == 0
+    except OSError:
+        has_compose = False
+    container = _inspect(run) if has_compose else {}
+    saved = read(folder / SETTINGS)
+    return {
+        "has_compose": has_compose,
+        "has_image": has_compose and bool(image) and run(["docker", "image", "inspect", image])[0] == 0,
+        "is_running": bool(container.get("State", {}).get("Running")),
+        "listen": (container.get("Config", {}).get("Labels") or {}).get("fleet.gpuserve.listen", ""),
+        "listening": listeners(HostFiles(), ports, [container["Id"]] if container else []),
+        "missing": [path for path in paths if not os.path.exists(path)],
+        "first_key_sha256": (read(folder / FIRST_KEY) or b"").decode().strip(),
+        "saved": json.loads(saved) if saved else None,
+    }
+
+
+def _inspect(run: Run) -> dict[str, Any]:
+    code, out, _error = run(["docker", "container", "inspect", CONTAINER])
+    if code:
+        return {}
+    answer: list[dict[str, Any]] = json.loads(out)
+    return answer[0] if answer else {}

@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gateway_config
+short_description: Check, render and put in place the gateway's whole configuration
+version_added: 0.2.0
+description:
+  - Decides on the controller what the variables of the role P(gpuserve.fleet.gateway#role) come to, and refuses what can't work before
+    anything is changed.
+  - Renders nginx.conf, its includes, the data that Lua reads and the Compose file, ships the Lua files, and lets the nginx that is going to
+    run them judge them before they are swapped for the live ones in one move.
+  - Starts and reloads nothing; it says what has to be.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  state:
+    description:
+      - V(checked) judges variables and host and changes nothing; V(present) puts the configuration in place.
+    type: str
+    choices: [checked, present]
+    default: present
+  settings:
+    description:
+      - The role's variables, by their names without C(gateway_).
+    type: dict
+    required: true
+  keys_file:
+    description:
+      - A file on the controller with more entries of C(gateway_keys), as playbooks/keys.yml writes it. It may be encrypted with
+        ansible-vault.
+    type: path
+  key_dir:
+    description:
+      - The folder on the controller that the first key is written into, where nobody wrote one, as a file of mode 0600.
+    type: path
+  use_saved:
+    description:
+      - Take all settings but the keys as the host last got them.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: full
+  diff_mode:
+    description: Returns what changed.
+    support: full
+    details:
+      - Keys and their digests are never part of it, nor the text of long files that are shipped.
+"""
+
+EXAMPLES = r"""
+- name: Configure the gateway
+  gpuserve.fleet.gateway_config:
+    settings: "{{ _gateway_settings }}"
+  register: gateway
+"""
+
+RETURN = r"""
+changed_files:
+  description: What differed from the live configuration.
+  returned: when O(state=present)
+  type: list
+  elements: str
+reload:
+  description: Whether a running nginx has to read its configuration again.
+  returned: when O(state=present)
+  type: bool
+restart:
+  description: Whether the container's own description changed.
+  returned: when O(state=present)
+  type: bool
+generation:
+  description: What /health says once this configuration is served.
+  returned: when O(state=present)
+  type: str
+url:
+  description: Where the host itself reaches the gateway.
+  returned: when O(state=present)
+  type: str
+key_file:
+  description: Where the first key is on the controller, if it is.
+  returned: when O(state=present)
+  type: str
+key_made:
+  description: Whether the first key was made now.
+  returned: when O(state=present)
+  type: bool
+has_image:
+  description: Whether the image is on the host.
+  returned: when O(state=checked)
+  type: bool
+"""
