@@ -6,30 +6,19 @@
 from __future__ import annotations
 
 import json
-import secrets
-import string
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, view
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, registry, view
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files, private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 HOST_MODULE = "gpuserve.fleet.gateway_host"
-ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved")
-_LETTERS = string.ascii_letters + string.digits
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON knows of a value: what Ansible keeps encrypted or tagged becomes the text that it stands for."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -66,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 raise FleetError(
                     "gateway_keys_file: no gateway has been set up on this host.", "Run playbooks/site.yml there first."
                 )
-            settings = {**settings, **facts.saved, "keys": settings.get("keys")}
+            settings = {**settings, **facts.saved, "keys": settings.get("keys"), "uid": facts.saved.get("uid")}
             return self._parse(settings), facts
         gateway = self._parse(settings)
         facts = self._facts(settings, gateway)
@@ -80,19 +69,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         except FleetError as error:
             raise FleetError(error.message, f"{error.hint} Nothing was changed.", error.field) from error
 
-    def _registry(self) -> list[Any]:
-        """Return the entries of the keys' file, which may be encrypted; Ansible's own loader reads it."""
+    def _registry(self) -> list[dict[str, Any]]:
+        """Return this host's entries of the keys' file, with a change that is about to be made."""
         path = str(self._task.args.get("keys_file") or "")
-        if not path or not Path(path).exists():
-            return []
-        content = self._loader.load_from_file(path, cache="none", unsafe=True)
-        entries = plain((content or {}).get("gateway_keys", []))
-        name = str(self._variables.get("inventory_hostname", ""))
-        return [
-            {setting: value for setting, value in entry.items() if setting != "hosts"}
-            for entry in entries
-            if not entry.get("hosts") or name in entry["hosts"]
-        ]
+        entries = Registry(Path(path), self._loader).entries() if path else []
+        change = self._change()
+        if change and change.verb == "add" and self._task.args.get("state") == "checked":
+            entries = registry.changed(entries, change, keys.digest("a key that is not made yet"))
+        return registry.for_host(entries, str(self._variables.get("inventory_hostname", "")))
 
     def _facts(self, settings: dict[str, Any], gateway: config.Gateway | None) -> host.Facts:
         args: dict[str, Any] = {"state": "read", "image": str(settings.get("image", ""))}
@@ -132,13 +116,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "drain_dir": gateway.drain_dir,
             "acme_dir": gateway.acme_dir if gateway.redirect_port else "",
             "first_key_sha256": first,
+            "first_key_gone": registry.change_of_first(self._change(), [key.name for key in gateway.keys]) == "revoke",
         }
         answer = self._on_host({"state": "present", "payload": json.dumps(payload)})
         return {
             **answer,
             "generation": rendered.generation,
             "url": gateway.url,
-            "key_file": str(self._first_key_file()) if written or private_files.read(self._first_key_file()) else "",
+            "key_file": str(self._first_key_file()) if first and self._is_first_key(first) else "",
             "key_made": written,
         }
 
@@ -150,13 +135,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Return the gateway with the first key where nobody wrote one, its digest, and whether it was made now."""
         if not gateway.auth or self._settings.get("keys"):
             return gateway, "", False
-        digest, written = facts.first_key_sha256, False
-        if not digest and not gateway.keys:
-            path = self._first_key_file()
-            key = private_files.read(path)
+        path, digest = self._first_key_file(), facts.first_key_sha256
+        change = registry.change_of_first(self._change(), [key.name for key in gateway.keys])
+        if change == "revoke":
+            if not gateway.keys:
+                raise FleetError(
+                    "key_revoke: default is the only key.", "Add another first, or rotate it.", "key_revoke"
+                )
+            if not self._task.check_mode:
+                path.unlink(missing_ok=True)
+            return gateway, "", False
+        written = False
+        if change == "rotate" or not (digest or gateway.keys):
+            key = "" if change == "rotate" else private_files.read(path)
             if not key:
-                key = f"gsk-{''.join(secrets.choice(_LETTERS) for _ in range(40))}"
-                written = True
+                key, written = private_files.new_key(), True
                 if not self._task.check_mode:
                     private_files.write(path, key)
             digest = keys.digest(key)
@@ -164,8 +157,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return gateway, "", False
         return gateway.with_keys((*gateway.keys, keys.Key(keys.FIRST, digest))), digest, written
 
+    def _change(self) -> registry.Change | None:
+        return registry.change(plain(self._task.args.get("change") or {}))
+
     def _first_key_file(self) -> Path:
         return Path(str(self._task.args.get("key_dir", ""))) / str(self._variables.get("inventory_hostname", ""))
+
+    def _is_first_key(self, digest: str) -> bool:
+        """Tell whether this controller has the key that the host has the digest of; another one may have made it."""
+        return keys.digest(private_files.read(self._first_key_file())) == digest
 
     def _flag(self, name: str) -> bool:
         return str(self._task.args.get(name, False)).lower() in ("true", "yes", "1")

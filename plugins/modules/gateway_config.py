@@ -15,7 +15,7 @@ description:
     anything is changed.
   - Renders nginx.conf, its includes, the data that Lua reads and the Compose file, ships the Lua files, and lets the nginx that is going to
     run them judge them before they are swapped for the live ones in one move.
-  - Starts and reloads nothing; it says what has to be.
+  - Starts and reloads nothing; it says what has to be. A diff holds no key, no digest of one, and no text of files that are shipped.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
@@ -44,15 +44,13 @@ options:
       - Take all settings but the keys as the host last got them.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: full
-    details:
-      - Keys and their digests are never part of it, nor the text of long files that are shipped.
+  change:
+    description:
+      - A change of O(keys_file) that is about to be made, as in M(gpuserve.fleet.gateway_keys), to be judged with the rest.
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 """
 
 EXAMPLES = r"""

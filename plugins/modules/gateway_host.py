@@ -53,15 +53,8 @@ options:
       - The rendered configuration as JSON, keys included.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: full
-    details:
-      - Keys and their digests are never part of it, nor the text of long files that are shipped.
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
 """
 
 EXAMPLES = r"""

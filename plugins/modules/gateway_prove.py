@@ -37,13 +37,8 @@ options:
       - How long a model may take until it streams. A model that has just become ready is refused until the gateway has probed it.
     type: float
     default: 60
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns what changed.
-    support: none
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
 """
 
 EXAMPLES = r"""

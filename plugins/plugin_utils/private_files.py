@@ -6,13 +6,23 @@
 from __future__ import annotations
 
 import os
+import secrets
+import string
 from pathlib import Path
 
+_LETTERS = string.ascii_letters + string.digits
 
-def write(path: Path, text: str) -> None:
-    """Put a text where only its owner reads it: the folder is 0700 and the file 0600 before anything is in it."""
+
+def new_key() -> str:
+    """Return a new key of the gateway."""
+    return f"gsk-{''.join(secrets.choice(_LETTERS) for _ in range(40))}"
+
+
+def write(path: Path, text: str, folder_mode: int | None = 0o700) -> None:
+    """Put a text where only its owner reads it: the file is 0600, and a folder of ours 0700, before anything is in it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
+    if folder_mode is not None:
+        path.parent.chmod(folder_mode)
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway impor
 
 # With fewer letters, a digest that leaks can be turned back into its key.
 SHORTEST, LONGEST = 24, 256
+MOST_A_MINUTE, MOST_AT_ONCE = 1_000_000, 65_535
 FIRST = "default"
 KNOWN = ("name", "key", "sha256", "models", "requests_per_minute", "max_concurrent", "expires")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -100,8 +101,8 @@ def _parse(entry: Any, where: str, models: Sequence[str]) -> Key:
         name=name,
         sha256=_sha256(entry, where, name),
         models=wanted,
-        requests_per_minute=_limit(entry, "requests_per_minute", where, 1_000_000),
-        max_concurrent=_limit(entry, "max_concurrent", where, 65_535),
+        requests_per_minute=limit(entry.get("requests_per_minute"), f"{where}.requests_per_minute", MOST_A_MINUTE),
+        max_concurrent=limit(entry.get("max_concurrent"), f"{where}.max_concurrent", MOST_AT_ONCE),
         expires=expiry(entry.get("expires"), f"{where}.expires"),
     )
 
@@ -130,14 +131,14 @@ def _sha256(entry: Mapping[str, Any], where: str, name: str) -> str:
     return digest(secret)
 
 
-def _limit(entry: Mapping[str, Any], limit: str, where: str, high: int) -> int:
-    value = entry.get(limit)
+def limit(value: Any, where: str, high: int) -> int:
+    """Return a limit; 0 where there is none."""
     if value in (None, ""):
         return 0
     text = str(value)
     if isinstance(value, bool) or not text.isdigit() or not 1 <= int(text) <= high:
         checks.refuse(
-            f"{where}.{limit}",
+            where,
             f"{checks.shown(value)} is no limit.",
             f"Take a whole number from 1 to {high}, or leave it out for no limit.",
         )

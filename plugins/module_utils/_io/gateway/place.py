@@ -41,19 +41,22 @@ class Place:
         changed = sorted(name for name in {*files, *live} if files.get(name) != live.get(name))
         closed = not live or not self.sets.has_strangers(live)
         other = [path for path, (content, _mode) in plain.items() if read(path) != content]
+        gone = [path for path in (self.folder / probe.FIRST_KEY,) if self.payload["first_key_gone"] and path.exists()]
         folders = [path for path in self._folders() if not path.is_dir()]
         restart = self.folder / "compose.yml" in other
         if not self.check_mode:
             if changed or not closed or restart:
                 self._judge(files, live)
                 self.sets.swap()
+            for path in gone:
+                path.unlink()
             for path in folders:
                 path.mkdir(mode=0o755, parents=True)
             for path in other:
                 put(path, *plain[path])
         return {
-            "changed": bool(made or changed or other or folders or not closed),
-            "changed_files": [*changed, *(str(path) for path in [*other, *folders])],
+            "changed": bool(made or changed or other or gone or folders or not closed),
+            "changed_files": [*changed, *(str(path) for path in [*other, *gone, *folders])],
             "reload": bool(changed or not closed),
             "restart": restart,
             "diff": [

@@ -58,6 +58,7 @@ class Host:
             "drain_dir": str(self.root / "draining"),
             "acme_dir": "",
             "first_key_sha256": DIGEST,
+            "first_key_gone": False,
             **self.changes,
         }
         return place.Place(self.folder, payload, self.run, check_mode).put()
@@ -162,3 +163,10 @@ def test_a_draft_that_somebody_else_made_is_not_written_through(tmp_path: Path) 
     (tmp_path / ".file.draft").symlink_to(victim)
     sets.put(tmp_path / "file", b"secret\n", 0o600)
     assert victim.read_text() == "mine\n" and (tmp_path / "file").read_text() == "secret\n"
+
+
+def test_a_first_key_that_is_revoked_leaves_no_digest(host: Host) -> None:
+    host.put()
+    host.changes = {"first_key_sha256": "", "first_key_gone": True}
+    assert host.put()["changed"] and not (host.folder / "default-key.sha256").exists()
+    assert not host.put()["changed"]

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file of playbooks/keys.yml on the controller: read and written whole, by one at a time, encrypted where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import is_encrypted, match_encrypt_secret
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+
+HEAD = "# Keys of the gateway by their digests, as playbooks/keys.yml keeps them. It may be encrypted with ansible-vault.\n"
+
+
+class Registry:
+    """The entries of one file."""
+
+    def __init__(self, path: Path, loader: DataLoader) -> None:
+        self.path = path
+        self.loader = loader
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from changing the file meanwhile."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self.path.parent / f".{self.path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the entries; none where there is no file."""
+        if not self.path.exists():
+            return []
+        content = plain(self.loader.load_from_file(str(self.path), cache="none")) or {}
+        entries = content.get("gateway_keys", []) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
+            raise FleetError(
+                f"gateway_keys_file: {self.path} holds no list gateway_keys of entries with names.",
+                "Mend it, or move it away and add the keys anew.",
+                "gateway_keys_file",
+            )
+        return entries
+
+    def write(self, entries: list[dict[str, Any]]) -> None:
+        """Write the entries in place of the old ones, encrypted with the same vault id where the old ones are."""
+        text = HEAD + yaml.safe_dump({"gateway_keys": entries}, sort_keys=False, width=1000)
+        before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        if is_encrypted(before):
+            text = self._encrypted(text, before)
+        private_files.write(self.path, text.rstrip("\n"), folder_mode=None)
+
+    def _encrypted(self, text: str, before: str) -> str:
+        fields = before.partition("\n")[0].strip().split(";")
+        vault = self.loader._vault  # Ansible hands its secrets to plugins by no other name.
+        vault_id, secret = match_encrypt_secret(vault.secrets, encrypt_vault_id=fields[3] if len(fields) > 3 else None)
+        encrypted: bytes = vault.encrypt(text, secret, vault_id=vault_id if len(fields) > 3 else None)
+        return encrypted.decode()
