@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
@@ -258,7 +259,7 @@ def _engine(settings: Mapping[str, Any]) -> dict[str, Any]:
     if workers != "auto":
         workers = str(checks.integer(workers, "gateway_workers", 1, 1024))
     sizes = {name: checks.size_bytes(settings[name], f"gateway_{name}") for name in _SIZES}
-    for smaller, larger in zip(_SIZES, _SIZES[1:], strict=False):
+    for smaller, larger in pairwise(_SIZES):
         if sizes[smaller] > sizes[larger]:
             checks.refuse(
                 f"gateway_{smaller}",
