@@ -9,18 +9,66 @@ The line that comes first in the log wins, and among the rules of one line the f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 PYTHON_WARNING = "Warning: "
 SEGFAULT_REMEDY = (
     "Run once more; if it comes again, take another engine image, and see whether enforce_eager: true helps."
 )
 
+# Every cause there is: those of the table, and what is left where none of it is found.
+CauseId = Literal[
+    "wrong_image",
+    "unknown_argument",
+    "no_kernel_image",
+    "driver_too_old",
+    "driver_mismatch",
+    "gpu_fault",
+    "free_memory",
+    "profiling_race",
+    "no_cache_memory",
+    "cache_too_small",
+    "out_of_memory",
+    "cpu_cache_memory",
+    "too_long",
+    "batch_too_small",
+    "missing_repository",
+    "bad_token",
+    "forbidden",
+    "gated",
+    "hub_busy",
+    "no_network",
+    "damaged_weights",
+    "remote_code",
+    "tokenizer",
+    "bfloat16",
+    "unsupported_model",
+    "compile_cache",
+    "expandable_segments",
+    "no_compiler",
+    "secret_file",
+    "no_shell",
+    "permission",
+    "port_taken",
+    "shared_memory",
+    "disk_full",
+    "missing_mount",
+    "no_device",
+    "nccl",
+    "segfault",
+    "killed",
+    "docker",
+    "error",
+    "exit",
+    "unknown",
+]
+
 
 @dataclass(frozen=True)
 class Rule:
     """One cause: patterns of lines, each of which means it; `{what}` in the text is their group of that name."""
 
-    id: str
+    id: CauseId
     patterns: tuple[str, ...]
     text: str
     remedy: str

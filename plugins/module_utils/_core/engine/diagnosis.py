@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes
     PYTHON_WARNING,
     RULES,
     SEGFAULT_REMEDY,
+    CauseId,
     Rule,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
@@ -25,7 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import h
 class Cause:
     """A cause a person can act on; `memory`: another try, alone, may have enough."""
 
-    id: str
+    id: CauseId
     text: str
     remedy: str
     memory: bool = False

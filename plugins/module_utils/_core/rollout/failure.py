@@ -53,6 +53,7 @@ def ended(
 ) -> dict[str, Any]:
     """One that was started. `exit_code` is None where it still ran; `noticed_s` is how long ago its container had ended."""
     cause = diagnosis.diagnose(log, exit_code)
+    known: str
     text, remedy, known = f"{track.reason} {cause.text}".strip(), cause.remedy, cause.id
     if thief and (cause.memory or track.memory):
         text, remedy = f"{thief}; {text}", END_IT

@@ -208,7 +208,8 @@ class Sets:
             atomic.make_folder(self.folder / "env")
         for path in sorted(files):
             if name == BEFORE:
-                atomic.write(self.folder / path, secrets.with_tokens(_text(kept / path), present))
+                own = (kept / path).read_text(encoding="utf-8")
+                atomic.write(self.folder / path, secrets.with_tokens(own, present))
             else:
                 _copy(kept / path, self.folder / path)
         _copy(kept / _COMPOSE, self.compose_file())

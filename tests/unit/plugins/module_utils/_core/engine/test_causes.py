@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import get_args
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes import RULES
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes import RULES, CauseId
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import diagnose
 
 # Those of which a start alone may have enough memory.
@@ -247,6 +248,7 @@ def test_no_pattern_can_be_left_out(cause: str, pattern: str) -> None:
 def test_the_table_itself() -> None:
     assert max(Counter(rule.id for rule in RULES).values()) == 1
     assert {rule.id for rule in RULES if rule.memory} == MEMORY
+    assert set(get_args(CauseId)) == {rule.id for rule in RULES} | {"docker", "error", "exit", "unknown"}
     for rule in RULES:
         # A cause is a clause, a remedy a sentence.
         assert (rule.text[0].islower() or rule.text.startswith("Docker ")) and not rule.text.endswith(".")

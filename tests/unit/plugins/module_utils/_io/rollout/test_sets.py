@@ -254,3 +254,14 @@ def test_a_folder_that_others_may_write_in_gets_no_secret(two: Sets) -> None:
         render(two, "d3", HF_TOKEN="new")
     prove(two, "d3")
     assert "every account may write" in two.notes[0]
+
+
+@pytest.mark.parametrize("name", [PROVED, BEFORE])
+def test_a_missing_secret_file_is_an_error_and_what_serves_stays(two: Sets, name: str) -> None:
+    render(two, "d3", HF_TOKEN="new")
+    for path in (two.folder / name / "env").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError) as told:
+        two.put_back(name)
+    assert f"/{name}/env/a-d" in str(told.value.filename)
+    assert "d3" in two.compose_file().read_text()
