@@ -24,13 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     begin,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
-from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.rollout.test_serial import (
-    CARD,
-    LARGE,
-    SERVES,
-    SMALL,
-    World,
-)
+from ansible_collections.gpuserve.fleet.tests.support.worlds.hand import BEGAN, CARD, LARGE, SERVES, SMALL, World
 
 OLD = replace(SERVES, digest="old", held_bytes={CARD: 4 * GIB})
 NEW = replace(SERVES, held_bytes={CARD: 4 * GIB})
@@ -49,7 +43,7 @@ def test_a_stand_in_serves_while_the_old_one_is_replaced() -> None:
     # The gateway has to have seen the stand-in before the old one gets nothing new.
     assert (kinds(world), world.steps()["small"]) == (["start_beside"], DRAINING)
     world.until(lambda: "drain" in kinds(world))
-    assert world.now >= 7
+    assert world.past >= 7
     world.until(lambda: "stop" in kinds(world))
     world.until(lambda: "start" in kinds(world))
     world.step(small=NEW)
@@ -84,7 +78,7 @@ def test_requests_are_ended_within_a_bound() -> None:
     busy = replace(OLD, requests=3)
     world.step(small=busy)
     world.until(lambda: "stop" in kinds(world), bound=40)
-    assert 30 <= world.now <= 33
+    assert 30 <= world.past <= 33
     early = World(SMALL, limits=Limits(settle_s=0, drain_s=30))
     early.step(small=busy)
     early.step(small=OLD)
@@ -126,10 +120,10 @@ def test_a_start_that_docker_ended_is_begun_again_once() -> None:
 
 def test_a_start_that_was_begun_before_is_gone_on_with() -> None:
     world = World(SMALL)
-    world.now = 100.0
+    world.now = BEGAN + 100.0
     world.step(small=Seen(container="running", digest="d1", age_s=20.0))
     track = world.state.tracks["small"]
-    assert (track.step, track.started) == (STARTING, 81.0)
+    assert (track.step, track.started) == (STARTING, BEGAN + 81.0)
     assert world.done == []
     world.step(small=NEW)
     assert world.steps()["small"] == READY
@@ -205,7 +199,7 @@ def test_a_phase_has_its_own_bound() -> None:
 def test_what_is_told() -> None:
     """A line for each change, a summary when nothing changes, never the same twice."""
     world = World(LARGE, SMALL, limits=Limits(parallel=2, settle_s=0))
-    narrator = Narrator(0.0, {"large": 41.0})
+    narrator = Narrator(BEGAN, {"large": 41.0})
     told: list[str] = []
 
     def step(**seen: Seen) -> None:

@@ -5,92 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.settling import History, Sample
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
     FAILED,
     KEPT,
     READY,
     STARTING,
-    Action,
     Limits,
     Observation,
     Seen,
-    Service,
-    State,
-    begin,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
-
-CARD = "GPU-1"
-SMALL = Service("small", "d1", 8001, (CARD,), 4 * GIB, exact_kv=True)
-LARGE = Service("large", "d2", 8002, (CARD,), 10 * GIB, exact_kv=True)
-SERVES = Seen(container="running", digest="d1", healthy=True, serves=True)
-
-
-class World:
-    """Services that come up a while after their start, and memory that they take."""
-
-    def __init__(
-        self, *services: Service, limits: Limits | None = None, free: int = 30 * GIB, order: str = "smallest_first"
-    ):
-        self.services = {service.name: service for service in services}
-        self.limits = limits or Limits()
-        self.free = free
-        self.now = 0.0
-        self.state: State = begin(services, order, self.now)
-        self.seen: dict[str, Seen] = {}
-        self.beside: dict[str, Seen] = {}
-        self.docker_restarted: float | None = None
-        self.done: list[Action] = []
-        self.made: list[Action] = []  # containers ahead of their start
-        self.started: dict[str, float] = {}
-        self.history = History()
-
-    def look(self) -> Observation:
-        """What the edges would say of this world now; nobody can tell there who holds what."""
-        self.history.add(Sample(self.now, {CARD: self.free}, None))
-        still = {CARD: self.history.still_s(CARD, self.now)}
-        return Observation(
-            self.seen, {CARD: self.free}, still, beside=self.beside, docker_restarted=self.docker_restarted
-        )
-
-    def step(self, seconds: float = 1.0, **seen: Seen) -> list[Action]:
-        self.now += seconds
-        self.seen.update(seen)
-        self.state, actions = advance(self.state, self.look(), self.now, self.limits)
-        for action in actions:
-            (self.made if action.kind == "create" else self.done).append(action)
-            if action.kind == "create":
-                self.seen[action.name] = Seen(container="created", digest=self.services[action.name].digest)
-            if action.kind == "start":
-                self.started[action.name] = self.now
-                self.seen[action.name] = Seen(container="running", digest=self.services[action.name].digest)
-            if action.kind == "start_beside":
-                self.beside[action.name] = Seen(container="running", digest=self.services[action.name].digest)
-            if action.kind == "stop":
-                self.seen[action.name] = Seen(container="exited")
-        return [action for action in actions if action.kind != "create"]
-
-    def until(self, met: Callable[[], bool], ready_after: Mapping[str, float] | None = None, bound: int = 3000) -> None:
-        for _step in range(bound):
-            if met():
-                return
-            for name, after in (ready_after or {}).items():
-                if (
-                    name in self.started
-                    and self.now - self.started[name] >= after
-                    and self.seen[name].container == "running"
-                ):
-                    self.seen[name] = replace(self.seen[name], healthy=True, serves=True)
-            self.step()
-        raise AssertionError(f"never happened; {self.state.tracks}")
-
-    def steps(self) -> dict[str, str]:
-        return {name: track.step for name, track in self.state.tracks.items()}
+from ansible_collections.gpuserve.fleet.tests.support.worlds.hand import CARD, LARGE, SERVES, SMALL, World
 
 
 def test_what_serves_unchanged_is_left_alone() -> None:
@@ -123,7 +51,7 @@ def test_engines_that_size_their_own_cache_never_overlap() -> None:
 def test_different_cards_never_wait_for_each_other() -> None:
     other = replace(LARGE, gpus=("GPU-2",), exact_kv=False)
     world = World(other, SMALL)
-    state, now = world.state, 0.0
+    state, now = world.state, world.now
     started: list[str] = []
     for _step in range(10):
         now += 1
@@ -139,7 +67,7 @@ def test_a_start_waits_until_memory_is_still() -> None:
         world.free -= 200 * MIB
         assert world.step() == []
     world.until(lambda: bool(world.started))
-    assert world.now >= 9
+    assert world.past >= 9
 
 
 def test_too_little_memory_is_waited_for_and_then_named() -> None:
