@@ -14,8 +14,8 @@ description:
   - Starts what is new, changed or not serving, and leaves alone what serves.
   - Before a start it holds the card's lock and waits until memory is free and still; after it, an engine is ready once C(/health) answers,
     C(/v1/models) names the model, one token was generated and NVML shows what was planned.
-  - An engine that is replaced ends its requests first. Where old and new fit together, a stand-in of the new one proves itself and serves
-    before the old one is touched.
+  - An engine that is replaced ends its requests first. Where old and new fit together, a surge instance of the new one proves
+    itself and serves before the old one is touched.
   - A set that served whole is remembered as proved. If a later one fails, the proved one comes back and is proved again.
   - What left the stack is stopped and removed. Containers that are not of this stack are never touched.
   - Its action plugin shows what happens while it happens.
@@ -105,7 +105,7 @@ options:
     default: smallest_first
   surge_offset:
     description:
-      - A stand-in listens this many ports above its model's port; 0 never starts one.
+      - A surge instance listens this many ports above its model's port; 0 never starts one.
     type: int
     default: 0
   min_headroom_bytes:
@@ -264,6 +264,11 @@ restored:
   returned: when something did not start
   type: list
   elements: str
+missing:
+  description: What did not come back of the proved set, as RV(failures).
+  returned: when something did not start
+  type: list
+  elements: dict
 endpoints:
   description: What was handed over as O(endpoints), of the set that serves.
   returned: always
@@ -341,7 +346,9 @@ def main() -> NoReturn:
             msg=f"{error.filename or 'A file'} can't be written ({error.strerror}): free space or mend its folder, then run again."
         )
     if result.get("failures"):
-        msg = failure.message(result["failures"], result.get("restored", []), result["serving"])
+        msg = failure.message(
+            result["failures"], result.get("restored", []), result["serving"], result.get("missing", [])
+        )
         module.fail_json(msg=msg, **result)
     module.exit_json(**result)
 

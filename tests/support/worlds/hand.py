@@ -9,14 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
+    Container,
+    Observation,
+    Seen,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.settling import History, Sample
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
     Action,
+    ActionKind,
     Limits,
-    Observation,
-    Seen,
     Service,
     State,
+    Step,
     begin,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
@@ -26,7 +31,7 @@ BEGAN = 1e6
 CARD = "GPU-1"
 SMALL = Service("small", "d1", 8001, (CARD,), 4 * GIB, exact_kv=True)
 LARGE = Service("large", "d2", 8002, (CARD,), 10 * GIB, exact_kv=True)
-SERVES = Seen(container="running", digest="d1", healthy=True, serves=True)
+SERVES = Seen(Container.RUNNING, "d1", healthy=True, serves=True, requests=0)
 
 
 class World:
@@ -41,7 +46,8 @@ class World:
         self.now = BEGAN
         self.state: State = begin(services, order, self.now)
         self.seen: dict[str, Seen] = {}
-        self.beside: dict[str, Seen] = {}
+        self.surges: dict[str, Seen] = {}
+        self.listeners: dict[int, str] = {}
         self.docker_restarted: float | None = None
         self.done: list[Action] = []
         self.made: list[Action] = []  # containers ahead of their start
@@ -53,7 +59,12 @@ class World:
         self.history.add(Sample(self.now, {CARD: self.free}, None))
         still = {CARD: self.history.still_s(CARD, self.now)}
         return Observation(
-            self.seen, {CARD: self.free}, still, beside=self.beside, docker_restarted=self.docker_restarted
+            self.seen,
+            {CARD: self.free},
+            still,
+            surges=self.surges,
+            docker_restarted=self.docker_restarted,
+            listeners=self.listeners,
         )
 
     @property
@@ -66,17 +77,17 @@ class World:
         self.seen.update(seen)
         self.state, actions = advance(self.state, self.look(), self.now, self.limits)
         for action in actions:
-            (self.made if action.kind == "create" else self.done).append(action)
-            if action.kind == "create":
-                self.seen[action.name] = Seen(container="created", digest=self.services[action.name].digest)
-            if action.kind == "start":
+            (self.made if action.kind is ActionKind.CREATE else self.done).append(action)
+            if action.kind is ActionKind.CREATE:
+                self.seen[action.name] = Seen(container=Container.CREATED, digest=self.services[action.name].digest)
+            if action.kind is ActionKind.START:
                 self.started[action.name] = self.now
-                self.seen[action.name] = Seen(container="running", digest=self.services[action.name].digest)
-            if action.kind == "start_beside":
-                self.beside[action.name] = Seen(container="running", digest=self.services[action.name].digest)
-            if action.kind == "stop":
-                self.seen[action.name] = Seen(container="exited")
-        return [action for action in actions if action.kind != "create"]
+                self.seen[action.name] = Seen(container=Container.RUNNING, digest=self.services[action.name].digest)
+            if action.kind is ActionKind.START_SURGE:
+                self.surges[action.name] = Seen(container=Container.RUNNING, digest=self.services[action.name].digest)
+            if action.kind is ActionKind.STOP:
+                self.seen[action.name] = Seen(container=Container.EXITED)
+        return [action for action in actions if action.kind is not ActionKind.CREATE]
 
     def until(self, met: Callable[[], bool], ready_after: Mapping[str, float] | None = None, bound: int = 3000) -> None:
         for _step in range(bound):
@@ -86,11 +97,11 @@ class World:
                 if (
                     name in self.started
                     and self.now - self.started[name] >= after
-                    and self.seen[name].container == "running"
+                    and self.seen[name].container is Container.RUNNING
                 ):
-                    self.seen[name] = replace(self.seen[name], healthy=True, serves=True)
+                    self.seen[name] = replace(self.seen[name], healthy=True, serves=True, requests=0)
             self.step()
         raise AssertionError(f"never happened; {self.state.tracks}")
 
-    def steps(self) -> dict[str, str]:
+    def steps(self) -> dict[str, Step]:
         return {name: track.step for name, track in self.state.tracks.items()}

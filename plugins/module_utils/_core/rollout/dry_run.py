@@ -9,49 +9,59 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.concurrency import Mode
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import decide
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.decide import Decision, Verdict, decide
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Container, Observation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    KEPT,
-    SETTLED,
+    Cause,
     Limits,
-    Observation,
     Service,
-    Track,
+    Step,
+    assert_never,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
+# What a result calls that which starts, and that which is left alone.
+START, KEPT = "start", Step.KEPT.value
 
-def decisions(target: Target, first: Observation, limits: Limits | None = None) -> dict[str, Track | str]:
+
+def decisions(target: Target, first: Observation, limits: Limits) -> dict[str, Decision]:
     """What is decided of each service at first sight."""
-    return {one.name: decide(one, first.services[one.name], 0.0, limits) for one in target.services}
+    return {one.name: decide(one, first.services[one.name], limits, first.listeners) for one in target.services}
 
 
-def starting(target: Target, first: Observation) -> list[Service]:
+def starting(target: Target, first: Observation, limits: Limits) -> list[Service]:
     """The services that have to start."""
-    found = decisions(target, first)
-    return [one for one in target.services if isinstance(found[one.name], str)]
+    decided = decisions(target, first, limits)
+    return [one for one in target.services if decided[one.name].verdict is Verdict.START]
 
 
-def is_settled(found: Mapping[str, Track | str]) -> bool:
+def is_settled(decided: Mapping[str, Decision]) -> bool:
     """Whether nothing is left to wait for."""
-    return all(isinstance(one, Track) and one.step in SETTLED for one in found.values())
+    return all(one.verdict in (Verdict.KEEP, Verdict.REFUSE) for one in decided.values())
 
 
-def unkept(target: Target, first: Observation, found: Mapping[str, Track | str]) -> list[str]:
+def is_doubtful(decided: Mapping[str, Decision]) -> bool:
+    """Whether something has to be asked again before anything is decided."""
+    return any(one.verdict is Verdict.ASK_AGAIN for one in decided.values())
+
+
+def unkept(target: Target, first: Observation, decided: Mapping[str, Decision]) -> list[str]:
     """Proved ones that an interrupted run left without the policy by which Docker starts them again."""
     return [
         one.name
         for one in target.services
-        if one.exact_kv and first.services[one.name].restart_policy == "no" and _is_kept(found[one.name])
+        if one.exact_kv
+        and first.services[one.name].restart_policy == "no"
+        and decided[one.name].verdict is Verdict.KEEP
     ]
 
 
 def forecast(
     target: Target,
     first: Observation,
-    found: Mapping[str, Track | str],
+    decided: Mapping[str, Decision],
     leftovers: Sequence[str],
     mode: Mode,
     headroom_bytes: int,
@@ -59,19 +69,17 @@ def forecast(
     """The result of a bring-up that does nothing, with a diff of what it would do."""
     models, lines = [], [f"- {model_of(name)}: stopped and removed, it left the inventory" for name in leftovers]
     for service in target.services:
-        decision = found[service.name]
+        decision = decided[service.name]
+        action = _action(decision)
         # In a dry run on a bare box nothing is pulled yet.
-        absent = isinstance(decision, Track) and "image is not on the host" in decision.reason
-        if absent or not isinstance(decision, Track):
-            reason = "it is new" if absent else str(decision)
-            models.append({"name": service.name, "action": "start", "reason": reason})
-            is_new = first.services[service.name].container in ("absent", "created")
+        reason = "it is new" if decision.cause is Cause.IMAGE_MISSING else decision.reason
+        models.append({"name": service.name, "action": action, "reason": reason})
+        if action == START:
+            is_new = first.services[service.name].container in (Container.ABSENT, Container.CREATED)
             lines.append(f"+ {service.name}: {'started' if is_new else 'replaced'}, {reason}")
-        else:
-            models.append({"name": service.name, "action": decision.step, "reason": decision.reason})
-    kept = unkept(target, first, found)
+    kept = unkept(target, first, decided)
     lines += [f"~ {name}: Docker starts it again from now on" for name in kept]
-    named = {str(model["name"]) for model in models if model["action"] == "start"}
+    named = {str(model["name"]) for model in models if model["action"] == START}
     lines += fits(target, first, named, headroom_bytes)
     changed = bool(named or leftovers or kept)
     return {
@@ -102,15 +110,16 @@ def fits(target: Target, first: Observation, named: set[str], headroom_bytes: in
     return lines
 
 
-def fits_with_leftovers(target: Target, first: Observation, headroom_bytes: int) -> bool:
-    """Whether what is to start has room while what left the inventory still runs: it may serve until the end then."""
-    new = starting(target, first)
-    return all(
-        first.free_bytes.get(uuid, 0) >= need + headroom_bytes
-        for uuid in target.cards
-        if (need := sum(one.need_bytes for one in new if uuid in one.gpus))
-    )
-
-
-def _is_kept(found: Track | str) -> bool:
-    return isinstance(found, Track) and found.step == KEPT
+def _action(decision: Decision) -> str:
+    """What a decision is called in a result."""
+    match decision.verdict:
+        case Verdict.KEEP | Verdict.ASK_AGAIN:
+            return KEPT
+        case Verdict.START:
+            return START
+        case Verdict.FOLLOW:
+            return Step.STARTING.value
+        case Verdict.REFUSE:
+            return START if decision.cause is Cause.IMAGE_MISSING else Step.FAILED.value
+        case _:
+            assert_never(decision.verdict)

@@ -75,7 +75,15 @@ def sentence(failure: Mapping[str, Any]) -> str:
     return f"{failure['name']} did not start: {failure['cause'].rstrip('.')}. {failure['remedy']}".strip()
 
 
-def message(failures: Sequence[Mapping[str, Any]], restored: Sequence[str], serving: Sequence[str]) -> str:
-    """What a person reads of a bring-up that failed."""
-    again = "The set before is back and proved. " if restored else ""
-    return f"{' '.join(sentence(one) for one in failures)} {again}Serving now: {', '.join(serving) or 'no model'}."
+def message(
+    failures: Sequence[Mapping[str, Any]],
+    restored: Sequence[str],
+    serving: Sequence[str],
+    missing: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """What a person reads of a bring-up that failed; `missing` is what did not come back of the set before."""
+    back = "The set before is back and proved. " if restored else ""
+    if missing:
+        names = ", ".join(str(one["name"]) for one in missing)
+        back = f"Of the set before {names} did not come back: {' '.join(sentence(one) for one in missing)} "
+    return f"{' '.join(sentence(one) for one in failures)} {back}Serving now: {', '.join(serving) or 'no model'}."

@@ -6,42 +6,66 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Gates
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    FAILED,
-    READY,
-    Limits,
-    Seen,
-    Service,
-    Track,
-)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import UP, Container, Seen
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Limits, Service, Track
 
 # A container that was told to start and is not there after this long never will be.
 APPEARS_S = 10.0
 
 
-def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates) -> Track:
-    """The track after one more look at a container that was started."""
+class Outcome(Enum):
+    """What one more look at a start says."""
+
+    GOES_ON = "goes_on"
+    PROVED = "proved"
+    FAILED = "failed"
+
+
+def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates) -> tuple[Track, Outcome]:
+    """The track after one more look at a container that was started, its reason where it failed."""
     started = track.started if track.started is not None else now
-    if seen.phase and (not track.phases or track.phases[-1][0] != seen.phase):
-        track = replace(track, phases=(*track.phases, (seen.phase, now - started)))
-    if seen.progress != track.progress:
-        track = replace(track, progress=seen.progress, progressed=now)
-    failed = gates.holds_too_much(service, seen) if seen.serves else why_failed(track, seen, started, now, gates.limits)
+    if track.start_id and seen.start_id and seen.start_id != track.start_id:
+        # Somebody else started it once more: what was seen of the start before says nothing about this one.
+        started = now - (seen.age_s or 0.0)
+        track = replace(track, started=started, progress=-1, progressed=now, phases=(), doubted=None)
+    entered = seen.phase and (not track.phases or track.phases[-1][0] != seen.phase)
+    track = replace(
+        track,
+        start_id=seen.start_id or track.start_id,
+        phases=(*track.phases, (seen.phase, now - started)) if entered else track.phases,
+        progress=seen.progress,
+        progressed=now if seen.progress != track.progress else track.progressed,
+    )
+    if seen.container is Container.RUNNING and seen.serves:
+        too_much = gates.holds_too_much(service, seen)
+        if too_much is None:
+            phases = (*track.phases, ("ready", now - started))
+            return replace(track, ended=now, phases=phases, doubted=None), Outcome.PROVED
+        # A reading can be off, and a neighbour's peak can pass: what serves is not stopped for one look.
+        if track.doubted is None:
+            return replace(track, doubted=now), Outcome.GOES_ON
+        if now - track.doubted < gates.limits.doubt_s:
+            return track, Outcome.GOES_ON
+        return replace(track, reason=too_much, ended=now, memory=True, doubted=None), Outcome.FAILED
+    failed = why_failed(track, seen, started, now, gates.limits)
     if failed is not None:
-        return replace(track, step=FAILED, reason=failed, ended=now, memory=seen.serves)
-    if seen.serves:
-        return replace(track, step=READY, ended=now, phases=(*track.phases, ("ready", now - started)))
-    return track
+        return replace(track, reason=failed, ended=now, memory=False, doubted=None), Outcome.FAILED
+    return track, Outcome.GOES_ON
 
 
 def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Limits) -> str | None:
     """The reason that is known here; an empty one is to be read from the log, None is that it goes on."""
-    if seen.container in ("exited", "restarting"):
+    if seen.container in (Container.EXITED, Container.RESTARTING):
         return ""
-    if seen.container in ("absent", "created") and now - started > APPEARS_S:
-        return "" if seen.container == "absent" else "Docker did not start its container."
+    if seen.container not in UP and now - started > APPEARS_S:
+        return (
+            "its container is gone: somebody removed it."
+            if seen.container is Container.ABSENT
+            else "Docker did not start its container."
+        )
     if seen.refusal:
         return f"it refuses to make one token: {seen.refusal}"
     if seen.dead:
@@ -51,7 +75,8 @@ def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Lim
     where = f"at {seen.phase}" if seen.phase else "before its first line"
     if now - track.progressed > limits.stall_timeout_s:
         return f"no line in its log and no byte read for {limits.stall_timeout_s:.0f} s, {where} (vllm_stack_stall_timeout_s)."
-    entered = started + track.phases[-1][1] if track.phases else started
+    # One that was begun by an earlier run is timed from when it was taken on.
+    entered = max(track.since, started + track.phases[-1][1]) if track.phases else max(track.since, started)
     longest = limits.phase_limits_s.get(seen.phase, limits.start_timeout_s)
     if now - entered > longest:
         return f"{longest:.0f} s {where} are too long (vllm_stack_phase_limits_s)."

@@ -8,8 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import state as rollout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Observation, Seen, State, Track
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation, Seen
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    GROWING,
+    SETTLED,
+    State,
+    Step,
+    Track,
+    assert_never,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
 SUMMARY_S = 5.0
@@ -40,7 +47,7 @@ class Narrator:
 
     began: float
     expected_s: Mapping[str, float] = field(default_factory=dict)
-    _steps: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _steps: dict[str, tuple[Step, str]] = field(default_factory=dict)
     _said_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,32 +59,34 @@ class Narrator:
 
     def lines(self, state: State, observation: Observation, now: float) -> list[str]:
         """The lines that this look is worth; none while nothing changes, a summary every few seconds."""
-        width = max((len(name) for name in state.order), default=0)
-        found = []
-        for name in state.order:
+        width = max((len(shown(name)) for name in state.everything), default=0)
+        told = []
+        for name in state.everything:
             track, seen = state.tracks[name], watched(state.tracks[name], observation, name)
-            key = (track.step, seen.phase if track.step in rollout.GROWING else track.retried)
+            key = (track.step, seen.phase if track.step in GROWING else track.retried)
             if self._steps.get(name) != key:
                 self._steps[name] = key
                 text = describe(track, seen, now)
                 if text:
-                    found.append(self.line(now, f"{name:<{width}}  {text}"))
-        if not found and now - self._said_at >= SUMMARY_S:
+                    told.append(self.line(now, f"{shown(name):<{width}}  {text}"))
+        if not told and now - self._said_at >= SUMMARY_S:
             moving = [
                 f"{name} {self.where(name, state.tracks[name], watched(state.tracks[name], observation, name), now)}"
                 for name in state.order
-                if state.tracks[name].step not in rollout.SETTLED
+                if state.tracks[name].step not in SETTLED
             ]
             if moving:
-                found.append(self.line(now, "; ".join(moving)))
-        return found
+                told.append(self.line(now, "; ".join(moving)))
+        return told
 
     def where(self, name: str, track: Track, seen: Seen, now: float) -> str:
         """One service in a summary: its phase, for how long, and how long it took last time."""
-        if track.step not in rollout.GROWING:
-            return {rollout.WAITING: "waits", rollout.DRAINING: f"ends {seen.requests} requests"}.get(
-                track.step, track.step
-            )
+        if track.step is Step.WAITING:
+            return "waits"
+        if track.step is Step.DRAINING:
+            return f"ends {'its' if seen.requests is None else seen.requests} requests"
+        if track.step not in GROWING:
+            return str(track.step.value)
         phase = PHASES.get(seen.phase, "container started").split(",")[0]
         percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
         expected = self.expected_s.get(name)
@@ -85,31 +94,40 @@ class Narrator:
         return f"{phase}{percent}, {now - (track.started or now):.0f}{last}"
 
 
+def shown(name: str) -> str:
+    """A service as a person knows it; one that left the stack is known by its container."""
+    return name.removeprefix("/vllm-").removeprefix("/")
+
+
 def watched(track: Track, observation: Observation, name: str) -> Seen:
     """The container that a track is about now."""
-    where = observation.beside if track.step in (rollout.BESIDE, rollout.RETIRING) else observation.services
+    where = observation.surges if track.step in (Step.SURGING, Step.RETIRING) else observation.services
     return where.get(name, Seen())
 
 
 def describe(track: Track, seen: Seen, now: float) -> str:
     """A change, as a person would say it; an empty text is worth no line."""
-    if track.step == rollout.WAITING:
-        if track.retried:
-            return f"again: {track.retried}"
-        return ""
-    if track.step in rollout.GROWING:
-        if not seen.phase:
-            beside = " beside the one that serves" if track.step == rollout.BESIDE else ""
-            return f"starts{beside}: {track.reason}"
-        percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
-        return f"{PHASES.get(seen.phase, seen.phase)}{percent}"
-    if track.step == rollout.DRAINING:
-        return "its stand-in serves, the old one ends its requests" if track.surged else "ends its requests"
-    if track.step == rollout.READY:
-        held = f", {gib(seen.all_held_bytes)}" if seen.all_held_bytes else ""
-        return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{held}"
-    if track.step == rollout.FAILED:
-        return f"failed: {track.reason or 'its container ended'}"
-    if track.step == rollout.RETIRING:
-        return "ready, its stand-in ends its requests"
-    return ""
+    match track.step:
+        case Step.WAITING:
+            return f"again: {track.retried}" if track.retried else ""
+        case Step.SURGING | Step.STARTING:
+            if not seen.phase:
+                beside = " beside the one that serves" if track.step is Step.SURGING else ""
+                return f"starts{beside}: {track.reason}"
+            percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
+            return f"{PHASES.get(seen.phase, seen.phase)}{percent}"
+        case Step.DRAINING:
+            return "its surge instance serves, the old one ends its requests" if track.surged else "ends its requests"
+        case Step.READY:
+            held = f", {gib(seen.all_held_bytes)}" if seen.all_held_bytes else ""
+            return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{held}"
+        case Step.FAILED:
+            return f"failed: {track.reason or 'its container ended'}"
+        case Step.RETIRING:
+            return "ready, its surge instance ends its requests"
+        case Step.GONE:
+            return "stopped: it left the inventory"
+        case Step.STOPPING | Step.KEPT | Step.LEAVING:
+            return ""
+        case _:
+            assert_never(track.step)

@@ -1,31 +1,88 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a bring-up knows: services as they should be, what was seen of them, how far each is, and the bounds of it all.
+"""How far each service of a bring-up is, what is to be done next, and the bounds of it all: plain data and closed sets.
 
-The way of a service that has to start: WAITING for its turn and for memory, STARTING, READY. What it replaces is DRAINING before
-that. Where old and new fit together, a stand-in of the new one starts BESIDE the old one first and serves while the service itself
-is replaced; it is RETIRING once the service is proved.
+The way of a service that has to start: WAITING for its turn and for memory, STARTING, READY. What it replaces is DRAINING and STOPPING
+before that. Where old and new fit together, a surge instance of the new one starts first (SURGING) and serves while the service itself is
+replaced; it is RETIRING once the service is proved. What left the stack serves on (LEAVING) until the rest is proved, or its memory or
+port is needed, and is GONE then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
+from typing import NoReturn
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
-WAITING, BESIDE, DRAINING, STARTING, RETIRING = "waiting", "beside", "draining", "starting", "retiring"
-READY, KEPT, FAILED = "ready", "kept", "failed"
-SETTLED = (READY, KEPT, FAILED)
+
+class Step(Enum):
+    """How far a service is."""
+
+    WAITING = "waiting"
+    SURGING = "surging"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    STARTING = "starting"
+    RETIRING = "retiring"
+    READY = "ready"
+    KEPT = "kept"
+    FAILED = "failed"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+SETTLED = (Step.READY, Step.KEPT, Step.FAILED)
+PROVED = (Step.READY, Step.KEPT)
 # What takes memory that its card does not show yet.
-GROWING = (BESIDE, STARTING)
+GROWING = (Step.SURGING, Step.STARTING)
+
+
+class ActionKind(Enum):
+    """What can be asked of the hands."""
+
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    START_SURGE = "start_surge"
+    REMOVE_SURGE = "remove_surge"
+    REMOVE = "remove"  # stop and remove: one that left the stack
+
+
+class Cause(Enum):
+    """Why something is decided, waited for or given up."""
+
+    SERVES = "serves"
+    SLEEPS = "sleeps"
+    NEW = "new"
+    CHANGED = "changed"
+    NEVER_STARTED = "never_started"
+    ENDED = "ended"
+    NOT_SERVING = "not_serving"
+    INTERRUPTED = "interrupted"
+    DOUBT = "doubt"  # asked again before anything is decided
+    LEFT = "left"
+    FOREIGN = "foreign"
+    PORT = "port"
+    IMAGE_MISSING = "image_missing"
+    MEMORY = "memory"
+    UNREADABLE = "unreadable"
+    UNREST = "unrest"
+    MOVING = "moving"
+    TOO_MUCH = "too_much"
+    REFUSED = "refused"  # by Docker
+    STUCK = "stuck"
 
 
 @dataclass(frozen=True)
 class Service:
-    """One engine as it should be. `need_bytes` is what it holds on each of its cards."""
+    """One engine as it should be, or one that left. `need_bytes` is what it holds on each of its cards."""
 
     name: str
     digest: str
@@ -34,7 +91,8 @@ class Service:
     need_bytes: int
     exact_kv: bool
     weights_bytes: int = 0
-    surge: bool = False  # a stand-in may serve while it is replaced
+    surge: bool = False  # a surge instance may serve while it is replaced
+    leaves: bool = False
 
 
 # Seconds that a start may stay in a phase of its log; a download is no phase of its own and has the longest.
@@ -63,78 +121,30 @@ class Limits:
     stall_timeout_s: float = 600.0
     phase_limits_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType(PHASE_LIMITS_S))
     drain_s: float = 60.0
+    stop_s: float = 90.0  # from being told to end to having ended
+    doubt_s: float = 5.0  # for which what speaks against something that serves must hold
     switch_s: float = 0.0  # until a gateway has seen that an engine came or went; 0 where there is none
     min_headroom_bytes: int = 512 * MIB
     tolerance_bytes: int | None = None
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One look at one container. `serves` is /health, then /v1/models naming the model, then one generated token."""
-
-    container: str = "absent"  # absent | created | running | restarting | exited
-    digest: str = ""
-    foreign: bool = False
-    exit_code: int | None = None
-    restart_policy: str = ""
-    healthy: bool = False
-    serves: bool = False
-    refusal: str = ""  # what it said where it answers and will not make one token
-    dead: bool = False  # the engine says itself that it is (an HTTP error on /health)
-    sleeping: bool = False
-    phase: str = ""
-    percent: int | None = None  # of the weights, where the log has it
-    progress: int = 0  # changes with every line of the log, every byte read or received
-    age_s: float | None = None  # since its container started
-    requests: int = 0  # that it is at, or that wait in it
-    held_bytes: Mapping[str, int] = field(default_factory=dict)  # on each card now, or planned where that can't be read
-    memory_failure: bool = False  # its log says that memory was the reason
-    disturbed: bool = False  # ... since somebody else gave some back while it measured
-    port_taken: bool = False
-    image_present: bool = True
-
-    @property
-    def all_held_bytes(self) -> int:
-        return sum(self.held_bytes.values())
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One look at everything.
-
-    `still_s` is for how long the free memory of each card has not moved, `foreign_still_s` the same of what nobody of ours holds there;
-    a card is missing in the latter where nobody can tell who holds what. `restless` names, by card, what of ours elsewhere keeps memory
-    from being still.
-    """
-
-    services: Mapping[str, Seen]
-    free_bytes: Mapping[str, int]
-    still_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    foreign_still_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    beside: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
-    restless: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    memory_error: str = ""  # why memory can't be read, and that no waiting mends it
-    docker_restarted: float | None = None  # when Docker was last seen to come back
-
-
-@dataclass(frozen=True)
 class Action:
-    """What to do; `reason` is for people.
+    """What to do; `reason` is for people, `port` of a container that gets nothing new, or something again."""
 
-    create | stop | start | drain | undrain | start_beside | remove_beside
-    """
-
-    kind: str
+    kind: ActionKind
     name: str
     reason: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True)
 class Track:
     """How far one service is."""
 
-    step: str = WAITING
+    step: Step = Step.WAITING
     reason: str = ""
+    cause: Cause | None = None
     since: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -142,40 +152,82 @@ class Track:
     progressed: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
     created: bool = False  # its container was made ahead of its start
-    stopping: bool = False
-    surged: bool = False  # a stand-in serves, or is about to
-    surge_failed: bool = False  # ... and it failed: what ran before still does
+    committed: float | None = (
+        None  # since when what it needs is kept for it: what it replaces was stopped, or is about to be
+    )
+    alone: bool = False  # it was started when one at a time had been decided
     retried: str = ""  # why it was started a second time
-    drained: float | None = None  # since when it gets nothing new
+    start_id: str = ""  # the start that was proved
+    doubted: float | None = None  # since when something speaks against it
     memory: bool = False  # it failed since its card was too full, whoever's doing that is
+    # The surge instance
+    surged: bool = False  # there is one
+    surge_id: str = ""  # the start of it that was proved
+    surge_off: bool = False  # it could not be, and is not tried again
+    surge_failed: bool = False  # it failed: what ran before still does
+    surge_serves: bool = False  # it failed, and its surge instance serves in its place
+    # What has to be undone
+    drained: float | None = None  # since when the container there gets nothing new
+    drained_port: int = 0
+    stop_failed: bool = False  # its container runs and is to be stopped, once its log has been read
+
+    @property
+    def unclean(self) -> bool:
+        """Whether a service that has failed left something to undo."""
+        return self.step is Step.FAILED and (self.surged or self.stop_failed or bool(self.drained_port))
 
 
 @dataclass(frozen=True)
 class State:
-    """The whole bring-up. `alone` is that one engine at a time may start from now on, and why."""
+    """The whole bring-up. `alone` is that one engine at a time may start from now on, and why; `leavers` left the stack."""
 
     order: tuple[str, ...]
     services: Mapping[str, Service]
     tracks: Mapping[str, Track]
     alone: str = ""
+    leavers: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        return (*self.order, *self.leavers)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left to undo."""
+        return not any(track.unclean for track in self.tracks.values())
 
     @property
     def done(self) -> bool:
-        return all(track.step in SETTLED for track in self.tracks.values())
+        """Whether every service is settled beyond doubt, and what left is gone or stays since something failed."""
+        settled = all(self.tracks[name].step in SETTLED and self.tracks[name].doubted is None for name in self.order)
+        left = all(self.tracks[name].step in (Step.GONE, Step.FAILED) for name in self.leavers)
+        stays = bool(self.failed) and all(
+            self.tracks[name].step in (Step.GONE, Step.LEAVING, Step.FAILED) for name in self.leavers
+        )
+        return settled and self.clean and (left or stays)
 
     @property
     def failed(self) -> list[str]:
-        return [name for name in self.order if self.tracks[name].step == FAILED]
+        return [name for name in self.everything if self.tracks[name].step is Step.FAILED]
 
     @property
     def serving(self) -> list[str]:
-        return [name for name in self.order if self.tracks[name].step in (READY, KEPT)]
+        return [name for name in self.order if self.tracks[name].step in PROVED or self.tracks[name].surge_serves]
 
 
 def begin(services: Sequence[Service], order: str, now: float) -> State:
-    """Everything waits, in the order asked for: smallest_first, largest_first or listed."""
-    ranked = list(services)
+    """Everything waits, in the order asked for: smallest_first, largest_first or listed. What left the stack serves on."""
+    ranked = [service for service in services if not service.leaves]
+    leavers = [service for service in services if service.leaves]
     if order != "listed":
         ranked.sort(key=lambda service: (service.need_bytes, service.name), reverse=order == "largest_first")
     tracks = {service.name: Track(since=now) for service in ranked}
-    return State(tuple(service.name for service in ranked), {service.name: service for service in ranked}, tracks)
+    left = "it left the inventory"
+    tracks |= {service.name: Track(Step.LEAVING, left, Cause.LEFT, since=now) for service in leavers}
+    names, gone = tuple(one.name for one in ranked), tuple(one.name for one in leavers)
+    return State(names, {one.name: one for one in (*ranked, *leavers)}, tracks, leavers=gone)
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """Have the type checker see that a match covers its set; Python has its own from 3.11 on."""
+    raise AssertionError(f"{value!r} is in no case")

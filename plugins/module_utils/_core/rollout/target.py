@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 
@@ -26,10 +27,20 @@ class Watched:
     gpus: tuple[str, ...]
     planned_bytes: int
     generates: bool  # makes tokens, not embeddings
+    left: bool = False  # it is no part of the stack any more
 
-    def beside(self, offset: int) -> Watched:
-        """Its stand-in, which listens `offset` ports above it."""
+    @property
+    def key(self) -> str:
+        """What its service is called in a bring-up: a model that left may bear the name of one that is there."""
+        return f"/{self.container}" if self.left else self.name
+
+    def surge(self, offset: int) -> Watched:
+        """Its surge instance, which listens `offset` ports above it."""
         return replace(self, container=f"{self.container}{BESIDE_SUFFIX}", port=self.port + offset)
+
+    def leaver(self) -> Service:
+        """As a service that is to go."""
+        return Service(self.key, "", self.port, self.gpus, 0, exact_kv=True, leaves=True)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,25 @@ class Target:
     @property
     def containers(self) -> list[str]:
         return [str(entry["container"]) for entry in self.entries.values()]
+
+    def services_with_surge(
+        self, offset: int, listening: Collection[int], leavers: Collection[Watched]
+    ) -> tuple[Service, ...]:
+        """The services, each with whether a surge instance of it could have its name and its port."""
+        names = {one.container for one in leavers}
+        ports = {one.port for one in (*self.watched, *leavers)} | set(listening)
+
+        def possible(service: Service) -> bool:
+            surge, network = self.watched_as(service.name).surge(offset), self.entries[service.name].get("network")
+            return (
+                offset > 0
+                and network in (None, "bridge")
+                and surge.port <= HIGHEST_PORT
+                and surge.port not in ports
+                and surge.container not in {*names, *self.containers}
+            )
+
+        return tuple(replace(service, surge=possible(service)) for service in self.services)
 
     def watched_as(self, name: str) -> Watched:
         return next(one for one in self.watched if one.name == name)

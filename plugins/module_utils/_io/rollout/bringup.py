@@ -13,33 +13,37 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import log
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import concurrency, dry_run, machine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.decide import Decision
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, Narrator
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    KEPT,
     PHASE_LIMITS_S,
-    READY,
     Limits,
-    Observation,
     State,
+    Step,
     Track,
     begin,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import BESIDE_SUFFIX, Target
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import BESIDE_SUFFIX, Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock, LockHeld
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop import Progress, RolloutLoop
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores, leaver_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
 
 # A gateway looks at its engines every two seconds, and counts one out after two looks.
 SWITCH_S = 5.0
+# Docker kills what has not ended within its grace; a container that is there this long after that is stuck.
+STOP_S = 60.0
+# Something that serves and missed an answer is asked again this often.
+ASK_AGAIN_S = 1.0
 _REPORTED = ("name", "ready_s", "planned_bytes", "measured_bytes", "kv_cache_tokens", "max_concurrency", "image")
 _REMEMBERED = ("ready_s", "timeline", "kv_cache_tokens", "max_concurrency", "measured_bytes", "image_id")
 
@@ -56,7 +60,12 @@ class Bringup:
         self.sets, self.state_dir = Sets(params["project_dir"]), StateDir(params["state_dir"])
         self.rollback_set = PROVED
         self.target = self._rollback_target() if params["rollback"] else self._given_target()
-        self.cards = Cards(self.target.cards, params["device"])
+        kept = self.sets.read(PROVED)
+        # What comes back if this fails may need cards that the new set doesn't: watched and locked with the others.
+        self.fallback = Target.of(kept) if kept is not None else None
+        others = set(self.fallback.cards if self.fallback else []) - set(self.target.cards)
+        self.cards = Cards(self.target.cards, params["device"], sorted(others))
+        self.locked = sorted({*self.target.cards, *others})
         if not (check_mode or params["look_only"]):
             # Whatever else has to be done before a start, memory is watched meanwhile.
             self.cards.begin(params["memory_seen"])
@@ -103,7 +112,7 @@ class Bringup:
     def mode(self, target: Target, first: Observation) -> concurrency.Mode:
         """How its starts are made, by what has to start now."""
         host = concurrency.Host(cores(), meminfo()["MemAvailable"])
-        new = dry_run.starting(target, first) or list(target.services)
+        new = dry_run.starting(target, first, self.limits()) or list(target.services)
         return concurrency.choose(new, self.params["mode"], self.params["max_parallel"], host)
 
     def limits(self, mode: concurrency.Mode | None = None) -> Limits:
@@ -123,6 +132,7 @@ class Bringup:
             start_timeout_s=params["start_timeout_s"],
             stall_timeout_s=params["stall_timeout_s"],
             drain_s=params["drain_s"],
+            stop_s=params["stop_grace_s"] + STOP_S,
             min_headroom_bytes=params["min_headroom_bytes"],
         )
 
@@ -138,36 +148,54 @@ class Bringup:
             self.progress.tell([ENDED])
 
     def _run(self, target: Target) -> dict[str, Any]:
-        first = self.watch.observe(target.watched, None)
-        found = dry_run.decisions(target, first, self.limits())
-        mode, leftovers = self.mode(target, first), self._leftovers(target)
-        would = dry_run.forecast(target, first, found, leftovers, mode, self.params["min_headroom_bytes"])
+        first, decided = self._first_look(target)
+        mode, leavers = self.mode(target, first), self._leavers(target)
+        names = [one.container for one in leavers]
+        would = dry_run.forecast(target, first, decided, names, mode, self.params["min_headroom_bytes"])
         if self.check_mode or self.docker is None:
             return would
         loop = self._loop(self.docker)
-        if dry_run.is_settled(found) and not leftovers and not dry_run.unkept(target, first, found):
+        if dry_run.is_settled(decided) and not leavers and not dry_run.unkept(target, first, decided):
+            self._clear_what_was_left(target, loop)
             state, _actions = machine.advance(
                 begin(target.services, self.params["order"], 0.0), first, 0.0, self.limits()
             )
             loop.explain(target, state)
             return self._result(target, state, mode, [], loop)
         if self.params["look_only"]:
-            names = [model_of(name) for name in leftovers]
-            return {**would, "work": True, "leftovers": names, "memory": self.cards.last(), "changed": False}
+            gone = [model_of(name) for name in names]
+            return {**would, "work": True, "leftovers": gone, "memory": self.cards.last(), "changed": False}
         with contextlib.ExitStack() as held:
-            for uuid in target.cards or ["none"]:
-                held.enter_context(
-                    CardLock(
-                        self.params["lock_dir"],
-                        uuid,
-                        self.params["lock_wait_s"],
-                        lambda text: self.progress.tell([text]),
-                    )
-                )
+            for uuid in self.locked or ["none"]:
+                folder, wait_s = self.params["lock_dir"], self.params["lock_wait_s"]
+                held.enter_context(CardLock(folder, uuid, wait_s, lambda text: self.progress.tell([text])))
             try:
                 return self._work(target, loop)
             finally:
-                loop.executor.undrain(target)
+                loop.executor.clear_drains(self._ports(target, []))
+
+    def _first_look(self, target: Target) -> tuple[Observation, dict[str, Decision]]:
+        """What is there, and what is decided of it: beyond doubt, or after having asked for as long as that lasts."""
+        limits = self.limits()
+        until = time.monotonic() + limits.doubt_s
+        while True:
+            first = self.watch.observe(target.watched, None)
+            decided = dry_run.decisions(target, first, limits)
+            if not dry_run.is_doubtful(decided) or time.monotonic() >= until:
+                return first, decided
+            time.sleep(ASK_AGAIN_S)
+
+    def _clear_what_was_left(self, target: Target, loop: RolloutLoop) -> None:
+        """Nothing is to be done, so nothing has to be kept from the gateway; but for another run that is at work now."""
+        with contextlib.suppress(LockHeld, OSError), contextlib.ExitStack() as held:
+            for uuid in self.locked or ["none"]:
+                held.enter_context(CardLock(self.params["lock_dir"], uuid, 0.0))
+            loop.executor.clear_drains(self._ports(target, []))
+
+    def _ports(self, target: Target, leavers: Sequence[Watched]) -> set[int]:
+        """Every port that something of this stack has or had."""
+        watched = [*target.watched, *leavers, *(self.fallback.watched if self.fallback else ())]
+        return {one.port for one in watched}
 
     def _loop(self, docker: Docker) -> RolloutLoop:
         executor = Executor(
@@ -188,47 +216,55 @@ class Bringup:
             self.progress.note("an earlier run was interrupted: going on from what it left")
         if self.params["rollback"]:
             self.sets.put_back(self.rollback_set)
-        leftovers = self._leftovers(target)
-        loop.begin([*target.containers, *leftovers])
-        kept = self.sets.read(PROVED)
-        fallback = Target.of(kept) if kept is not None else None
+        leavers = self._leavers(target)
+        loop.begin([*target.containers, *(one.container for one in leavers)])
+        loop.executor.clear_drains(self._ports(target, leavers))
+        fallback = self.fallback
         if fallback is not None and fallback.digests == target.digests:
             fallback = None
         # Under the lock the world may be another one than at the first look.
         seen = self.watch.observe(target.watched, None)
         mode = self.mode(target, seen)
         limits, order = self.limits(mode), self.params["order"]
-        state = loop.drive(target, limits, order, leftovers, seen, stop_at_failure=fallback is not None, surge=True)
-        restored = self._restore(target, fallback, loop) if state.failed and fallback is not None else []
-        result = self._result(target, state, mode, leftovers, loop)
+        state = loop.drive(target, limits, order, leavers, stop_at_failure=fallback is not None, surge=True)
+        failed, serving = dict(loop.failures), state.serving
+        missing: dict[str, dict[str, Any]] = {}
+        if state.failed and fallback is not None:
+            serving, missing = self._restore(target, fallback, loop)
+            loop.failures = failed
+        result = self._result(target, state, mode, [one.container for one in leavers], loop)
         self.state_dir.end()
         if state.failed:
-            result["restored"] = restored
-            if fallback is not None:
-                result["serving"] = restored
+            result["restored"] = serving if fallback is not None else []
+            result["missing"] = list(missing.values())
+            result["serving"] = serving
         return result
 
-    def _restore(self, failed: Target, proved: Target, loop: RolloutLoop) -> list[str]:
-        """Bring the set back that had proved itself; the names that serve again."""
+    def _restore(
+        self, failed: Target, proved: Target, loop: RolloutLoop
+    ) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """Bring the set back that had proved itself: the names that serve again, and why others don't."""
         self.progress.note("the set before comes back")
         self.sets.keep_failed()
         self.sets.put_back(PROVED)
         self.state_dir.begin("restoring", proved.digests)
-        loop.executor.undrain(failed)
-        loop.executor.remove([one.beside(0).container for one in failed.watched])
-        seen = self.watch.observe(proved.watched, None)
-        limits, order, leftovers = self.limits(self.mode(proved, seen)), self.params["order"], self._leftovers(proved)
-        state = loop.drive(proved, limits, order, leftovers, seen, stop_at_failure=False, surge=False)
-        return state.serving
+        leavers = self._leavers(proved)
+        loop.executor.clear_drains(self._ports(failed, leavers))
+        loop.failures = {}
+        limits = self.limits(self.mode(proved, self.watch.observe(proved.watched, None)))
+        state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False)
+        return state.serving, loop.failures
 
-    def _leftovers(self, target: Target) -> list[str]:
+    def _leavers(self, target: Target) -> list[Watched]:
         """Containers of this stack that are no longer in it."""
         if self.docker is None:
             return []
-        kept = set(target.containers)
-        return sorted(
-            name for name in self.docker.labelled(f"{LABEL}.stack={self.params['project_name']}") if name not in kept
-        )
+        kept, leavers = set(target.containers), []
+        for name in sorted(self.docker.labelled(f"{LABEL}.stack={self.params['project_name']}")):
+            found = self.docker.inspect(name) if name not in kept else None
+            if found is not None:
+                leavers.append(leaver_of(name, found, target.cards))
+        return leavers
 
     # What came of it
 
@@ -242,7 +278,7 @@ class Bringup:
             if not name.endswith(BESIDE_SUFFIX)
         ]
         changed = bool(leftovers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
-        if len(state.serving) == len(state.order):
+        if not state.failed and len(state.serving) == len(state.order):
             self.sets.prove(target.plan, [dict(entry) for entry in target.entries.values()], target.endpoints)
         seconds = time.monotonic() - self.progress.narrator.began
         if changed:
@@ -274,13 +310,13 @@ class Bringup:
         watched = target.watched_as(name)
         model: dict[str, Any] = {
             "name": name,
-            "action": {READY: "started"}.get(track.step, track.step),
+            "action": "started" if track.step is Step.READY else track.step.value,
             "reason": track.retried or track.reason,
             "port": entry["port"],
             "image": entry["image"],
             "planned_bytes": planned * max(1, len(watched.gpus)),
         }
-        if track.step == READY and self.docker:
+        if track.step is Step.READY and self.docker:
             timed = self.docker.timed_log(entry["container"])
             facts = log.read(line for _at, line in timed)
             found = self.docker.inspect(entry["container"]) or {}
@@ -297,7 +333,7 @@ class Bringup:
                 {"uuid": uuid, "planned_bytes": planned, "measured_bytes": held.get(uuid)} for uuid in watched.gpus
             ]
             self.remembered[name] = {"digest": entry["digest"], **model}
-        elif track.step == KEPT:
+        elif track.step is Step.KEPT:
             known = self.remembered.get(name, {})
             model.update({key: known.get(key) for key in (*_REMEMBERED, "cards")})
         return model

@@ -59,6 +59,13 @@ class Engine:
             found[name] = found.get(name, 0.0) + float(value)
         return found
 
+    def requests(self) -> int | None:
+        """Requests that it is at, or that wait in it; None where it does not say, as with --disable-log-stats."""
+        figures = self.figures()
+        if "num_requests_running" not in figures:
+            return None
+        return int(figures["num_requests_running"] + figures.get("num_requests_waiting", 0))
+
     def sleeps(self) -> bool:
         """Whether it was put to sleep; engines without that endpoint never are."""
         answer = self._ask("GET", "/is_sleeping", None, 5)

@@ -23,8 +23,9 @@ HOST_STILL_BYTES = 8 * STILL_BYTES
 class Cards:
     """Samples in the background from its first use on, so that nobody waits for what was still already."""
 
-    def __init__(self, uuids: Sequence[str], device: str) -> None:
-        self._uuids, self._cpu = tuple(uuids), device == "cpu"
+    def __init__(self, uuids: Sequence[str], device: str, others: Sequence[str] = ()) -> None:
+        """`others` are cards that may be needed later, and may be gone by now."""
+        self._uuids, self._others, self._cpu = tuple(uuids), tuple(others), device == "cpu"
         self._history = History(HOST_STILL_BYTES if self._cpu else STILL_BYTES)
         self._last = Sample(0.0, {}, None)
         self._ours: set[int] = set()
@@ -68,9 +69,14 @@ class Cards:
             self._nvml = Nvml().__enter__()
         held: dict[str, Mapping[int, int]] | None = {}
         free = {}
-        for uuid in self._uuids:
-            by_process = self._nvml.process_bytes(uuid)
-            free[uuid] = self._nvml.free_bytes(uuid)
+        for uuid in (*self._uuids, *self._others):
+            try:
+                by_process = self._nvml.process_bytes(uuid)
+                free[uuid] = self._nvml.free_bytes(uuid)
+            except NvmlError:
+                if uuid in self._uuids:
+                    raise
+                continue
             if held is not None and by_process is not None:
                 held[uuid] = by_process
             else:
@@ -102,6 +108,10 @@ class Cards:
         with self._lock:
             found = {uuid: self._history.foreign_still_s(uuid, now, self._ours) for uuid in self._last.free_bytes}
         return {uuid: seconds for uuid, seconds in found.items() if seconds is not None}
+
+    def tells_apart(self) -> bool:
+        """Whether it can be read who holds what."""
+        return self._cpu or self._last.held_bytes is not None
 
     def held_by(self, pids: Sequence[int]) -> dict[str, int]:
         """What these processes hold, by card; on a host without one their share of its memory."""

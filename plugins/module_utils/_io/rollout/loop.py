@@ -6,39 +6,44 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure, machine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.dry_run import fits_with_leftovers
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import Narrator
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import Narrator, shown
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    KEPT,
-    READY,
     Action,
     Limits,
-    Observation,
-    Service,
     State,
+    Step,
     Track,
     begin,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor, Refusal
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, command_of, listens
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, command_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 class Progress:
-    """Lines for whoever watches, into a file that the action plugin reads."""
+    """Lines for whoever watches, into a file that the action plugin reads; it is locked for as long as this process lives."""
 
     def __init__(self, path: str | None, narrator: Narrator) -> None:
         self._path, self.narrator = path, narrator
+        self._lock: int | None = None
+        if path:
+            # By this lock who watches knows that somebody is at work; the kernel drops it with the process.
+            with contextlib.suppress(OSError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._lock = os.open(path, flags, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def tell(self, lines: Sequence[str]) -> None:
         if lines and self._path:
@@ -80,53 +85,51 @@ class RolloutLoop:
         target: Target,
         limits: Limits,
         order: str,
-        leftovers: Sequence[str],
-        seen: Observation,
+        leavers: Sequence[Watched],
         *,
         stop_at_failure: bool,
         surge: bool,
     ) -> State:
-        """Bring one target up, of which `seen` was the first look. Told to stop at a failure, it leaves others on their way."""
-        services = [self._with_surge(target, one) if surge else one for one in target.services]
-        state = begin(services, order, time.monotonic())
-        if leftovers and not fits_with_leftovers(target, seen, limits.min_headroom_bytes):
-            self.executor.remove(leftovers)
+        """Bring one target up. Told to stop at a failure, it leaves others on their way."""
+        watched = [*target.watched, *leavers]
+        seen = self._look(watched, None, over=False)
+        offset = self.executor.surge_offset if surge else 0
+        services = target.services_with_surge(offset, seen.listeners, leavers)
+        state = begin([*services, *(one.leaver() for one in leavers)], order, time.monotonic())
+        over = False
         while True:
             now = time.monotonic()
             state, actions = machine.advance(state, seen, now, limits)
             self._progress.tell(self._progress.narrator.lines(state, seen, now))
-            for name, reason in self._do(target, actions).items():
-                state = machine.refuse(state, name, reason, now)
+            for refusal in self._do(target, actions):
+                state = machine.refuse(state, refusal.action, refusal.reason, now, refusal.cause)
             self.explain(target, state)
-            if state.done or (state.failed and stop_at_failure):
+            if state.failed and stop_at_failure and state.clean:
                 break
+            # Once all is settled, everything is looked at once more: what died meanwhile is no part of a proved set.
+            if state.done and over:
+                break
+            over = state.done
             self._watch.wait(machine.look_again_s(state, now))
-            seen = self._look(target, state)
+            seen = self._look(watched, state, over)
+        self.executor.finish()
         self._keep_up(target, state, seen)
-        if not state.failed:
-            self.executor.remove(leftovers)
         return state
 
-    def _with_surge(self, target: Target, service: Service) -> Service:
-        """Whether a stand-in of it could listen."""
-        offset, entry = self.executor.surge_offset, target.entries[service.name]
-        possible = offset > 0 and entry.get("network", "bridge") == "bridge" and not listens(service.port + offset)
-        return replace(service, surge=possible)
-
-    def _look(self, target: Target, state: State) -> Observation:
+    def _look(self, watched: Sequence[Watched], state: State | None, over: bool) -> Observation:
         try:
-            return self._watch.observe(target.watched, state)
+            return self._watch.observe(watched, state, over)
         except DockerError:
             self._wait_for_docker()
-            return self._watch.observe(target.watched, state)
+            return self._watch.observe(watched, state, over)
 
-    def _do(self, target: Target, actions: Sequence[Action]) -> dict[str, str]:
+    def _do(self, target: Target, actions: Sequence[Action]) -> list[Refusal]:
         try:
             return self.executor.do(target, actions)
         except DockerError:
             # What was not done shows at the next look.
             self._wait_for_docker()
-            return {}
+            return []
 
     def _wait_for_docker(self) -> None:
         self._progress.note("Docker does not answer; waiting for it")
@@ -135,27 +138,29 @@ class RolloutLoop:
     def _keep_up(self, target: Target, state: State, seen: Observation) -> None:
         """Have Docker start the proved ones again: those that may be in any order, since their caches depend on nobody."""
         exact = [name for name in state.order if target.planned[name]["exact_kv"]]
-        ready = [name for name in exact if state.tracks[name].step == READY]
+        ready = [name for name in exact if state.tracks[name].step is Step.READY]
         self.kept_up = [
-            name for name in exact if state.tracks[name].step == KEPT and seen.services[name].restart_policy == "no"
+            name
+            for name in exact
+            if state.tracks[name].step is Step.KEPT and seen.services[name].restart_policy == "no"
         ]
-        self.executor.keep_up([str(target.entries[name]["container"]) for name in [*ready, *self.kept_up]])
+        self.executor.keep_up({name: str(target.entries[name]["container"]) for name in [*ready, *self.kept_up]})
 
     # Failing
 
     def explain(self, target: Target, state: State) -> None:
-        """Find out why what failed did, once for each."""
+        """Find out why what failed did, once for each, before anything of it is removed."""
         for name in state.failed:
             if name not in self.failures:
                 self.failures[name] = self._failure(target, name, state.tracks[name])
 
     def _failure(self, target: Target, name: str, track: Track) -> dict[str, Any]:
-        """Keep the first true cause and the log, and stop the engine so that it disturbs nobody."""
+        """Keep the first true cause and the log."""
         thief = self._thief()
         if track.started is None:
-            return failure.refused(name, track, thief if track.memory else "")
+            return failure.refused(shown(name), track, thief if track.memory else "")
         one = target.watched_as(name)
-        container = one.beside(self.executor.surge_offset).container if track.surge_failed else one.container
+        container = one.surge(self.executor.surge_offset).container if track.surge_failed else one.container
         found = self._docker.inspect(container)
         status = found["State"]["Status"] if found else "absent"
         if status in ("absent", "created"):
@@ -165,7 +170,6 @@ class RolloutLoop:
         noticed_s = round(time.time() - ended, 1) if ended and ended > 0 else None
         code = found["State"].get("ExitCode") if found and status != "running" else None
         told = failure.ended(name, track, lines, code, noticed_s, thief)
-        self._docker.stop(container, 10)
         return {**told, "log_file": self._state_dir.keep_log(name, lines)}
 
     def _thief(self) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a stack's containers and engines, and puts what it saw into the words of `_core.rollout_state`."""
+"""Looks at a stack's containers and engines, and says what it saw as plain data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import diagnosis, log
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import state as rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
+    FOREIGN,
+    Container,
+    Observation,
+    Seen,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.probes import Probes, probes, surge_probes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import SETTLED, State, Step, Track
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
@@ -35,6 +43,7 @@ NOISE_BYTES = 8 << 20
 PROOF_S = 0.2
 # Between two looks something small is asked this often: has one ended, does one answer now?
 GLANCE_S = 0.25
+MAY_LEAD_TO_A_START = (Step.WAITING, Step.STOPPING, Step.DRAINING, Step.SURGING, Step.RETIRING)
 
 
 class Watch:
@@ -46,90 +55,115 @@ class Watch:
         self._docker, self._cards, self._project = docker, cards, project
         self._key, self._token_timeout_s, self._surge_offset = api_key, token_timeout_s, surge_offset
         self._pool = ThreadPoolExecutor(max_workers=32)
-        self._proofs: dict[str, Future[tuple[bool, str]]] = {}
+        # By container and start: what one start was asked counts for no other.
+        self._proofs: dict[tuple[str, str], Future[tuple[bool, str]]] = {}
         # What the last look saw of those that start: (first process, whether it answered), by container.
-        self._starting: dict[str, tuple[Watched, int, bool]] = {}
+        self._starting: dict[str, tuple[Watched, str, int, bool]] = {}
         self._docker_pid = self._docker_started()
         self.docker_restarted: float | None = None
 
     # One look at everything
 
-    def observe(self, services: Sequence[Watched], state: rollout.State | None) -> rollout.Observation:
-        """What `advance` wants to know. Without a state it is a first look, at everything there is to know."""
-        steps = {name: track.step for name, track in state.tracks.items()} if state else {}
-        standing_in = [
-            one.beside(self._surge_offset)
-            for one in services
-            if steps.get(one.name) in (rollout.BESIDE, rollout.DRAINING, rollout.RETIRING)
-        ]
+    def observe(self, services: Sequence[Watched], state: State | None, over: bool = False) -> Observation:
+        """What `advance` wants to know, of services and of what left the stack. Without a state it is a first look, at everything there
+        is to know; `over` is the last one, at everything that is settled."""
+        tracks = state.tracks if state else {}
+        # Whatever ends in this turn may have another start in it.
+        waiting = not tracks or any(track.step in MAY_LEAD_TO_A_START for track in tracks.values())
         self._cards.sample()
-        waiting = not steps or rollout.WAITING in steps.values()
         self._starting = {}
         jobs = {
-            one.container: self._pool.submit(self.look, one, steps.get(one.name, ""), waiting)
-            for one in [*services, *standing_in]
+            one.key: self._pool.submit(
+                self.look, one, probes(tracks.get(one.key), waiting=waiting, over=over), tracks.get(one.key)
+            )
+            for one in services
         }
-        seen = {container: job.result() for container, job in jobs.items()}
+        surges = {}
+        for one in services:
+            asked = surge_probes(tracks[one.key]) if one.key in tracks else None
+            if asked is not None:
+                surges[one.key] = self._pool.submit(self.look, one.surge(self._surge_offset), asked, tracks[one.key])
+        seen = {name: job.result() for name, job in jobs.items()}
+        seen_surges = {name: job.result() for name, job in surges.items()}
         self._notice_docker()
-        return rollout.Observation(
-            services={one.name: seen[one.container] for one in services},
+        return Observation(
+            services=seen,
             free_bytes=self._cards.free_bytes(),
             still_s=self._cards.still_s(),
             foreign_still_s=self._cards.foreign_still_s(),
-            beside={one.name: seen[one.container] for one in standing_in},
+            surges=seen_surges,
             restless=self._restless(services) if waiting else {},
+            listeners=self._listeners(services, seen, seen_surges),
             memory_error=self._cards.error,
             docker_restarted=self.docker_restarted,
         )
 
-    def look(self, one: Watched, step: str, waiting: bool = True) -> rollout.Seen:
-        """One container. `step` is where its service is in a bring-up, empty at the first look; `waiting`: somebody wants to start."""
-        image = bool(self._docker and self._docker.has_image(one.image)) if not step else True
+    def _listeners(
+        self, services: Sequence[Watched], seen: Mapping[str, Seen], surges: Mapping[str, Seen]
+    ) -> dict[int, str]:
+        """Who listens on the ports that matter here: containers of ours by their labels, else somebody else."""
+        ours = {
+            one.port: name
+            for found in (seen, surges)
+            for name, one in found.items()
+            if one.port and one.container is Container.RUNNING
+        }
+        wanted = {one.port + offset for one in services for offset in {0, self._surge_offset}}
+        return dict.fromkeys(listening() & wanted, FOREIGN) | ours
+
+    def look(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:
+        """One container, asked as much as its place in a bring-up needs."""
+        image = bool(self._docker and self._docker.has_image(one.image)) if asked.image and not one.left else True
         found = self._docker.inspect(one.container) if self._docker else None
-        asked_port = not step or step == rollout.WAITING
         if found is None:
-            return rollout.Seen(port_taken=asked_port and listens(one.port), image_present=image)
+            return Seen(image_present=image)
         labels = found["Config"]["Labels"] or {}
         if labels.get(f"{compose.LABEL}.stack") != self._project:
-            return rollout.Seen(container="running", foreign=True)
-        status = found["State"]["Status"]
-        running = status == "running"
-        starting = step in rollout.GROWING
-        pids = process_tree(found["State"]["Pid"]) if running and (starting or not step) else []
+            return Seen(container=Container.RUNNING, foreign=True)
+        container = state_of(found["State"]["Status"])
+        running = container is Container.RUNNING
+        matters = track is None or track.step not in SETTLED
+        pids = process_tree(found["State"]["Pid"]) if running and (matters or asked.log) else []
         self._cards.ours(pids)
-        facts, progress, cause = self._log(one, found, pids, running) if starting else (log.LogFacts(), 0, None)
-        engine = Engine(one.port, one.name, self._key)
-        health = engine.health() if running and (starting or not step) else None
-        if starting and running:
-            self._starting[one.container] = (one, found["State"]["Pid"], health is not None)
-        rests = (step == rollout.KEPT and waiting) or (not step and health == 200)
-        sleeping = running and rests and engine.sleeps()
-        serves, refusal = (False, "") if health != 200 or sleeping else self._proof(one, engine, starting)
-        busy = running and (not step or step in (rollout.DRAINING, rollout.RETIRING, rollout.WAITING))
-        figures = engine.figures() if busy else {}
+        facts, progress, cause = self._log(one, found, pids, running) if asked.log else (log.LogFacts(), 0, None)
+        engine, start_id = Engine(port_of(found, one), one.name, self._key), start_id_of(found)
+        health = engine.health() if running and asked.health else None
+        if asked.log and running:
+            self._starting[one.container] = (one, start_id, found["State"]["Pid"], health is not None)
+        sleeping = running and asked.sleep and (health == 200 or not asked.health) and engine.sleeps()
+        proved, refusal = (False, "")
+        if asked.token and health == 200 and not sleeping:
+            proved, refusal = self._proof(one, start_id, engine, asked.log)
         planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0))
-        return rollout.Seen(
-            container=status if status in ("running", "restarting", "created") else "exited",
+        return Seen(
+            container=container,
             digest=labels.get(f"{compose.LABEL}.digest", ""),
+            start_id=start_id if running else "",
+            port=port_of(found, one),
             exit_code=found["State"].get("ExitCode"),
             restart_policy=found["HostConfig"]["RestartPolicy"]["Name"],
+            asked=asked.health,
             healthy=health == 200,
             dead=health is not None and health >= 500,
-            # One that waits to be replaced makes no token for us; that it answers is enough to let it end its requests.
-            serves=serves or (step == rollout.WAITING and bool(figures)),
+            serves=proved,
             refusal=refusal,
             sleeping=sleeping,
             phase=facts.phase,
             percent=facts.percent,
             progress=progress,
             age_s=age_s(found["State"]["Pid"]) if running else None,
-            requests=int(figures.get("num_requests_running", 0) + figures.get("num_requests_waiting", 0)),
-            held_bytes=self._cards.held_by(pids) if pids else dict.fromkeys(one.gpus if running else (), planned),
+            requests=engine.requests() if running and asked.figures else None,
+            held_bytes=self._held(one, found, pids, planned) if running and matters else {},
             memory_failure=cause is not None and cause.memory,
             disturbed=cause is not None and cause.id == "profiling_race",
-            port_taken=asked_port and not running and listens(one.port),
             image_present=image,
         )
+
+    def _held(self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], planned: int) -> Mapping[str, int]:
+        """What a container holds on each card: read, or planned where that can't be, on the cards that it was given."""
+        if pids and self._cards.tells_apart():
+            return self._cards.held_by(pids)
+        return dict.fromkeys(cards_of(found) or one.gpus, planned)
 
     def _log(
         self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], running: bool
@@ -143,18 +177,19 @@ class Watch:
         cause = None if running else diagnosis.diagnose(lines, found["State"].get("ExitCode"))
         return log.read(lines), progress, cause
 
-    def _proof(self, one: Watched, engine: Engine, starting: bool) -> tuple[bool, str]:
+    def _proof(self, one: Watched, start_id: str, engine: Engine, starting: bool) -> tuple[bool, str]:
         """A token or an embedding; while a start is followed one that takes long is waited for elsewhere."""
         if not starting:
             return self._prove(one, engine)
-        asked = self._proofs.get(one.container)
+        key = (one.container, start_id)
+        asked = self._proofs.get(key)
         if asked is None:
-            asked = self._proofs[one.container] = self._pool.submit(self._prove, one, engine)
+            asked = self._proofs[key] = self._pool.submit(self._prove, one, engine)
         try:
             found = asked.result(PROOF_S)
         except NotYet:
             return False, ""
-        del self._proofs[one.container]
+        del self._proofs[key]
         return found
 
     def _prove(self, one: Watched, engine: Engine) -> tuple[bool, str]:
@@ -179,8 +214,8 @@ class Watch:
             if any(self._has_moved(*one) for one in self._starting.values()):
                 return
 
-    def _has_moved(self, one: Watched, pid: int, answered: bool) -> bool:
-        proof = self._proofs.get(one.container)
+    def _has_moved(self, one: Watched, start_id: str, pid: int, answered: bool) -> bool:
+        proof = self._proofs.get((one.container, start_id))
         if proof is not None:
             return proof.done()
         if not Path(f"/proc/{pid}").exists():
@@ -269,8 +304,42 @@ def cards_of(inspected: Mapping[str, Any]) -> set[str]:
     return {name.partition("=")[2] for name in names if name.partition("=")[2].startswith("GPU-")}
 
 
-def listens(port: int) -> bool:
-    """Whether anything on this host listens on a port."""
+def state_of(status: str) -> Container:
+    """What Docker's word for a state means here."""
+    try:
+        return Container(status)
+    except ValueError:
+        return Container.EXITED  # paused, dead, removing
+
+
+def start_id_of(found: Mapping[str, Any]) -> str:
+    """What tells one start of one container from every other."""
+    return f"{found.get('Id', '')}/{found['State'].get('StartedAt', '')}"
+
+
+def port_of(found: Mapping[str, Any], one: Watched) -> int:
+    """The port on this host at which a container of ours answers: as it was made, not as it should be."""
+    published = (found.get("HostConfig") or {}).get("PortBindings") or {}
+    for bindings in published.values():
+        for binding in bindings or []:
+            if str(binding.get("HostPort", "")).isdigit():
+                return int(binding["HostPort"])
+    label = str((found["Config"]["Labels"] or {}).get(f"{compose.LABEL}.port", ""))
+    return int(label) if label.isdigit() else one.port
+
+
+def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> Watched:
+    """A container of this stack that is no longer in it, as one to look at; `gpus` is where it may be, if it doesn't say."""
+    labels = found["Config"]["Labels"] or {}
+    planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0) or 0)
+    model = labels.get(f"{compose.LABEL}.model") or compose.model_of(container)
+    one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, True, left=True)
+    return replace(one, port=port_of(found, one))
+
+
+def listening() -> set[int]:
+    """The ports on which anything on this host listens."""
+    ports = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
@@ -278,9 +347,9 @@ def listens(port: int) -> bool:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == "0A" and fields[1].endswith(f":{port:04X}"):
-                return True
-    return False
+            if fields[3] == "0A":
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
 
 
 def age_s(pid: int) -> float | None:

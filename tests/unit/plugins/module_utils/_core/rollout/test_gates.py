@@ -9,15 +9,19 @@ from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Gates
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance, look_again_s, refuse
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    FAILED,
-    KEPT,
-    STARTING,
-    WAITING,
-    Limits,
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
+    FOREIGN,
+    Container,
     Observation,
     Seen,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    Action,
+    ActionKind,
+    Cause,
+    Limits,
     Service,
+    Step,
     Track,
     begin,
 )
@@ -38,26 +42,29 @@ def world(free: dict[str, int], still: dict[str, float] | None = None, **seen: S
     return Observation(seen, free, STILL if still is None else still, STILL)
 
 
+def why(found: Gates, service: Service) -> str | None:
+    closed = found.closed(service)
+    return closed.reason if closed else None
+
+
 # A model over several cards
 
 
 def test_every_card_of_a_model_needs_the_memory_of_a_rank() -> None:
-    assert gates(world({ONE: 30 * GIB, TWO: 30 * GIB})).closed(WIDE, Seen()) is None
-    closed = gates(world({ONE: 30 * GIB, TWO: 4 * GIB})).closed(WIDE, Seen())
+    assert why(gates(world({ONE: 30 * GIB, TWO: 30 * GIB})), WIDE) is None
+    closed = why(gates(world({ONE: 30 * GIB, TWO: 4 * GIB})), WIDE)
     assert closed is not None and "card GPU-2 has 4.00 GiB free and wide needs 10.00 GiB" in closed
 
 
 def test_every_card_of_a_model_must_be_still() -> None:
     moving = replace(world({ONE: 30 * GIB, TWO: 30 * GIB}), foreign_still_s={ONE: 60.0, TWO: 0.5})
-    closed = gates(moving).closed(WIDE, Seen())
+    closed = why(gates(moving), WIDE)
     assert closed is not None and "the free memory of card GPU-2 keeps moving" in closed
 
 
 def test_a_rank_counts_on_its_own_card_for_what_it_has_still_to_take() -> None:
-    seen = world(
-        {ONE: 25 * GIB, TWO: 25 * GIB}, wide=Seen(container="running", held_bytes={ONE: 9 * GIB, TWO: 2 * GIB})
-    )
-    found = gates(seen, wide=Track(STARTING))
+    seen = world({ONE: 25 * GIB, TWO: 25 * GIB}, wide=Seen(Container.RUNNING, held_bytes={ONE: 9 * GIB, TWO: 2 * GIB}))
+    found = gates(seen, wide=Track(Step.STARTING))
     assert (found.free(ONE), found.free(TWO)) == (24 * GIB, 17 * GIB)
 
 
@@ -76,7 +83,7 @@ def test_whoever_shares_a_card_waits_and_nobody_else() -> None:
     other = replace(NARROW, name="other", gpus=("GPU-3",))
     found = Gates(
         {"wide": WIDE, "narrow": NARROW, "other": other},
-        {"wide": Track(STARTING), "narrow": Track(), "other": Track()},
+        {"wide": Track(Step.STARTING), "narrow": Track(), "other": Track()},
         world({}),
         Limits(),
     )
@@ -87,7 +94,7 @@ def test_whoever_shares_a_card_waits_and_nobody_else() -> None:
 def test_cards_share_the_hosts_memory() -> None:
     other = replace(NARROW, gpus=("GPU-3",))
     found = Gates(
-        {"wide": WIDE, "narrow": other}, {"wide": Track(STARTING), "narrow": Track()}, world({}), Limits(at_once=1)
+        {"wide": WIDE, "narrow": other}, {"wide": Track(Step.STARTING), "narrow": Track()}, world({}), Limits(at_once=1)
     )
     assert not found.has_turn(other, alone=False)
 
@@ -97,20 +104,20 @@ def test_cards_share_the_hosts_memory() -> None:
 
 def test_an_engine_with_exact_bytes_does_not_wait_for_what_the_one_before_moved() -> None:
     seen = Observation({}, {TWO: 30 * GIB}, {TWO: 0.3}, {TWO: 30.0})
-    assert gates(seen).closed(NARROW, Seen()) is None
-    assert gates(seen).closed(replace(NARROW, exact_kv=False), Seen()) is not None, "its own measuring would be spoiled"
+    assert why(gates(seen), NARROW) is None
+    assert why(gates(seen), replace(NARROW, exact_kv=False)) is not None, "its own measuring would be spoiled"
 
 
 def test_a_stranger_that_moves_closes_the_gate_even_beside_starts_of_ours() -> None:
     seen = Observation({}, {ONE: 60 * GIB, TWO: 60 * GIB}, STILL, {ONE: 60.0, TWO: 0.1})
-    assert gates(seen, wide=Track(STARTING)).closed(NARROW, Seen()) is not None
+    assert why(gates(seen, wide=Track(Step.STARTING)), NARROW) is not None
     calm = replace(seen, foreign_still_s=STILL, still_s={ONE: 0.0, TWO: 0.0})
-    assert gates(calm, wide=Track(STARTING)).closed(NARROW, Seen()) is None
+    assert why(gates(calm, wide=Track(Step.STARTING)), NARROW) is None
 
 
 def test_where_nobody_can_tell_who_moves_all_must_be_still() -> None:
-    assert gates(Observation({}, {TWO: 30 * GIB}, {TWO: 1.0})).closed(NARROW, Seen()) is not None
-    assert gates(Observation({}, {TWO: 30 * GIB}, {TWO: 2.0})).closed(NARROW, Seen()) is None
+    assert why(gates(Observation({}, {TWO: 30 * GIB}, {TWO: 1.0})), NARROW) is not None
+    assert why(gates(Observation({}, {TWO: 30 * GIB}, {TWO: 2.0})), NARROW) is None
 
 
 # Neighbours and ports
@@ -118,48 +125,52 @@ def test_where_nobody_can_tell_who_moves_all_must_be_still() -> None:
 
 def test_a_co_tenant_that_restarts_or_sleeps_closes_the_gate() -> None:
     for seen, word in (
-        (Seen(container="restarting"), "crashes over and over"),
-        (Seen(container="running", sleeping=True), "sleeps"),
+        (Seen(Container.RESTARTING), "crashes over and over"),
+        (Seen(Container.RUNNING, sleeping=True), "sleeps"),
     ):
-        found = gates(world({TWO: 30 * GIB}, wide=seen), wide=Track(KEPT))
-        closed = found.closed(NARROW, Seen())
+        found = gates(world({TWO: 30 * GIB}, wide=seen), wide=Track(Step.KEPT))
+        closed = why(found, NARROW)
         assert closed is not None and closed.startswith(f"wide {word}")
-    assert (
-        gates(world({TWO: 30 * GIB}, wide=Seen(container="running")), wide=Track(KEPT)).closed(NARROW, Seen()) is None
-    )
+    assert why(gates(world({TWO: 30 * GIB}, wide=Seen(Container.RUNNING)), wide=Track(Step.KEPT)), NARROW) is None
 
 
 def test_a_stack_beside_this_one_that_moves_closes_the_gate() -> None:
     seen = replace(world({TWO: 30 * GIB}), restless={TWO: "vllm-x of the stack y is starting"})
-    assert gates(seen).closed(NARROW, Seen()) == "vllm-x of the stack y is starting"
+    assert why(gates(seen), NARROW) == "vllm-x of the stack y is starting"
 
 
 def test_a_port_that_was_taken_meanwhile_closes_the_gate() -> None:
-    closed = gates(world({TWO: 30 * GIB})).closed(NARROW, Seen(port_taken=True))
+    taken = replace(world({TWO: 30 * GIB}), listeners={8002: FOREIGN})
+    closed = why(gates(taken), NARROW)
     assert closed is not None and closed.startswith("port 8002 is in use")
+    theirs = replace(taken, listeners={8002: "wide"})
+    assert why(gates(theirs), NARROW) == "port 8002 is still that of wide: bring wide up first, or stop it."
+    assert why(gates(replace(taken, listeners={8002: "narrow"})), NARROW) is None
 
 
 # Before an old one is touched
 
 
-def replacing(observation: Observation) -> tuple[list[str], str]:
-    """What is done in six seconds with an old one that serves, and the step that it is at then."""
+def replacing(observation: Observation) -> tuple[list[str], Step]:
+    """What is done in ten seconds with an old one that serves, and the step that it is at then."""
     state, done = begin([NARROW], "listed", 0.0), []
-    for now in range(1, 7):
+    for now in range(1, 11):
         state, actions = advance(state, observation, float(now), Limits(gate_timeout_s=3))
-        done += [action.kind for action in actions]
+        done += [action.kind.value for action in actions]
     return done, state.tracks["narrow"].step
 
 
-OLD = Seen("running", "old", healthy=True, serves=True, held_bytes={TWO: 9 * GIB})
+OLD = Seen(Container.RUNNING, "old", healthy=True, serves=True, requests=0, held_bytes={TWO: 9 * GIB})
 
 
 def test_an_old_one_serves_on_where_its_successor_could_not_start() -> None:
     assert replacing(world({TWO: 2 * GIB}, narrow=OLD))[0][:2] == ["drain", "stop"]
-    assert replacing(world({TWO: GIB}, narrow=OLD)) == ([], FAILED), "10 GiB and what is to stay free do not come free"
-    assert replacing(replace(world({TWO: 2 * GIB}, narrow=OLD), restless={TWO: "x is starting"})) == ([], FAILED)
+    assert replacing(world({TWO: GIB}, narrow=OLD)) == ([], Step.FAILED), (
+        "10 GiB and what is to stay free do not come free"
+    )
+    assert replacing(replace(world({TWO: 2 * GIB}, narrow=OLD), restless={TWO: "x is starting"})) == ([], Step.FAILED)
     unreadable = replace(world({}, narrow=OLD), memory_error="the driver is gone")
-    assert replacing(unreadable) == ([], FAILED)
+    assert replacing(unreadable) == ([], Step.FAILED)
 
 
 def test_a_stand_in_goes_through_the_gates_too() -> None:
@@ -167,7 +178,7 @@ def test_a_stand_in_goes_through_the_gates_too() -> None:
     moving = replace(world({TWO: 60 * GIB}, narrow=OLD), foreign_still_s={TWO: 0.0})
     assert advance(begin([wide], "listed", 0.0), moving, 1.0, Limits())[1] == []
     still = world({TWO: 60 * GIB}, narrow=OLD)
-    assert [one.kind for one in advance(begin([wide], "listed", 0.0), still, 1.0, Limits())[1]] == ["start_beside"]
+    assert [one.kind.value for one in advance(begin([wide], "listed", 0.0), still, 1.0, Limits())[1]] == ["start_surge"]
 
 
 # The order
@@ -189,46 +200,46 @@ def test_the_order_is_as_asked_for() -> None:
 def test_containers_are_made_while_they_wait() -> None:
     state = begin([WIDE, NARROW], "listed", 0.0)
     state, actions = advance(state, world({ONE: 60 * GIB, TWO: 60 * GIB}), 1.0, Limits())
-    assert [(action.kind, action.name) for action in actions] == [
+    assert [(action.kind.value, action.name) for action in actions] == [
         ("create", "wide"),
         ("start", "wide"),
         ("create", "narrow"),
     ]
-    made = world({ONE: 60 * GIB, TWO: 60 * GIB}, wide=Seen("running", "d"), narrow=Seen("created", "d"))
+    made = world({ONE: 60 * GIB, TWO: 60 * GIB}, wide=Seen(Container.RUNNING, "d"), narrow=Seen(Container.CREATED, "d"))
     assert advance(state, made, 2.0, Limits())[1] == []
 
 
 def test_one_that_was_made_for_other_settings_is_made_anew() -> None:
-    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "old"))
+    seen = world({TWO: 60 * GIB}, narrow=Seen(Container.CREATED, "old"))
     _state, actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
-    assert [action.kind for action in actions] == ["create", "start"]
+    assert [action.kind.value for action in actions] == ["create", "start"]
 
 
 def test_one_that_was_made_and_never_started_is_started() -> None:
-    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "d"))
+    seen = world({TWO: 60 * GIB}, narrow=Seen(Container.CREATED, "d"))
     state, actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
-    assert [action.kind for action in actions] == ["start"]
+    assert [action.kind.value for action in actions] == ["start"]
     assert state.tracks["narrow"].reason == "it was made and never started"
 
 
 def test_a_start_that_docker_does_not_make_true_is_found() -> None:
-    seen = world({TWO: 60 * GIB}, narrow=Seen("created", "d"))
+    seen = world({TWO: 60 * GIB}, narrow=Seen(Container.CREATED, "d"))
     state, _actions = advance(begin([NARROW], "listed", 0.0), seen, 1.0, Limits())
     state, _actions = advance(state, seen, 12.5, Limits())
     assert state.tracks["narrow"].reason == "Docker did not start its container."
 
 
 def test_what_docker_refuses_has_failed_with_its_words() -> None:
-    state = refuse(
-        begin([NARROW], "listed", 0.0), "narrow", "vllm-narrow does not start (port is already allocated)", 3.0
-    )
-    assert (state.tracks["narrow"].step, state.tracks["narrow"].ended) == (FAILED, 3.0)
+    words = "vllm-narrow does not start (no space left on device)"
+    state = refuse(begin([NARROW], "listed", 0.0), Action(ActionKind.START, "narrow"), words, 3.0)
+    track = state.tracks["narrow"]
+    assert (track.step, track.ended, track.reason, track.cause) == (Step.FAILED, 3.0, words, Cause.REFUSED)
 
 
 def test_looks_are_close_only_while_a_moment_decides() -> None:
     state = begin([NARROW], "listed", 0.0)
     assert look_again_s(state, 1.0) == 0.25
     assert look_again_s(state, 60.0) == 1.0, "what waits for long is not worth a core"
-    loading = replace(state, tracks={"narrow": Track(STARTING)})
+    loading = replace(state, tracks={"narrow": Track(Step.STARTING)})
     assert look_again_s(loading, 1.0) == 1.0
-    assert state.tracks["narrow"].step == WAITING
+    assert state.tracks["narrow"].step == Step.WAITING

@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen in one look: containers, engines, memory, ports, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+# Who listens on a port where it is nobody of this stack.
+FOREIGN = ""
+
+
+class Container(Enum):
+    """What Docker says of a container; one that is paused, dead or being removed counts as ended."""
+
+    ABSENT = "absent"
+    CREATED = "created"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+
+
+UP = (Container.RUNNING, Container.RESTARTING)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at one container. `serves` is /health, then /v1/models naming the model, then one generated token."""
+
+    container: Container = Container.ABSENT
+    digest: str = ""
+    foreign: bool = False
+    start_id: str = ""  # of this start of this container: a proof counts for one
+    port: int = 0  # that it was made for
+    exit_code: int | None = None
+    restart_policy: str = ""
+    asked: bool = False  # /health was asked for, in this look
+    healthy: bool = False
+    serves: bool = False
+    refusal: str = ""  # what it said where it answers and will not make one token
+    dead: bool = False  # the engine says itself that it is (an HTTP error on /health)
+    sleeping: bool = False
+    phase: str = ""
+    percent: int | None = None  # of the weights, where the log has it
+    progress: int = 0  # changes with every line of the log, every byte read or received
+    age_s: float | None = None  # since its container started
+    requests: int | None = None  # that it is at, or that wait in it; None where it does not say
+    held_bytes: Mapping[str, int] = field(default_factory=dict)  # on each card now, or planned where that can't be read
+    memory_failure: bool = False  # its log says that memory was the reason
+    disturbed: bool = False  # ... since somebody else gave some back while it measured
+    image_present: bool = True
+
+    @property
+    def all_held_bytes(self) -> int:
+        return sum(self.held_bytes.values())
+
+    @property
+    def was_proved(self) -> bool:
+        """Whether an earlier run found it to serve: only then Docker may start it again."""
+        return self.restart_policy not in ("", "no")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One look at everything.
+
+    `still_s` is for how long the free memory of each card has not moved, `foreign_still_s` the same of what nobody of ours holds there;
+    a card is missing in the latter where nobody can tell who holds what. `restless` names, by card, what of ours elsewhere keeps memory
+    from being still. `listeners` has who listens on a port: a service by its name, or FOREIGN.
+    """
+
+    services: Mapping[str, Seen]
+    free_bytes: Mapping[str, int]
+    still_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    foreign_still_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    surges: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
+    restless: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    listeners: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    memory_error: str = ""  # why memory can't be read
+    docker_restarted: float | None = None  # when Docker was last seen to come back

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One turn of the state machine: copies of what is known, and the only way to change a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Closed, Gates
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation, Seen
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    Action,
+    ActionKind,
+    Cause,
+    Limits,
+    Service,
+    State,
+    Step,
+    Track,
+)
+
+Transitions = Mapping[tuple[Step, Step], str]
+
+
+class Turn:
+    """The work of one turn."""
+
+    def __init__(
+        self, state: State, observation: Observation, now: float, limits: Limits, transitions: Transitions
+    ) -> None:
+        self.state, self.observation, self.now, self.limits = state, observation, now, limits
+        self.tracks = dict(state.tracks)
+        self.gates = Gates(state.services, self.tracks, observation, limits)
+        self.alone = state.alone
+        self.actions: list[Action] = []
+        self.closed: dict[str, Closed] = {}  # who waits at a gate, by name
+        self._transitions = transitions
+
+    def of(self, name: str) -> tuple[Track, Seen, Service]:
+        """A service's track, its container and itself."""
+        return self.tracks[name], self.gates.seen(name), self.state.services[name]
+
+    def surge(self, name: str) -> Seen:
+        return self.gates.surge(name)
+
+    def act(self, kind: ActionKind, name: str, reason: str = "", port: int = 0) -> None:
+        self.actions.append(Action(kind, name, reason, port))
+
+    def note(self, name: str, **change: Any) -> None:
+        """Change what is known of a service, but not its step."""
+        self.tracks[name] = replace(self.tracks[name], **change)
+
+    def to(self, name: str, step: Step, **change: Any) -> None:
+        """Change its step, along the table of transitions."""
+        before = self.tracks[name].step
+        if before is not step and (before, step) not in self._transitions:
+            raise AssertionError(f"{name} can't go from {before.value} to {step.value}")
+        self.tracks[name] = replace(self.tracks[name], step=step, **{"since": self.now, "doubted": None, **change})
+
+    def fail(self, name: str, reason: str, cause: Cause, **change: Any) -> None:
+        """Give a service up; what it leaves to undo is undone in the next turn, once its log has been read."""
+        self.to(name, Step.FAILED, **{"reason": reason, "cause": cause, "ended": self.now, **change})
+
+    def undrain(self, name: str) -> None:
+        """Let a gateway send to the container that it was kept from."""
+        track = self.tracks[name]
+        if track.drained_port:
+            self.act(ActionKind.UNDRAIN, name, port=track.drained_port)
+            self.note(name, drained_port=0, drained=None)
+
+    def doubts(self, name: str) -> bool:
+        """Note that something speaks against a service; whether it has for long enough."""
+        since = self.tracks[name].doubted
+        if since is None:
+            self.note(name, doubted=self.now)
+            return self.limits.doubt_s <= 0
+        return self.now - since >= self.limits.doubt_s

@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole bring-ups on a made-up host: whatever changes in a list of models, nothing that serves is lost for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import bringup
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import lock as lock_module
+from ansible_collections.gpuserve.fleet.tests.support.fake_host import FakeHost, Model
+
+A, B = Model("a", 4), Model("b", 6)
+MEMORY = "torch.OutOfMemoryError: CUDA out of memory."
+ARGUMENT = "vllm: error: unrecognized arguments: --nope"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    return FakeHost(tmp_path).install(monkeypatch)
+
+
+def served(host: FakeHost, *models: Model, **change: Any) -> dict[str, Any]:
+    """A set that serves, and nothing that went wrong on the way."""
+    result = host.bring(host.render(*models), **change)
+    assert "failures" not in result or result["failures"] == [], failure.message(result["failures"], [], [])
+    assert sorted(result["serving"]) == sorted(one.name for one in models)
+    assert list((host.folder / "drain").iterdir()) == [], "every drain is undone"
+    return result
+
+
+def changed(model: Model) -> Model:
+    return replace(model, version="2")
+
+
+def said(result: dict[str, Any]) -> str:
+    return failure.message(result["failures"], result["restored"], result["serving"], result["missing"])
+
+
+# Ordinary changes
+
+
+def test_from_nothing_and_again(host: FakeHost) -> None:
+    assert served(host, A, B)["changed"]
+    before = dict(host.containers)
+    again = served(host, A, B)
+    assert (again["changed"], host.done) == (False, [])
+    assert host.containers == before
+
+
+def test_the_first_of_two_leaves_and_the_other_takes_its_port(host: FakeHost) -> None:
+    served(host, A, B)
+    result = served(host, B)
+    assert host.running() == {"vllm-b": 8001}
+    assert {"name": "a", "action": "stopped", "reason": "it left the inventory"} in result["models"]
+    assert host.done.index("stop vllm-a") < host.done.index("start vllm-b")
+
+
+def test_two_models_change_places(host: FakeHost) -> None:
+    served(host, A, B)
+    served(host, B, A)
+    assert host.running() == {"vllm-a": 8002, "vllm-b": 8001}
+
+
+def test_a_model_is_renamed_and_its_port_stays(host: FakeHost) -> None:
+    served(host, A, B)
+    served(host, A, replace(B, name="z"))
+    assert host.running() == {"vllm-a": 8001, "vllm-z": 8002}
+
+
+def test_a_new_model_is_put_first(host: FakeHost) -> None:
+    served(host, A, B)
+    served(host, Model("c", 3), A, B)
+    assert host.running() == {"vllm-c": 8001, "vllm-a": 8002, "vllm-b": 8003}
+
+
+def test_two_models_change_cards_that_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost(tmp_path, {"GPU-0": 16, "GPU-1": 16}).install(monkeypatch)
+    one, two = Model("one", 14, "GPU-0"), Model("two", 14, "GPU-1")
+    served(host, one, two)
+    served(host, replace(one, gpu="GPU-1"), replace(two, gpu="GPU-0"))
+    assert [host.containers[f"vllm-{name}"].gpus for name in ("one", "two")] == [["GPU-1"], ["GPU-0"]]
+
+
+def test_three_of_eight_gibibytes_are_upgraded_without_a_failure(host: FakeHost) -> None:
+    models = [Model(name, 8) for name in ("a", "b", "c")]
+    host.cards["GPU-0"] = int(31.4 * (1 << 30))
+    served(host, *models)
+    served(host, *map(changed, models), mode="serial")
+    for name in "abc":
+        # Each is without a server only while it is itself replaced.
+        stop = host.done.index(f"stop vllm-{name}")
+        between = host.done[stop : host.done.index(f"start vllm-{name}")]
+        assert not [other for other in between if other.startswith("stop") and other != f"stop vllm-{name}"]
+
+
+# Surge instances
+
+
+def test_a_surge_instance_that_could_not_be_is_done_without(host: FakeHost) -> None:
+    served(host, A, B)
+    host.when["surge vllm-b-beside"] = lambda: host.foreign_ports.add(9002)
+    served(host, A, changed(B))
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
+
+
+def test_a_foreign_container_by_the_name_of_a_surge_instance_is_left_alone(host: FakeHost) -> None:
+    served(host, A, B)
+    theirs = host.add("vllm-a-beside", "", 5555, stack="", status="running")
+    served(host, changed(A), B)
+    assert host.containers["vllm-a-beside"] is theirs
+    assert not [one for one in host.done if "beside" in one and not one.startswith("surge")]
+
+
+def test_a_surge_instance_that_fails_is_explained_and_the_old_one_serves(host: FakeHost) -> None:
+    served(host, A, B)
+    host.fails["vllm-b-beside"] = ARGUMENT
+    result = host.bring(host.render(A, changed(B)))
+    assert "does not know an argument it was given: --nope" in said(result)
+    assert "The set before is back and proved. Serving now: a, b." in said(result)
+    assert (host.folder / "state" / "failed" / "b.log").read_text() == f"{ARGUMENT}\n"
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
+    assert "stop vllm-b" not in host.done
+
+
+def test_a_port_too_high_for_a_surge_instance_is_known_before(host: FakeHost) -> None:
+    high = replace(B, port=64801)
+    served(host, A, high)
+    served(host, A, changed(high))
+    assert not [one for one in host.done if one.startswith("surge")]
+
+
+# Doubts
+
+
+def test_a_new_key_is_an_ordinary_change(host: FakeHost) -> None:
+    host.key = "old"
+    served(host, A, B)
+    host.key = "new"
+    served(host, A, B)
+    for name in "ab":
+        assert host.done.index(f"surge vllm-{name}-beside") < host.done.index(f"stop vllm-{name}")
+
+
+def test_a_slow_answer_at_the_first_look_changes_nothing(host: FakeHost) -> None:
+    served(host, A, B)
+    host.containers["vllm-b"].silent = True
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        host.clock.now += seconds
+        looks.append(seconds)
+        if len(looks) == 2:
+            host.containers["vllm-b"].silent = False
+
+    host.clock.sleep = sleep  # type: ignore[method-assign]
+    assert not served(host, A, B)["changed"]
+    assert host.done == []
+
+
+def test_an_old_one_that_tells_no_figures_gets_all_its_time(host: FakeHost) -> None:
+    host.cards["GPU-0"] = 11 << 30
+    served(host, A, B)
+    host.containers["vllm-b"].figures = False
+    began: list[float] = []
+    host.when["stop vllm-b"] = lambda: began.append(host.clock.now)
+    before = host.clock.now
+    served(host, A, changed(B))
+    assert began[0] - before >= 20, "drain_s, since nobody knows what it is at"
+
+
+# What was left, and what comes back
+
+
+def test_drain_files_of_a_run_that_was_killed_are_gone_after_the_next(host: FakeHost) -> None:
+    served(host, replace(A, exact=False))
+    (host.folder / "drain" / "127.0.0.1:8001").touch()
+    served(host, replace(A, exact=False))
+    assert host.done == []
+
+
+def test_what_left_the_stack_serves_on_where_the_rest_fails(host: FakeHost) -> None:
+    served(host, A, B)
+    host.fails["vllm-c"] = MEMORY
+    result = host.bring(host.render(replace(A, port=8001), Model("c", 3, port=8003)))
+    assert result["restored"] == ["a", "b"]
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
+    assert not [one for one in host.done if one.startswith(("stop vllm-b", "stop vllm-a"))]
+
+
+def test_the_set_before_comes_back_on_cards_that_the_new_one_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost(tmp_path, {"GPU-0": 32, "GPU-1": 32}).install(monkeypatch)
+    served(host, A, Model("b", 26, "GPU-1"))
+
+    def mended() -> None:
+        host.fails.clear()
+
+    def fails_once() -> None:
+        host.fails["vllm-b"] = ARGUMENT
+        host.when["start vllm-b"] = mended
+
+    host.when["start vllm-b"] = fails_once
+    locks: list[str] = []
+    real = lock_module.CardLock
+
+    def lock(folder: str, uuid: str, *rest: Any) -> Any:
+        locks.append(uuid)
+        return real(folder, uuid, *rest)
+
+    monkeypatch.setattr(bringup, "CardLock", lock)
+    result = host.bring(host.render(A, Model("b", 26, "GPU-0")))
+    assert locks[:2] == ["GPU-0", "GPU-1"]
+    assert result["restored"] == ["a", "b"]
+    assert host.containers["vllm-b"].gpus == ["GPU-1"]
+
+
+def test_a_partial_restore_says_what_is_missing(host: FakeHost) -> None:
+    host.cards["GPU-0"] = 11 << 30
+    served(host, A, B)
+    host.fails["vllm-b"] = MEMORY
+    result = host.bring(host.render(A, changed(B)))
+    assert result["restored"] == ["a"]
+    assert "Of the set before b did not come back: b did not start: the card's memory ran out." in said(result)
+    assert "is back and proved" not in said(result)
+
+
+def test_back_and_forth(host: FakeHost) -> None:
+    served(host, A, B)
+    served(host, A, changed(B))
+    (host.folder / "drain" / "127.0.0.1:9999").write_text("by hand\n")
+    host.bring({"services": [], "plan": {}, "endpoints": []}, rollback=True)
+    assert host.containers["vllm-b"].labels["fleet.gpuserve.digest"].startswith("1-")
+    host.bring({"services": [], "plan": {}, "endpoints": []}, rollback=True)
+    assert host.containers["vllm-b"].labels["fleet.gpuserve.digest"].startswith("2-")
+    assert (host.folder / "drain" / "127.0.0.1:9999").exists()
+
+
+def test_one_that_dies_while_others_start_is_no_part_of_a_proved_set(host: FakeHost) -> None:
+    served(host, A)
+    kept = host.containers["vllm-a"]
+    host.when["start vllm-b"] = lambda: setattr(kept, "status", "exited")
+    served(host, A, B)
+    assert "it ended while others started" in host.told()
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
