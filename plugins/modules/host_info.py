@@ -44,6 +44,11 @@ options:
       - Whether to ask the Docker daemon, too.
     type: bool
     default: false
+  docker_data_root:
+    description:
+      - Where Docker's data should lie, for where images go on a host that has no Docker yet. Empty is Docker's own choice.
+    type: str
+    default: ""
   docker_socket:
     description:
       - The socket the daemon listens on.
@@ -131,6 +136,8 @@ docker:
     live_restore: true
     swarm_active: false
     root_dir: /var/lib/docker
+    images_dir: /var/lib/containerd
+    images_free_bytes: 214748364800
     compose_version: 2.40.3
     cdi_spec_dirs: [/etc/cdi, /var/run/cdi]
 """
@@ -143,6 +150,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
@@ -173,6 +181,7 @@ def main() -> NoReturn:
             "disk_paths": {"type": "list", "elements": "str", "default": []},
             "files": {"type": "list", "elements": "str", "default": []},
             "docker": {"type": "bool", "default": False},
+            "docker_data_root": {"type": "str", "default": ""},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
         },
@@ -203,7 +212,11 @@ def main() -> NoReturn:
             found: str | None = module.get_bin_path(program, opt_dirs=["/usr/sbin", "/usr/local/bin"])
             return found
 
-        result["docker"] = docker_engine.read_answers(module.params["docker_socket"], module.run_command, which)
+        answers = docker_engine.read_answers(module.params["docker_socket"], module.run_command, which)
+        request = engine.Request(data_root=module.params["docker_data_root"])
+        images_dir = engine.images_folder(request, docker_engine.read_host(answers, files, distribution))
+        free = files.free_bytes(images_dir)[0]
+        result["docker"] = {**answers, "images_dir": images_dir, "images_free_bytes": free}
     module.exit_json(changed=False, **result)
 
 

@@ -32,6 +32,28 @@ options:
       - Whether a host without an NVIDIA card can't serve.
     type: bool
     default: true
+  images:
+    description:
+      - What Docker's disks have to hold, those of images and of its other data, which are two from Docker 29 on.
+    type: dict
+    suboptions:
+      source:
+        description: Whose Docker it is, or will be.
+        type: str
+        choices: [docker, distro]
+        default: docker
+      data_root:
+        description: Where Docker's data should lie; empty is Docker's own choice.
+        type: str
+        default: ""
+      min_bytes:
+        description: How much must be free for images.
+        type: int
+        required: true
+      min_data_bytes:
+        description: How much must be free for the rest, where that is another folder.
+        type: int
+        default: 0
   disks:
     description:
       - File systems that have to hold something.
@@ -122,14 +144,18 @@ table:
 
 import platform
 import socket
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import preflight
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket, gpu, net
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution, preflight
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket, gpu, net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+
+Run = Callable[[list[str]], tuple[int, str, str]]
 
 
 def resolves(name: str) -> bool:
@@ -153,6 +179,22 @@ def our_containers(socket_path: str) -> tuple[list[str], set[int]]:
     return identities, ports
 
 
+def docker_disks(module: AnsibleModule, files: HostFiles, command: Run) -> list[preflight.Disk]:
+    """Measure what Docker fills."""
+    wanted = module.params["images"]
+    if wanted is None:
+        return []
+    answers = docker_engine.read_answers(module.params["docker_socket"], command, module.get_bin_path)
+    release = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
+    request = engine.Request(source=engine.Source(wanted["source"]), data_root=wanted["data_root"])
+    *others, images = engine.data_folders(request, docker_engine.read_host(answers, files, release))
+    disks = [preflight.Disk(images, "images", files.free_bytes(images)[0], wanted["min_bytes"])]
+    for folder in others:
+        free = files.free_bytes(folder)[0]
+        disks.append(preflight.Disk(folder, "containers and volumes", free, wanted["min_data_bytes"]))
+    return disks
+
+
 def read(module: AnsibleModule) -> preflight.Snapshot:
     """Read the host."""
     params = module.params
@@ -170,8 +212,11 @@ def read(module: AnsibleModule) -> preflight.Snapshot:
         driver=gpu.read_driver_state(files, command, platform.release()),
         secure_boot=gpu.secure_boot(files),
         disks=[
-            preflight.Disk(disk["path"], disk["purpose"], files.free_bytes(disk["path"])[0], disk["min_bytes"])
-            for disk in params["disks"]
+            *docker_disks(module, files, command),
+            *(
+                preflight.Disk(disk["path"], disk["purpose"], files.free_bytes(disk["path"])[0], disk["min_bytes"])
+                for disk in params["disks"]
+            ),
         ],
         ram_bytes=net.ram_bytes(files),
         min_ram_bytes=params["min_ram_bytes"],
@@ -193,11 +238,18 @@ def main() -> NoReturn:
         "purpose": {"type": "str", "required": True},
         "min_bytes": {"type": "int", "required": True},
     }
+    images = {
+        "source": {"type": "str", "choices": ["docker", "distro"], "default": "docker"},
+        "data_root": {"type": "str", "default": ""},
+        "min_bytes": {"type": "int", "required": True},
+        "min_data_bytes": {"type": "int", "default": 0},
+    }
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "default": "this host"},
             "image": {"type": "str", "default": ""},
             "need_card": {"type": "bool", "default": True},
+            "images": {"type": "dict", "options": images},
             "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
             "min_ram_bytes": {"type": "int", "default": 0},
             "ports": {"type": "list", "elements": "int", "default": []},

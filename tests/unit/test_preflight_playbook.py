@@ -48,3 +48,12 @@ def test_a_warning_ends_a_script_that_asks_for_that() -> None:
 def test_a_script_that_only_wants_to_read_goes_on() -> None:
     done = run(NO_DISK, "preflight_fail_on=never")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_check_can_be_switched_off(tmp_path: Path) -> None:
+    written = tmp_path / "preflight.json"
+    off = json.dumps({"preflight_names": [], "preflight_images_bytes": 0, "vllm_stack_device": "cuda"})
+    run(off, f"preflight_json={written}", "preflight_fail_on=never")
+    found = [(check["id"], check["found"]) for check in json.loads(written.read_text())["thishost"]["checks"]]
+    assert [text for check, text in found if check == "dns"] == []
+    assert [text for check, text in found if check == "disk" and "for images" in text]

@@ -25,7 +25,7 @@ PRONOUNS = re.compile(r"\b(it|its|itself|they|them|their|this|these|those|one|on
 TO_BE_NAMED = {"nvidia_driver"}
 
 PLAYBOOKS = sorted((COLLECTION / "playbooks").glob("*.yml"))
-PLAYS_TO_BE_NAMED = {"preflight.yml", "upgrade.yml"}
+PLAYS_TO_BE_NAMED = {"upgrade.yml"}
 
 
 def task_names(role: str) -> Iterator[str]:

@@ -209,6 +209,11 @@ def data_folders(request: Request, host: Host) -> tuple[str, ...]:
     return (root, host.containerd_root) if keeps_images_in_containerd(request, host) else (root,)
 
 
+def images_folder(request: Request, host: Host) -> str:
+    """Name the folder where images lie, or will lie."""
+    return data_folders(request, host)[-1]
+
+
 def _features(options: Mapping[str, Any]) -> Mapping[str, Any]:
     features = options.get("features")
     return features if isinstance(features, Mapping) else {}

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.docker_engine import (
     CONTAINERD_ROOT,
     Daemon,
+    Host,
     Traces,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
@@ -61,6 +64,18 @@ def read_answers(socket_path: str, run: Run, which: Which) -> dict[str, Any]:
 def daemon(answers: dict[str, Any]) -> Daemon:
     """Keep of the answers what is decided on."""
     return Daemon(**{name: answers[name] for name in Daemon.__dataclass_fields__})
+
+
+def read_host(answers: dict[str, Any], files: HostFiles, release: Distribution) -> Host:
+    """Keep what tells where images lie: the daemon, its options, and containerd's folder."""
+    return Host(
+        uid=os.geteuid(),
+        distribution=release,
+        installed={},
+        daemon=daemon(answers),
+        daemon_options=read_daemon_options(files),
+        containerd_root=read_containerd_root(files),
+    )
 
 
 def read_traces(files: HostFiles) -> Traces:

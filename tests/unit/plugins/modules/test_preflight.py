@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module reads of a host, on trees of files: which disks it measures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.modules import preflight
+
+SNAPSHOTTER = [["driver-type", "io.containerd.snapshotter.v1"]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run no process, and ask no daemon of this machine."""
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda *_given, **_options: (1, "", ""))
+    monkeypatch.setattr(docker_socket, "get", lambda _path, _endpoint: None)
+
+
+def disks(root: Path, capsys: pytest.CaptureFixture[str], **images: Any) -> list[str]:
+    """Return where the module measured, and for what."""
+    given = {"root": str(root), "images": {"min_bytes": 0, **images}, "need_card": False}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        preflight.main()
+    answer = json.loads(capsys.readouterr().out)
+    return [check["found"].partition(" free in ")[2] for check in answer["checks"] if check["id"] == "disk"]
+
+
+def test_a_host_without_docker_gets_docker_29_whose_images_are_containerd_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert disks(tmp_path, capsys) == [
+        "/var/lib/containerd for images",
+        "/var/lib/docker for containers and volumes",
+    ]
+    assert disks(tmp_path, capsys, source="distro") == ["/var/lib/docker for images"]
+    assert disks(tmp_path, capsys, data_root="/data/docker") == ["/data/docker for images"]
+
+
+def test_a_daemon_says_where_its_images_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info: dict[str, Any] = {"DockerRootDir": "/srv/docker"}
+    answers = {"/info": info, "/version": {"Version": "29.10.0"}}
+    monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: answers.get(endpoint))
+    assert disks(tmp_path, capsys) == ["/srv/docker for images"]
+    info["DriverStatus"] = SNAPSHOTTER
+    (tmp_path / "etc/containerd").mkdir(parents=True)
+    (tmp_path / "etc/containerd/config.toml").write_text('root = "/big/containerd"\n')
+    assert disks(tmp_path, capsys) == [
+        "/big/containerd for images",
+        "/srv/docker for containers and volumes",
+    ]
