@@ -26,6 +26,15 @@ SCENARIOS_AT_ONCE = 2
 # Begun last they would be waited for alone.
 LONGEST = ("gateway", "upgrade")
 SCREEN = threading.Lock()
+# What runs beside the scenarios, by what it is called; the longest first. The gateway's are run by its scenario.
+SUITES = {
+    "bring-up on doubles": "tests/integration/bringup",
+    "flags through vLLM's parsers": "tests/integration/parsers",
+    "the host with real apt": "tests/integration/host",
+    "playbooks on this machine": "tests/integration/playbooks",
+    "the doubles themselves": "tests/integration/doubles",
+    "the rendered stack": "tests/integration/stack",
+}
 QUICK = ("lint", "types", "unit", "sanity")
 PYTEST = ["python", "-m", "pytest", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
 NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
@@ -59,9 +68,7 @@ def whole_test() -> bool:
     engine.ensure_engine()
     # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own; the longest is begun first.
     with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
-        jobs = [pool.submit(_suite, tally, "bring-up on doubles", "tests/integration/bringup", False)]
-        jobs.append(pool.submit(_suite, tally, "flags through vLLM's parsers", "tests/integration/parsers", False))
-        jobs.append(pool.submit(_suite, tally, "the host with real apt", "tests/integration/host", False))
+        jobs = [pool.submit(_suite, tally, name, path, False) for name, path in SUITES.items()]
         jobs += [
             pool.submit(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name]) for name in scenarios()
         ]

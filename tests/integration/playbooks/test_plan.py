@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import learn
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 CARD, IMAGE = "NVIDIA GeForce RTX 5090", "registry.example/vllm@sha256:0"
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
 

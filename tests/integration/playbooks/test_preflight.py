@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def run(*variables: str) -> subprocess.CompletedProcess[str]:
