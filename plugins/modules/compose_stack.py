@@ -176,8 +176,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership, powerless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
 
-# Parameters that are secrets, and the variables that they come from.
-SECRETS = {"hf_token": "vllm_stack_hf_token", "api_key": "vllm_stack_api_key"}
 HEADER = "# Written by gpuserve.fleet from the inventory; a change made here is lost at the next run.\n"
 
 
@@ -261,7 +259,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     before, files_before = here.sets.rendered()
     services = compose.services(stack)
     endpoints = compose.endpoints(specs, params["plan"], options)
-    for parameter, variable in SECRETS.items():
+    for parameter, variable in secrets.VARIABLES.items():
         secrets.check(params[parameter], variable, [text, params["project_dir"], json.dumps(endpoints)])
     check_readable(specs, params["cache_dir"])
     old, new = old_digests(before), {service["name"]: service["digest"] for service in services}
@@ -335,7 +333,7 @@ def main() -> NoReturn:
         module.exit_json(**run(module, models))
     except FleetError as error:
         more: dict[str, Any] = {}
-        if error.field in SECRETS.values():
+        if error.field in secrets.VARIABLES.values():
             # The one that is refused would be torn out of the sentence that says so, which names only its variable.
             module.no_log_values.clear()
             more = {"invocation": {}}

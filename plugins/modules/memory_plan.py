@@ -81,6 +81,16 @@ options:
       - How many ports above a model's own its surge instance listens during a replacement; 0 for none. No model gets such a port.
     type: int
     default: 0
+  hf_token:
+    description:
+      - Only checked, so that a token which Ansible would blot out of names is refused before anything changes.
+    type: str
+    default: ""
+  api_key:
+    description:
+      - Only checked, for the same reason.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -164,7 +174,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     check_preset,
     parse_models,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import masked
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check, masked
 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
 PLANNER = 1
@@ -182,6 +192,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "proved": {"type": "dict", "default": {}},
     "reserved_ports": {"type": "dict", "default": {}},
     "surge_offset": {"type": "int", "default": 0},
+    "hf_token": {"type": "str", "default": "", "no_log": True},
+    "api_key": {"type": "str", "default": "", "no_log": True},
 }
 
 
@@ -271,6 +283,9 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
         parse_models(params["models"], PortRules.read(params.get("reserved_ports", {}), params.get("surge_offset", 0))),
         parse_gpus(params["gpus"]),
     )
+    names = [name for spec in specs for name in (spec.name, *spec.aliases, *(a["name"] for a in spec.lora_adapters))]
+    for parameter, variable in VARIABLES.items():
+        check(params.get(parameter, ""), variable, names)
     version = vllm.profile(params["engine_version"])
     shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)
@@ -307,7 +322,12 @@ def main() -> NoReturn:
     try:
         module.exit_json(changed=False, plan=plan(given))
     except FleetError as error:
-        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field)
+        more: dict[str, Any] = {}
+        if error.field in VARIABLES.values():
+            # The one that is refused would be torn out of the sentence that says so, which names only its variable.
+            module.no_log_values.clear()
+            more = {"invocation": {}}
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field, **more)
 
 
 if __name__ == "__main__":

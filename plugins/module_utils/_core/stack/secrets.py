@@ -20,6 +20,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import M
 # The stack's own, which are renewed: a set that is kept only to go back to keeps none of them.
 HUB_TOKEN, API_KEY = "HF_TOKEN", "VLLM_API_KEY"
 TOKENS = (HUB_TOKEN, API_KEY)
+# Parameters of modules that are secrets, and the variables that they come from.
+VARIABLES = {"hf_token": "vllm_stack_hf_token", "api_key": "vllm_stack_api_key"}
 # Ansible blots a secret out of all that it prints; a short one would take half of every result with it.
 SHORTEST = 8
 HIDDEN = "********"

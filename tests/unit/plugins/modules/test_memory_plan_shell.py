@@ -37,6 +37,22 @@ def test_nor_in_how_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["failed"] and "there is no preset" in answer["msg"] and "plant3d" not in json.dumps(answer)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"api_key": "vllm"}, "vllm_stack_api_key: it has 4 characters"),
+        ({"hf_token": "stack"}, "vllm_stack_hf_token: it has 5 characters"),
+        ({"api_key": "tinyllama"}, "vllm_stack_api_key: it is part of a name"),
+    ],
+)
+def test_keys_are_refused_before_anything_changes(
+    capsys: pytest.CaptureFixture[str], change: dict[str, str], said: str
+) -> None:
+    answer = call(capsys, **change)
+    assert answer["failed"] and answer["msg"].startswith(said)
+    assert answer["invocation"] == {}
+
+
 @pytest.mark.parametrize("plan", [5, {}, {"gpus": []}, []])
 def test_a_record_of_another_shape_is_planned_anew(capsys: pytest.CaptureFixture[str], plan: Any) -> None:
     known = call(capsys)["plan"]
