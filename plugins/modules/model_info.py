@@ -22,15 +22,16 @@ author:
   - gpuserve.fleet contributors (@gpuserve)
 requirements:
   - Python 3.10 or newer
-  - huggingface_hub where a hub has to be asked
+  - huggingface_hub on the controller, in the Python that runs Ansible, where a hub has to be asked
 options:
   models:
     description:
       - The models as the inventory has them, each with C(model) (a hub id, or a folder) and, where not C(main), C(revision).
-      - One with C(config) or C(config_path) is looked up in O(dir) alone.
-      - C(where) names it in messages; by default its place in C(vllm_stack_models).
-    type: list
-    elements: dict
+      - One with C(config) is looked up in O(dir) alone. Of one with C(config_path) that file is read on the controller, and the headers of
+        the safetensors files beside it where there are any.
+      - C(where) names it in messages, by default its place in C(vllm_stack_models); C(config_file) is where C(config_path) is found.
+      - What is no list of models is left to M(gpuserve.fleet.memory_plan), which says what is wrong with it.
+    type: raw
     required: true
   dir:
     description:
@@ -39,12 +40,12 @@ options:
     default: ""
   folders:
     description:
-      - Whether models that are folders are on the machine that runs this. Otherwise they are left out.
+      - Whether models that are folders are read, on the task's host. Otherwise they are left out.
     type: bool
     default: false
   hub:
     description:
-      - Whether models that are hub ids are looked up. Otherwise they are left out.
+      - Whether models that are hub ids are looked up, on the controller. Otherwise they are left out.
     type: bool
     default: true
   refresh:
@@ -65,7 +66,7 @@ options:
     default: ""
   token:
     description:
-      - A token that may read gated and private models; by default the one of whoever is logged in on the machine that runs this.
+      - A token that may read gated and private models; by default the one of whoever is logged in on the controller.
     type: str
     default: ""
 extends_documentation_fragment:
@@ -77,8 +78,7 @@ EXAMPLES = r"""
   gpuserve.fleet.model_info:
     models: "{{ vllm_stack_models }}"
     dir: "{{ inventory_dir }}/model_info"
-  delegate_to: localhost
-  become: false
+    folders: true
   register: read
 """
 
@@ -103,7 +103,7 @@ notes:
   elements: str
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -118,20 +118,42 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client impo
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, Lookup, Wanted
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.reader import read_folder
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.reader import read_config, read_folder
+
+ARGUMENTS: dict[str, Any] = {
+    "models": {"type": "raw", "required": True},
+    "dir": {"type": "path", "default": ""},
+    "folders": {"type": "bool", "default": False},
+    "hub": {"type": "bool", "default": True},
+    "refresh": {"type": "bool", "default": False},
+    "need_weights": {"type": "bool", "default": False},
+    "endpoint": {"type": "str", "default": ""},
+    "token": {"type": "str", "default": "", "no_log": True},
+}
 
 
-def wanted_models(models: Sequence[Mapping[str, Any]]) -> list[Wanted]:
-    """Return each model once, in the order of the inventory; what is no model is left to memory_plan, which says so better."""
+def entries_of(models: Any) -> list[Mapping[str, Any]]:
+    """Return the entries of a list of models with their places in it; what is none is left to memory_plan."""
+    if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
+        return []
+    entries = [entry if isinstance(entry, Mapping) else {} for entry in models]
+    return [{"where": f"vllm_stack_models[{index}]", **entry} for index, entry in enumerate(entries)]
+
+
+def wanted_models(models: Any) -> list[Wanted]:
+    """Return each model once, in the order of the inventory."""
     found: dict[str, Wanted] = {}
-    for index, entry in enumerate(models):
+    for entry in entries_of(models):
         model = entry.get("model")
         if not isinstance(model, str) or not model:
             continue
-        has_config = entry.get("config") is not None or bool(entry.get("config_path"))
-        where = str(entry.get("where") or f"vllm_stack_models[{index}]")
-        wanted = Wanted(model, str(entry.get("revision") or MAIN), has_config, where)
-        found.setdefault(wanted.key, wanted)
+        path = str(entry.get("config_path") or "") if entry.get("config") is None else ""
+        file = str(entry.get("config_file") or path)
+        has_config = entry.get("config") is not None
+        wanted = Wanted(model, str(entry.get("revision") or MAIN), str(entry["where"]), has_config, path, file)
+        # One that brings a config asks nobody; one of the same name without does.
+        if wanted.key not in found or found[wanted.key].has_config:
+            found[wanted.key] = wanted
     return list(found.values())
 
 
@@ -140,40 +162,25 @@ def run(params: Mapping[str, Any], lookup: Lookup, check_mode: bool) -> dict[str
     infos: dict[str, Any] = {}
     for wanted in wanted_models(params["models"]):
         is_folder = wanted.model.startswith("/")
-        if is_folder and params["folders"] and not wanted.has_config:
+        if wanted.config_path and params["hub"]:
+            infos[wanted.key] = read_config(wanted.config_file, wanted.model, f"{wanted.where}.config_path")
+        elif is_folder and params["folders"] and not wanted.has_config:
             infos[wanted.key] = read_folder(wanted.model, f"{wanted.where}.model")
         elif not is_folder and params["hub"] and (info := lookup.find(wanted)) is not None:
             infos[wanted.key] = info
     new = [info for info in lookup.new if lookup.kept.differs(info)]
     for info in [] if check_mode else new:
         lookup.kept.put(info)
-    return {
-        "changed": bool(new),
-        "models": infos,
-        "kept": [lookup.kept.file_of(info) for info in new],
-        "notes": lookup.notes,
-        "diff": [
-            {"after_header": lookup.kept.file_of(info), "before": "", "after": checkpoint.summary(info)} for info in new
-        ],
-    }
+    files = [lookup.kept.file_of(info) for info in new]
+    diff = [
+        {"after_header": file, "before": "", "after": checkpoint.summary(info)}
+        for file, info in zip(files, new, strict=True)
+    ]
+    return {"changed": bool(new), "models": infos, "kept": files, "notes": lookup.notes, "diff": diff}
 
 
-def main() -> NoReturn:
-    """Run."""
-    module = AnsibleModule(
-        argument_spec={
-            "models": {"type": "list", "elements": "dict", "required": True},
-            "dir": {"type": "path", "default": ""},
-            "folders": {"type": "bool", "default": False},
-            "hub": {"type": "bool", "default": True},
-            "refresh": {"type": "bool", "default": False},
-            "need_weights": {"type": "bool", "default": False},
-            "endpoint": {"type": "str", "default": ""},
-            "token": {"type": "str", "default": "", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
+def connect_to(params: Mapping[str, Any]) -> Callable[[], Hub]:
+    """Return what makes a hub once one is needed."""
 
     def connect() -> Hub:
         try:
@@ -181,7 +188,14 @@ def main() -> NoReturn:
         except ImportError as error:
             raise HubError(Trouble.NO_LIBRARY, missing_required_lib("huggingface_hub")) from error
 
-    lookup = Lookup(Kept(params["dir"]), connect, params["refresh"], params["need_weights"])
+    return connect
+
+
+def main() -> NoReturn:
+    """Run."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    lookup = Lookup(Kept(params["dir"]), connect_to(params), params["refresh"], params["need_weights"])
     try:
         module.exit_json(**run(params, lookup, module.check_mode))
     except FleetError as error:

@@ -37,7 +37,7 @@ def run(tmp_path: Path, columns: int, *more: str) -> subprocess.CompletedProcess
     command = [str(program), "-i", "thishost,", str(CHECKOUT / "playbooks/plan.yml"), "-e", json.dumps(variables)]
     command += [part for setting in more for part in ("-e", setting)]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment |= {"COLUMNS": str(columns), "LC_ALL": "C.UTF-8"}
+    environment |= {"HF_HUB_OFFLINE": "1", "COLUMNS": str(columns), "LC_ALL": "C.UTF-8"}
     return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -177,6 +177,8 @@ def _environment() -> dict[str, str]:
     return {
         **kept,
         "GPUSERVE_CACHE": str(CACHE),
+        # No step of ours asks the real hub, whether or not this machine reaches it.
+        "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

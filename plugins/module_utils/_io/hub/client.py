@@ -85,7 +85,7 @@ class HuggingFaceHub:
         self._errors: ModuleType = importlib.import_module("huggingface_hub.errors")
         # None lets the library use a token that somebody logged in with on this machine.
         self._token = token or None
-        self.endpoint = (endpoint or self._library.constants.ENDPOINT).rstrip("/")
+        self.endpoint = (endpoint or importlib.import_module("huggingface_hub.constants").ENDPOINT).rstrip("/")
         self._api: Any = self._library.HfApi(endpoint=self.endpoint, token=self._token)
 
     def describe(self, model: str, revision: str) -> Repository:

@@ -24,7 +24,7 @@ _MOST_BYTES = 64 * 2**20
 class Kept:
     """The folder; none where nothing is to be kept."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str = "") -> None:
         self.folder = Path(folder) if folder else None
 
     def ids(self) -> list[str]:
@@ -78,6 +78,19 @@ class Kept:
                 "Free space there, or name another folder.",
                 VARIABLE,
             ) from error
+
+    def read_note(self, name: str) -> dict[str, Any] | None:
+        """Return a note that was left beside what is kept."""
+        try:
+            note = json.loads(self._path(f"{name}.note").read_text(encoding="utf-8")) if self.folder else None
+        except (OSError, ValueError):
+            return None
+        return note if isinstance(note, dict) else None
+
+    def write_note(self, name: str, note: Mapping[str, Any]) -> None:
+        """Leave a note beside what is kept."""
+        if self.folder is not None:
+            _write(self._path(f"{name}.note"), json.dumps(note))
 
     def _is_of(self, name: str, revision: str) -> bool:
         try:

@@ -17,23 +17,31 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client impo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 
 MAIN = "main"
+AWAY_NOTE = "away"
 PAGE = "https://huggingface.co"
 COMMAND = "ansible-playbook playbooks/plan.yml"
 
 
+def answer_key(model: str, revision: str, config_path: str = "") -> str:
+    """Return the name of a model among the answers."""
+    return f"{model}@{revision}" + (f" with {config_path}" if config_path else "")
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """One model as the inventory names it; `has_config` where it brings its own config.json."""
+    """One model as the inventory names it; it may bring its own config.json, as a mapping or as a file, found as `config_file`."""
 
     model: str
     revision: str
-    has_config: bool
     where: str
+    has_config: bool = False
+    config_path: str = ""
+    config_file: str = ""
 
     @property
     def key(self) -> str:
-        """Its name among the answers."""
-        return f"{self.model}@{self.revision}"
+        """Its name among the answers: another config.json is another model."""
+        return answer_key(self.model, self.revision, self.config_path)
 
     @property
     def in_catalogue(self) -> bool:
@@ -49,6 +57,7 @@ class Lookup:
     hub: Callable[[], Hub]
     refresh: bool = False
     need_weights: bool = False
+    of_this_run: Kept = field(default_factory=Kept)
     new: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _hub: Hub | None = None
@@ -56,7 +65,9 @@ class Lookup:
 
     def find(self, wanted: Wanted) -> Mapping[str, Any] | None:
         """Return what is known of a model; None where its own config or the catalogue has to do."""
-        info = None if self.refresh else self.kept.find(wanted.model, wanted.revision, wanted.where)
+        info = self.of_this_run.find(wanted.model, wanted.revision, wanted.where)
+        if info is None and not self.refresh:
+            info = self.kept.find(wanted.model, wanted.revision, wanted.where)
         if info is not None:
             return info
         if wanted.has_config:
@@ -65,11 +76,15 @@ class Lookup:
             info = self._ask(wanted)
         except HubError as error:
             return self._without(wanted, error)
+        self.of_this_run.put(info)
         self.new.append(info)
         return info
 
     def _ask(self, wanted: Wanted) -> dict[str, Any]:
-        # A hub that did not answer for one model is not waited for again for the next.
+        # A hub that did not answer for one model is not waited for again for the next, nor for the next host's.
+        away = self.of_this_run.read_note(AWAY_NOTE)
+        if away is not None:
+            self._away = HubError(Trouble(away["trouble"]), away["detail"], away["wait_s"])
         if self._away is not None:
             raise self._away
         try:
@@ -85,6 +100,8 @@ class Lookup:
         except HubError as error:
             if error.trouble in AWAY:
                 self._away = error
+                note = {"trouble": error.trouble.value, "detail": error.detail, "wait_s": error.wait_s}
+                self.of_this_run.write_note(AWAY_NOTE, note)
             raise
         return {**found, "revision": wanted.revision}
 

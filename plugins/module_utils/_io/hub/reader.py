@@ -35,7 +35,11 @@ def read_folder(path: str, where: str) -> dict[str, Any]:
     folder = Path(path)
     try:
         if not folder.is_dir():
-            raise FleetError(f"{where}: there is no folder {path}.", "Put the model there, or correct the path.", where)
+            raise FleetError(
+                f"{where}: there is no folder {path}.",
+                "Put the model there, or correct the path; playbooks/plan.yml looks on the host with -e plan_ask_hosts=true.",
+                where,
+            )
         files = folders.list_files(folder)
         return _read(lambda name, most: folders.read_first(folder, name, most), files, path, "", {}, where)
     except OSError as error:
@@ -44,6 +48,24 @@ def read_folder(path: str, where: str) -> dict[str, Any]:
             "Put the model there, or correct its permissions.",
             where,
         ) from error
+
+
+def read_config(path: str, model: str, where: str) -> dict[str, Any]:
+    """Return what is known of a model by a config.json on this machine, and by the weights beside it where there are any."""
+    file = Path(path)
+    try:
+        if file.name == "config.json" and any(file.parent.glob("*.safetensors")):
+            return {**read_folder(str(file.parent), where), "id": model}
+        config = checkpoint.parse_json(file.read_bytes(), file.name, where)
+    except OSError as error:
+        raise FleetError(
+            f"{where}: {path} can't be read ({error.strerror}).",
+            "Put it there on this machine, or correct the path.",
+            where,
+        ) from error
+    if not isinstance(config, Mapping):
+        raise FleetError(f"{where}: {path} is no mapping.", "Put the model's own config.json there.", where)
+    return checkpoint.document(model, "", {"config.json": config}, (), {}, {}, where)
 
 
 def _read(

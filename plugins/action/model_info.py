@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks hub ids and config_path up on the controller, whatever the task's host, and has folders read on the host.
+
+All hosts of a run share what one of them found, and that the hub is away, so that a model is asked for once however many hosts serve it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as settings
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup
+from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, connect_to, entries_of, run
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Run the module here for what is on the hub, and on the host for what is in its folders."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the module returns."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, params = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        models = [self._placed(entry) for entry in entries_of(params["models"])]
+        try:
+            found = self._looked_up({**params, "models": models, "folders": False})
+        except FleetError as error:
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
+        folders = [entry for entry in models if str(entry.get("model")).startswith("/")]
+        if params["folders"] and any(not _has_config(entry) for entry in folders):
+            asked = {"models": folders, "folders": True, "hub": False}
+            read = self._execute_module("gpuserve.fleet.model_info", module_args=asked, task_vars=task_vars)
+            if read.get("failed"):
+                return {**result, **read}
+            found["models"] |= read["models"]
+        return {**result, **found}
+
+    def _looked_up(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Look up what the controller can; one host at a time."""
+        with _alone(Path(settings.DEFAULT_LOCAL_TMP)) as of_this_run:  # type: ignore[attr-defined]
+            lookup = Lookup(
+                Kept(params["dir"] or ""),
+                connect_to(params),
+                params["refresh"],
+                params["need_weights"],
+                of_this_run=Kept(str(of_this_run)),
+            )
+            return run(params, lookup, bool(self._task.check_mode))
+
+    def _placed(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an entry with its config_path as the controller finds it."""
+        placed = dict(entry)
+        if isinstance(entry.get("config_path"), str):
+            placed["config_file"] = self._loader.path_dwim(entry["config_path"])
+        return placed
+
+
+def _has_config(entry: Mapping[str, Any]) -> bool:
+    return entry.get("config") is not None or bool(entry.get("config_path"))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """Hold the lock of this run of Ansible, and return where what it found is for all its hosts."""
+    shared = folder / "gpuserve-model-info"
+    shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(shared / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
