@@ -57,14 +57,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         progress = f"{arguments.get('state_dir') or '/var/lib/gpuserve'}/progress-{secrets.token_hex(6)}"
-        asked = {
-            **arguments,
-            "progress_file": progress,
-            "look_only": False,
-            "memory_seen": first.get("memory", {}),
-        }
+        asked = {**arguments, "progress_file": progress, "look_only": False, **self._handed_on(first)}
         # The module bounds its own waits; this only ends one that is stuck beyond all of them.
-        self._task.async_val = int(float(arguments.get("start_timeout_s") or 7200) * (len(first["models"]) + 2) + 3600)
+        self._task.async_val = self._limit_s(arguments, first)
         try:
             job = self._execute_module(module_args=asked, task_vars=task_vars, wrap_async=True)
         finally:
@@ -129,6 +124,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             f"{waits if wait else 'sleep 0.1; '}tail -c +{offset + 1} {path} 2>/dev/null; "
             f"grep -qE '\"finished\": (0|false)' {shlex.quote(results)} && echo {RUNNING}"
         )
+
+    @staticmethod
+    def _handed_on(first: dict[str, Any]) -> dict[str, Any]:
+        """Return what the work takes from the first look."""
+        return {"memory_seen": first.get("memory", {})}
+
+    @staticmethod
+    def _limit_s(arguments: dict[str, Any], first: dict[str, Any]) -> int:
+        return int(float(arguments.get("start_timeout_s") or 7200) * (len(first["models"]) + 2) + 3600)
 
     def _announcement(self, first: dict[str, Any]) -> str:
         starting = [model["name"] for model in first["models"] if model["action"] == "start"]

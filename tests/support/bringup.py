@@ -40,6 +40,8 @@ VARIABLES: dict[str, Any] = {
     "vllm_stack_preset": "balanced",
     "vllm_stack_image_disk": "1GiB",
     "vllm_stack_mode": "parallel",
+    # The engines are doubles: they load no weights, and there is no hub to fetch any from.
+    "vllm_stack_fetch": False,
     "vllm_stack_max_parallel": 3,
     "vllm_stack_drain_s": 5,
     # A double that hangs is to be found out in seconds; what limits real ones is tested on the state machine.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ WHOLE_S = 120.0
 MOST_WAIT_S = 30.0
 ATTEMPTS = 4
 T = TypeVar("T")
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
 
 
 class Trouble(Enum):
@@ -35,6 +37,7 @@ class Trouble(Enum):
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     NO_LIBRARY = "no library"
+    DISK = "disk"
 
 
 # Nothing can be asked of such a hub, whatever the model.
@@ -79,12 +82,12 @@ class Hub(Protocol):
 class HuggingFaceHub:
     """Hub over huggingface_hub, which is imported when it is first needed."""
 
-    def __init__(self, endpoint: str = "", token: str = "") -> None:
+    def __init__(self, endpoint: str = "", token: str | bool = "") -> None:
         self._library: ModuleType = importlib.import_module("huggingface_hub")
         self._http: ModuleType = importlib.import_module("huggingface_hub.utils")
         self._errors: ModuleType = importlib.import_module("huggingface_hub.errors")
-        # None lets the library use a token that somebody logged in with on this machine.
-        self._token = token or None
+        # None lets the library use a token that somebody logged in with on this machine; False sends none.
+        self._token = None if token == "" else token
         self.endpoint = (endpoint or importlib.import_module("huggingface_hub.constants").ENDPOINT).rstrip("/")
         self._api: Any = self._library.HfApi(endpoint=self.endpoint, token=self._token)
 
@@ -117,6 +120,20 @@ class HuggingFaceHub:
         asked |= {"filter": f"base_model:quantized:{quantized_from}"} if quantized_from else {}
         with self._translated():
             return [str(found.id) for found in self._api.list_models(**asked)]
+
+    def fetch(self, model: str, revision: str, path: str, cache_dir: str, force: bool, progress: type) -> None:
+        """Have a file in the cache whole; `progress` is a class like tqdm's that hears of bytes."""
+        with self._translated():
+            self._library.hf_hub_download(
+                model,
+                path,
+                revision=revision,
+                endpoint=self.endpoint,
+                token=self._token,
+                cache_dir=cache_dir,
+                force_download=force,
+                tqdm_class=progress,
+            )
 
     def _stream(self, url: str, headers: dict[str, str], most: int) -> bytes:
         deadline = time.monotonic() + WHOLE_S
@@ -164,6 +181,11 @@ class HuggingFaceHub:
             raise HubError(Trouble.REVISION) from error
         except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
             raise HubError(Trouble.MISSING) from error
+        except errors.LocalEntryNotFoundError as error:
+            cause = error.__cause__
+            if isinstance(cause, errors.HfHubHTTPError):
+                raise _by_status(cause, self.endpoint) from error
+            raise HubError(Trouble.UNREACHABLE, f"{self.endpoint}: {_first_line(cause or error)}") from error
         except errors.EntryNotFoundError as error:
             raise HubError(Trouble.FAILED, "a file that it listed is not there") from error
         except errors.OfflineModeIsEnabled as error:
@@ -174,6 +196,8 @@ class HuggingFaceHub:
             # What is no JSON, or JSON of another kind, does not come from a hub.
             raise HubError(Trouble.NO_HUB, self.endpoint) from error
         except self._transport_errors() as error:
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                raise HubError(Trouble.DISK, str(error.strerror)) from error
             raise HubError(Trouble.UNREACHABLE, f"{self.endpoint}: {_first_line(error)}") from error
 
     @staticmethod

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is fetched, in which order, which engines start offline then, and what a person reads meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.filter.with_model_info import with_model_info
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import fetch
+
+INFO = {
+    "format": 1,
+    "id": "o/m",
+    "commit": "c" * 40,
+    "config": {},
+    "files": [{"path": "model.safetensors", "bytes": 9}],
+}
+
+
+def test_each_repository_once_folders_never_adapters_too() -> None:
+    models: list[dict[str, Any]] = [
+        {"name": "a", "model": "o/m", "info": INFO, "lora_adapters": [{"name": "l", "path": "o/l"}]},
+        {"name": "b", "model": "o/m", "info": INFO},
+        {"name": "c", "model": "/srv/m", "lora_adapters": [{"name": "k", "path": "/srv/l"}]},
+        {"name": "d", "model": "o/n", "revision": "v1"},
+    ]
+    found = {(repository.id, repository.revision): repository for repository in fetch.repositories(models)}
+    assert set(found) == {("o/m", "c" * 40), ("o/l", "main"), ("o/n", "v1")}
+    assert found["o/m", "c" * 40].names == ("a", "b") and found["o/m", "c" * 40].files == {"model.safetensors": 9}
+    assert found["o/n", "v1"].files is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "offline"),
+    [
+        ({"model": "o/m", "info": INFO}, True),
+        ({"model": "o/m"}, True),
+        ({"model": "/srv/m"}, True),
+        ({"model": "o/m", "info": INFO, "extra_args": ["--tokenizer=o/t"]}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["--speculative-config", '{"model": "o/draft"}']}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["--tokenizer-mode", "mistral"]}, True),
+        ({"model": "o/m", "info": {**INFO, "config": {"auto_map": {"AutoModel": "o/code--x.Y"}}}}, False),
+        (
+            {"model": "o/m", "info": {**INFO, "config": {"auto_map": {"AutoModel": "x.Y"}}}, "trust_remote_code": True},
+            True,
+        ),
+        ({"model": "o/m", "trust_remote_code": True}, False),
+        ({"model": "o/m", "info": INFO, "env": {"HF_HUB_OFFLINE": "0"}}, False),
+    ],
+)
+def test_an_engine_starts_offline_where_all_that_it_needs_is_there(entry: dict[str, Any], offline: bool) -> None:
+    (fetched,) = with_model_info([entry], {}, True, "http://mirror")
+    assert (fetched.get("env", {}).get("HF_HUB_OFFLINE") == "1") is offline
+    if not offline and "env" not in entry:
+        assert fetched["env"] == {"HF_ENDPOINT": "http://mirror"}
+    (loads_its_own,) = with_model_info([entry], {}, False)
+    assert (loads_its_own.get("env", {}).get("HF_HUB_OFFLINE") == "1") is (entry["model"] == "/srv/m")
+
+
+def test_a_model_that_was_read_is_pinned_and_brings_its_info_along() -> None:
+    read = {"o/m@main": INFO, "o/m@v1": {**INFO, "commit": "d" * 40}, "o/m@main with conf.json": {**INFO, "commit": ""}}
+    plain, branch, config = with_model_info(
+        [{"model": "o/m"}, {"model": "o/m", "revision": "v1"}, {"model": "o/m", "config_path": "conf.json"}], read
+    )
+    assert (plain["revision"], branch["revision"]) == ("c" * 40, "d" * 40) and plain["info"] is INFO
+    assert "config_path" not in config and "revision" not in config and config["info"]["commit"] == ""
+    assert with_model_info("o/m", read) == "o/m" and with_model_info([1], read) == [1]
+
+
+def test_all_repositories_move_at_once_the_largest_files_first() -> None:
+    files = {"o/a": {"config.json": 1, "1": 50, "2": 40}, "o/b": {"1": 30}}
+    assert fetch.order(files) == [("o/a", "1"), ("o/b", "1"), ("o/a", "2"), ("o/a", "config.json")]
+
+
+def test_what_is_missing_is_what_is_not_there_whole_and_checked() -> None:
+    expected = {"a": 1, "b": 2, "c": 3, "d": 4}
+    assert fetch.missing(expected, {"a": 1, "b": 1, "d": 4}, ["d"]) == {"b": 2, "c": 3, "d": 4}
+
+
+def test_lines_say_bytes_rate_and_rest() -> None:
+    gib = 2**30
+    meter = fetch.Meter({"o/a": 4 * gib, "o/bb": gib}, began=100.0)
+    meter.done = {"o/a": gib, "o/bb": 0}
+    assert meter.lines(110.0) == [
+        " 0:10  o/a    25 %  1.00 GiB of 4.00 GiB  102 MiB/s, 0:30 left",
+        " 0:10  o/bb    0 %  0.00 GiB of 1.00 GiB  0 MiB/s, nothing arrives",
+    ]
+    assert meter.lines(111.0) == []
+    meter.done = {"o/a": gib, "o/bb": gib}
+    assert meter.lines(111.0) == [" 0:11  o/bb  fetched, 1.00 GiB"]
+    assert meter.lines(113.0) == [" 0:13  o/a    25 %  1.00 GiB of 4.00 GiB  0 MiB/s, nothing arrives"]
