@@ -28,6 +28,7 @@ LONGEST = ("gateway", "upgrade")
 SCREEN = threading.Lock()
 # What runs beside the scenarios, by what it is called; the longest first. The gateway's are run by its scenario.
 SUITES = {
+    "models from the hub's double": "tests/integration/hub",
     "bring-up on doubles": "tests/integration/bringup",
     "flags through vLLM's parsers": "tests/integration/parsers",
     "the host with real apt": "tests/integration/host",
@@ -69,10 +70,6 @@ def whole_test() -> bool:
     # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own; the longest is begun first.
     with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
         jobs = [pool.submit(_suite, tally, name, path, False) for name, path in SUITES.items()]
-        jobs = [pool.submit(_suite, tally, "bring-up on doubles", "tests/integration/bringup", False)]
-        jobs.append(pool.submit(_suite, tally, "flags through vLLM's parsers", "tests/integration/parsers", False))
-        jobs.append(pool.submit(_suite, tally, "the host with real apt", "tests/integration/host", False))
-        jobs.append(pool.submit(_suite, tally, "models from the hub's double", "tests/integration/hub", False))
         jobs += [
             pool.submit(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name]) for name in scenarios()
         ]
