@@ -45,7 +45,8 @@ RELOADABLE = frozenset(
 _ROTATING_DRIVERS = frozenset({"json-file", "local"})
 _CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
 _BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
-_SIZE = re.compile(r"^[1-9][0-9]*[kmg]?$", re.IGNORECASE)
+# As Docker's own reader takes it: fractions, a blank and units with i and B, too.
+_SIZE = re.compile(r"^(?=.*[1-9])\d+(\.\d+)? ?([kmgtp]i?)?b?$", re.IGNORECASE)
 # An account in an address, up to the last @ before the path: passwords hold any sign.
 _CREDENTIALS = re.compile(r"://([^/\s\"]*)@")
 _CONCEALED = "sha256"

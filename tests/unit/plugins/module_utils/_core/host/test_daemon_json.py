@@ -162,7 +162,8 @@ def test_effect(before: dict[str, Any], after: dict[str, Any], needed: str) -> N
             "daemon.json: runtimes.nvidia.path: /usr/bin/absent does not exist.",
         ),
         ({"log-opts": {"max-file": 5}}, "daemon.json: log-opts.max-file: 5 must be a text."),
-        ({"log-opts": {"max-size": "50 MB"}}, "daemon.json: log-opts.max-size: '50 MB' is no size."),
+        ({"log-opts": {"max-size": "50 gold"}}, "daemon.json: log-opts.max-size: '50 gold' is no size."),
+        ({"log-opts": {"max-size": "0m"}}, "daemon.json: log-opts.max-size: '0m' is no size."),
         (
             {"hosts": ["tcp://0.0.0.0:2375"]},
             "daemon.json: hosts: the docker service already passes -H, and dockerd refuses to start with both.",
@@ -272,3 +273,33 @@ def test_a_host_handed_back_keeps_where_its_data_lies_and_what_others_wrote() ->
     keep = frozenset({("data-root",), ("features", "containerd-snapshotter")})
     back = dd.merge(first.options, {}, {}, first.ours, keep)
     assert back.options == {**theirs, "data-root": "/data/docker", "features": {"containerd-snapshotter": False}}
+
+
+@pytest.mark.parametrize("size", ["50m", "10MB", "1.5g", "50 MB", "100MiB", "1048576", "-1"])
+def test_sizes_that_docker_takes_are_taken(size: str) -> None:
+    dd.check({"log-opts": {"max-size": size}}, dd.HostState(), {}, "daemon.json")
+
+
+NVIDIA = {"runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"}}}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        # What `nvidia-ctk runtime configure --set-as-default` leaves.
+        {**NVIDIA, "default-runtime": "nvidia"},
+        # The way around vanishing cards with the old runtime.
+        {**NVIDIA, "exec-opts": ["native.cgroupdriver=cgroupfs"]},
+        {"bip": "172.30.0.1/24", "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}]},
+        {"log-driver": "local", "log-opts": {"max-size": "10m", "compress": "true"}},
+        {"proxies": {"http-proxy": "http://u:p@x:3128"}},
+    ],
+)
+def test_what_other_recipes_leave_is_kept_and_no_reason_to_stop(there: dict[str, Any]) -> None:
+    merge = dd.merge(there, REQUIRED, DEFAULTS, {})
+    dd.check(merge.options, dd.HostState(), {}, "daemon.json")
+    dd.check_consent(there, merge.options, 2)
+    assert {key: merge.options[key] for key in there if key != "log-opts"} == {
+        key: value for key, value in there.items() if key != "log-opts"
+    }
+    assert there.get("log-opts", {}).items() <= merge.options["log-opts"].items()
