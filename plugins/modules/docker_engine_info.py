@@ -188,12 +188,13 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         allow_stopping_containers=params["allow_stopping_containers"],
     )
     in_the_way = engine.conflicts(request.source, host.installed)
-    removed = packages.read_removals(module.run_command, family, in_the_way)
+    removed, failure = packages.read_removals(module.run_command, family, in_the_way), ""
     if params["simulate"]:
         wanted = engine.decide(request, host, {}).missing
-        removed += packages.read_removals_by(module.run_command, family, wanted, in_the_way)
+        more, failure = packages.simulate_install(module.run_command, family, wanted, in_the_way)
+        removed += more
     disks = {folder: files.free_bytes(folder)[0] for folder in engine.data_folders(request, host)}
-    decision = engine.decide(request, host, disks, sorted({*removed} - {*in_the_way}))
+    decision = engine.decide(request, host, disks, sorted({*removed} - {*in_the_way}), failure)
     return {
         "changed": False,
         "distribution": asdict(host.distribution),

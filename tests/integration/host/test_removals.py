@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Package as Installed
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import packages
 from ansible_collections.gpuserve.fleet.tests.support.stub_repository.packages import Package
 
@@ -84,7 +85,7 @@ def test_what_leans_on_a_package_that_goes_is_told(apt: Apt) -> None:
     removed = packages.read_removals(apt.run, "debian", CONFLICTS)
     too = sorted({*removed} - {*CONFLICTS})
     assert too == ["nerdctl", "ubuntu-fan"]
-    host = engine.Host(uid=0, distribution=NOBLE, installed={name: engine.Package("1") for name in CONFLICTS})
+    host = engine.Host(uid=0, distribution=NOBLE, installed={name: Installed("1") for name in CONFLICTS})
     (said,) = engine.decide(engine.Request(), host, {}, too).refusals
     assert "and apt would remove nerdctl, ubuntu-fan with that." in said
 
@@ -93,11 +94,30 @@ def test_what_an_installation_pushes_out_is_told(apt: Apt) -> None:
     """Nobody names the fan, and it conflicts with what comes."""
     apt.install(*INSTALLED, Package("fan", "1"))
     apt.offer(*DOCKER[:2], Package("containerd.io", "2.3.2-1", conflicts="containerd, runc, fan"), *DOCKER[3:])
-    removed = packages.read_removals_by(apt.run, "debian", engine.DOCKER_PACKAGES, CONFLICTS)
-    assert sorted(removed) == sorted([*CONFLICTS, "fan"])
+    removed, failure = packages.simulate_install(apt.run, "debian", engine.DOCKER_PACKAGES, CONFLICTS)
+    assert (sorted(removed), failure) == (sorted([*CONFLICTS, "fan"]), "")
 
 
 def test_docker_s_own_packages_take_only_the_place_of_the_named(apt: Apt) -> None:
     apt.offer(*DOCKER)
     wanted = engine.wanted(engine.Request(version="29.10.0"), engine.DistroDocker(), "5:")
-    assert sorted(packages.read_removals_by(apt.run, "debian", wanted, CONFLICTS)) == sorted(CONFLICTS)
+    removed, failure = packages.simulate_install(apt.run, "debian", wanted, CONFLICTS)
+    assert (sorted(removed), failure) == (sorted(CONFLICTS), "")
+
+
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [
+        ([Package("docker-ce", "5:29.10.0-1", "libnothing (>= 3)"), *DOCKER[1:]], "libnothing"),
+        (DOCKER[:2], "containerd.io"),
+    ],
+)
+def test_what_can_t_be_installed_is_said_before_the_old_docker_goes(
+    apt: Apt, offered: list[Package], said: str
+) -> None:
+    apt.offer(*offered)
+    _removed, failure = packages.simulate_install(apt.run, "debian", engine.DOCKER_PACKAGES, CONFLICTS)
+    assert said in failure
+    host = engine.Host(uid=0, distribution=NOBLE, installed={name: Installed("1") for name in CONFLICTS})
+    (sentence,) = engine.decide(engine.Request(), host, {}, [], failure).refusals
+    assert sentence.startswith("docker_engine_source: apt can't install docker-ce,") and said in sentence

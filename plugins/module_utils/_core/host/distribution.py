@@ -105,6 +105,14 @@ def parse_removals(text: str) -> list[str]:
     return [fields[1].split(":")[0] for fields in lines if len(fields) > 1 and fields[0] in ("Remv", "Purg")]
 
 
+def parse_simulation_failure(out: str, err: str) -> str:
+    """Read why apt can't do what it was to simulate: the first unmet dependency, else its error."""
+    said = [line.strip() for line in f"{out}\n{err}".splitlines()]
+    unmet = next((line for line in said if " : " in line and ("Depends:" in line or "Conflicts:" in line)), "")
+    error = next((line.removeprefix("E: ") for line in said if line.startswith("E: ")), "it gives no reason")
+    return " ".join((unmet or error).split()).rstrip(".")
+
+
 def split_wanted(wanted: str) -> tuple[str, str]:
     """Split "name" or "name=version-pattern" as apt writes it."""
     name, _sep, version = wanted.partition("=")

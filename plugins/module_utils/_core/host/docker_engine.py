@@ -146,8 +146,10 @@ class Decision:
     refusals: tuple[str, ...] = ()
 
 
-def decide(request: Request, host: Host, free_bytes: Mapping[str, int], removed_too: Sequence[str] = ()) -> Decision:
-    """Decide what it takes; `removed_too` are packages that a simulation would remove beside the conflicts."""
+def decide(
+    request: Request, host: Host, free_bytes: Mapping[str, int], removed_too: Sequence[str] = (), failure: str = ""
+) -> Decision:
+    """Decide what it takes, given what a simulation would remove beside the conflicts, or why it could not be done."""
     if not _is_supported(host.distribution):
         name = host.distribution.name
         return Decision(refusals=(f"docker_engine does not know {name}. It knows {_SUPPORTED_TEXT}.",))
@@ -163,7 +165,12 @@ def decide(request: Request, host: Host, free_bytes: Mapping[str, int], removed_
         options=_options(request, host),
         folders=data_folders(request, host),
     )
-    refusals = _refusals(request, host, own, decision, free_bytes, removed_too)
+    refusals = list(_refusals(request, host, own, decision, free_bytes, removed_too))
+    if failure:
+        refusals.append(
+            f"docker_engine_source: apt can't install {', '.join(decision.missing)} ({failure}). Run `apt-get update` on the host to see "
+            "whether an entry below /etc/apt is at fault, and check docker_engine_version."
+        )
     return Decision(**{**decision.__dict__, "refusals": tuple(refusals)})
 
 

@@ -30,9 +30,11 @@ def read_removals(run: Run, family: str, names: Sequence[str]) -> list[str]:
     return distribution.parse_removals(run(["apt-get", "--simulate", "remove", *names])[1])
 
 
-def read_removals_by(run: Run, family: str, install: Sequence[str], remove: Sequence[str]) -> list[str]:
-    """Have apt simulate an installation that lets go of some packages, and name all that would go."""
+def simulate_install(run: Run, family: str, install: Sequence[str], remove: Sequence[str]) -> tuple[list[str], str]:
+    """Have apt simulate an installation that lets go of some packages: all that would go, and why it can't be done, if so."""
     if not install or family != "debian":
-        return []
+        return [], ""
     command = ["apt-get", "--simulate", "--no-install-recommends", "--allow-downgrades", "install", *install]
-    return distribution.parse_removals(run([*command, *(f"{name}-" for name in remove)])[1])
+    status, out, err = run([*command, *(f"{name}-" for name in remove)])
+    failure = distribution.parse_simulation_failure(out, err) if status != 0 else ""
+    return distribution.parse_removals(out), failure
