@@ -11,9 +11,9 @@ module: driver_info
 short_description: Read a host's NVIDIA cards and driver, and decide what it needs
 version_added: 0.1.0
 description:
-  - Finds the cards in sysfs, without lspci, and reads which driver is loaded, on disk and in user space.
-  - Chooses source, branch, kernel-module flavour and packages for what O(request) asks for, or fails in one sentence
-    with the value to use instead.
+  - Finds the cards in sysfs, without lspci, and reads which driver is loaded, on disk, in user space and in packages, and whose it is.
+  - Chooses source, branch, kernel-module flavour and packages for what O(request) asks for, says what is missing, or fails in one
+    sentence with the value to use instead.
   - Decides whether the driver needs nothing, a fresh kernel module, a reboot, or repair. Changes nothing.
 author:
   - gpuserve.fleet contributors (@gpuserve)
@@ -24,12 +24,12 @@ options:
     type: dict
     suboptions:
       source:
-        description: Where the packages come from.
+        description: Where the packages come from; V(host) leaves the driver that is there as it is.
         type: str
-        choices: [auto, cuda_repo, distro]
+        choices: [auto, cuda_repo, distro, host]
         default: auto
       branch:
-        description: The driver branch; V(0) leaves it to the module.
+        description: The driver branch; V(0) keeps the installed one, or takes the newest long-term one that the repository has.
         type: int
         default: 0
       version:
@@ -54,12 +54,48 @@ options:
         type: bool
         default: true
       ubuntu_kernel:
-        description: The kernel flavour whose prebuilt modules are used with Ubuntu's own packages.
+        description: The kernel flavour whose prebuilt modules are used with Ubuntu's own packages; V(auto) takes the running kernel's.
         type: str
-        default: generic
+        default: auto
+      extra_packages:
+        description: Packages to install with the driver.
+        type: list
+        elements: str
+        default: []
+      upgrade:
+        description: Whether to take the newest version within the pin.
+        type: bool
+        default: false
+      allow_downgrade:
+        description: Whether an older version than the installed one may be taken.
+        type: bool
+        default: false
+      allow_held:
+        description: Whether packages that somebody put on hold may change.
+        type: bool
+        default: false
+      reboot:
+        description: As the role's O(ignore:nvidia_driver_reboot).
+        type: str
+        choices: [auto, always, never]
+        default: auto
+      repository_url:
+        description: Where NVIDIA's repositories begin; tells their packages from the distribution's.
+        type: str
+        default: https://developer.download.nvidia.com/compute/cuda/repos
+  candidates:
+    description:
+      - Whether to ask apt, too, which branches and versions the chosen source has. Its package lists should have been read before.
+    type: bool
+    default: false
   nvml:
     description:
       - Whether to ask the NVML library, too, whether the driver works.
+    type: bool
+    default: false
+  cuda:
+    description:
+      - Whether to have the CUDA driver library start, too, as engines have it (cuInit).
     type: bool
     default: false
   root:
@@ -94,6 +130,7 @@ cards:
       pcie_width: 16
       pcie_max_width: 16
       bar_bytes: 34359738368
+      driver: nvidia
 choice:
   description: What the host gets, and why.
   returned: when O(request) is given
@@ -109,8 +146,24 @@ choice:
     repository_key: 3bf863cc.pub
     repository_fingerprint: EB693B3035CD5710E231E123A4B469963BF863CC
     dkms: true
-    module_stream: ""
+    preferences: ""
+    unattended: ""
     reasons: ["branch 580: the default here"]
+plan:
+  description: Which packages and kernel headers are missing, and whether anything has to be installed.
+  returned: when O(request) is given
+  type: dict
+  sample: {missing: [], headers: [], touched: false}
+targets:
+  description: What apt is to be asked for, and which of that is not there yet; none in a dry run while apt has no lists.
+  returned: when O(candidates) is true
+  type: dict
+  sample: {install: [nvidia-driver-cuda=595.84.01-1], due: []}
+installed:
+  description: The driver that is installed, whose it is, and what of it is on hold.
+  returned: always
+  type: dict
+  sample: {source: cuda_repo, branch: 595, version: 595.84.01, held: []}
 decision:
   description: What the driver on this host needs, V(none), V(module_reload), V(reboot) or V(fail), and why.
   returned: always
@@ -127,11 +180,27 @@ persistence:
     path: /etc/systemd/system/nvidia-persistenced.service.d/10-gpuserve.conf
     drop_in: ""
     in_place: true
+leftovers:
+  description: Entries of older recipes for NVIDIA's repository, and whether the package that would write them again is installed.
+  returned: always
+  type: dict
+  sample: {files: [], packages: []}
+systemd:
+  description: Whether systemd is in charge.
+  returned: always
+  type: bool
+  sample: true
 state:
   description: The versions the decision rests on.
   returned: always
   type: dict
-  sample: {kernel: 6.8.0-90-generic, loaded: 580.178.04, on_disk: 580.178.04, userspace: 580.178.04, nouveau: false}
+  sample: {kernel: 6.8.0-90-generic, loaded: 580.178.04, on_disk: 580.178.04, userspace: 580.178.04, cuda: 580.178.04}
+reboot_ends:
+  description: The processes of others that a reboot would end; on a card, or a desktop.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 secure_boot:
   description: Whether Secure Boot is on, read from the firmware's variable.
   returned: always
@@ -142,21 +211,42 @@ nvml:
   returned: when O(nvml) is true
   type: dict
   sample: {status: 0, sentence: "", devices: 1, driver_version: 580.178.04, names: [NVIDIA GeForce RTX 5090]}
+cuda:
+  description: What the CUDA driver library says.
+  returned: when O(cuda) is true
+  type: dict
+  sample: {status: 0, sentence: "", version: 13000}
 """
 
+import datetime
+import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver, driver_state, pci
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import (
+    distribution,
+    driver,
+    driver_branches,
+    driver_packages,
+    driver_plan,
+    driver_state,
+    pci,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import (
+    KEYRING_PACKAGE,
+    LEFTOVERS,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs every next start seconds."
+KERNELS = ("linux-image-*", "linux-headers-*", "linux-modules-nvidia-*", "proxmox-*")
 
 
 def describe(card: pci.Card) -> dict[str, Any]:
@@ -170,7 +260,64 @@ def describe(card: pci.Card) -> dict[str, Any]:
     }
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def read_packages(run: gpu.Run, others: Sequence[str]) -> dict[str, distribution.Package]:
+    """Ask dpkg for the driver's whole set and for kernels; where there is no dpkg, there are none."""
+    fields = "${Package}\t${Version}\t${db:Status-Abbrev}\n"
+    names = [*driver_packages.PATTERNS, *KERNELS, KEYRING_PACKAGE, *others]
+    return distribution.parse_dpkg(run(["dpkg-query", "-W", "-f", fields, *names])[1])
+
+
+def read_host(files: HostFiles, run: gpu.Run, others: Sequence[str]) -> Host:
+    """Read all that is decided on."""
+    found = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
+    packages = read_packages(run, others)
+    state = gpu.read_driver_state(files, run, platform.release())
+    installed = driver_packages.installed_driver(packages, found)
+    if state.userspace and gpu.is_run_file(files, run, state.userspace):
+        branch = driver_packages.branch_of(state.userspace)
+        installed = driver_packages.InstalledDriver(driver_packages.Source.RUN_FILE, branch, state.userspace)
+    return Host(
+        distribution=found,
+        architecture=platform.machine(),
+        uid=os.geteuid(),
+        cards=gpu.cards(files),
+        secure_boot=gpu.secure_boot(files),
+        platform=gpu.read_platform(files),
+        installed=installed,
+        packages=packages,
+        state=state,
+    )
+
+
+def ask_apt(run: gpu.Run, request: Request, host: Host) -> tuple[Choice, dict[str, list[driver_plan.Offer]]]:
+    """Choose again by what the source really has; another branch may have packages of other names."""
+    choice = driver.choose(request, host)
+    offers: dict[str, list[driver_plan.Offer]] = {}
+    for _pass in range(2):
+        names = [name for name in driver_plan.names_to_ask(choice, request, host) if name not in offers]
+        offers.update({name: [] for name in names})
+        if names:
+            offers.update(driver_plan.parse_madison(run(["apt-cache", "madison", *names])[1]))
+        available = driver_plan.available_branches(offers, choice, request, host)
+        choice = driver.choose(request, host, available)
+    return choice, offers
+
+
+def decide(run: gpu.Run, request: Request, host: Host, candidates: bool, check_mode: bool) -> dict[str, Any]:
+    """Choose, plan, and name each package's version where apt was asked."""
+    if not candidates:
+        choice = driver.choose(request, host)
+        return {"choice": asdict(choice), "plan": asdict(driver_plan.plan(request, choice, host))}
+    choice, offers = ask_apt(run, request, host)
+    known = {name for name, versions in offers.items() if versions}
+    plan = driver_plan.plan(request, choice, host, known)
+    targets = None
+    if choice.packages and (known or not check_mode):
+        targets = asdict(driver_plan.targets(request, choice, host, offers))
+    return {"choice": asdict(choice), "plan": asdict(plan), "targets": targets or {"install": [], "due": []}}
+
+
+def run_module(module: AnsibleModule) -> dict[str, Any]:
     """Read, choose, decide."""
     files = HostFiles(module.params["root"])
 
@@ -178,22 +325,34 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         program = module.get_bin_path(arguments[0])
         return module.run_command([program, *arguments[1:]]) if program else (127, "", f"no {arguments[0]}")
 
-    cards = gpu.cards(files)
-    secure_boot = gpu.secure_boot(files)
-    state = gpu.read_driver_state(files, command, platform.release())
+    asked = module.params["request"]
+    request = Request(**{**asked, "extra_packages": tuple(asked["extra_packages"])}) if asked is not None else None
+    host = read_host(files, command, request.extra_packages if request else ())
+    installed = host.installed
     result: dict[str, Any] = {
-        "cards": [describe(card) for card in cards],
-        "secure_boot": secure_boot,
-        "state": asdict(state),
-        "decision": asdict(driver_state.decide(state)),
+        "cards": [describe(card) for card in host.cards],
+        "secure_boot": host.secure_boot,
+        "state": asdict(host.state),
+        "reboot_ends": list(host.state.reboot_ends),
+        "decision": asdict(driver_state.decide(host.state)),
         "persistence": gpu.read_persistence(files, HEADER),
+        "leftovers": {
+            "files": [name for name in LEFTOVERS if files.exists(name)],
+            "packages": [KEYRING_PACKAGE] if KEYRING_PACKAGE in host.packages else [],
+        },
+        "systemd": files.is_dir("/run/systemd/system"),
+        "installed": {
+            "source": installed.source.value if installed else "",
+            "branch": installed.branch if installed else 0,
+            "version": installed.version if installed else "",
+            "held": list(installed.held) if installed else [],
+        },
     }
-    if module.params["request"] is not None:
-        text = files.read("/etc/os-release") or files.read("/usr/lib/os-release") or ""
-        request = driver.Request(**module.params["request"])
-        distribution = host.parse_os_release(text)
-        choice = driver.choose(request, cards, distribution, platform.machine(), secure_boot)
-        result["choice"] = asdict(choice)
+    if request is not None:
+        result.update(decide(command, request, host, module.params["candidates"], module.check_mode))
+        warning = driver_branches.end_warning(result["choice"]["branch"], datetime.date.today())
+        if warning:
+            module.warn(warning)
     if module.params["nvml"]:
         answer = gpu.nvml()
         status = answer["status"]
@@ -201,32 +360,47 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             **answer,
             "sentence": "" if status == driver_state.NVML_OK else driver_state.nvml_sentence(status),
         }
+    if module.params["cuda"]:
+        answer = gpu.cuda()
+        status = answer["status"]
+        result["cuda"] = {
+            **answer,
+            "sentence": "" if status == driver_state.CUDA_OK else driver_state.cuda_sentence(status),
+        }
     return result
 
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
     request = {
-        "source": {"type": "str", "choices": ["auto", "cuda_repo", "distro"], "default": "auto"},
+        "source": {"type": "str", "choices": ["auto", "cuda_repo", "distro", "host"], "default": "auto"},
         "branch": {"type": "int", "default": 0},
         "version": {"type": "str", "default": ""},
         "flavour": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
         "compute_only": {"type": "bool", "default": True},
         "mok_enrolled": {"type": "bool", "default": False},
         "require_card": {"type": "bool", "default": True},
-        "ubuntu_kernel": {"type": "str", "default": "generic"},
+        "ubuntu_kernel": {"type": "str", "default": "auto"},
+        "extra_packages": {"type": "list", "elements": "str", "default": []},
+        "upgrade": {"type": "bool", "default": False},
+        "allow_downgrade": {"type": "bool", "default": False},
+        "allow_held": {"type": "bool", "default": False},
+        "reboot": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+        "repository_url": {"type": "str", "default": "https://developer.download.nvidia.com/compute/cuda/repos"},
     }
     module = AnsibleModule(
         argument_spec={
             "request": {"type": "dict", "options": request},
+            "candidates": {"type": "bool", "default": False},
             "nvml": {"type": "bool", "default": False},
+            "cuda": {"type": "bool", "default": False},
             "root": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,
     )
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
     try:
-        result = run(module)
+        result = run_module(module)
     except FleetError as error:
         module.fail_json(msg=str(error), field=error.field)
     module.exit_json(changed=False, **result)

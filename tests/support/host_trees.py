@@ -59,8 +59,22 @@ class HostTree:
         return self.write("proc/driver/nvidia/version", text.format(version))
 
     def library(self, version: str) -> HostTree:
-        """Install the library."""
-        return self.write(f"usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{version}", "")
+        """Install NVML and CUDA's driver library, with the links that ldconfig makes."""
+        return self.lone_library("libnvidia-ml", version).lone_library("libcuda", version)
+
+    def lone_library(self, name: str, version: str, linked: bool = True) -> HostTree:
+        """Install one library; without its link it only lies there."""
+        folder = "usr/lib/x86_64-linux-gnu"
+        self.write(f"{folder}/{name}.so.{version}", "")
+        return self.link(f"{folder}/{name}.so.1", f"{name}.so.{version}") if linked else self
+
+    def link(self, name: str, target: str) -> HostTree:
+        """Make a link below the root, or turn the one that is there."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        return self
 
     def nouveau(self) -> HostTree:
         """Let nouveau drive the card."""

@@ -6,188 +6,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver_packages, secure_boot
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_branches import (
+    FLOOR_BRANCH,
+    default_branch,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_packages import InstalledDriver, Source
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import (
+    ARCHITECTURES,
+    SUPPORTED,
+    Repository,
+    repository_of,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import (
+    UNTOUCHED,
+    Choice,
+    Host,
+    Request,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
-
-# CUDA 12.8, the oldest that current engine images are built with, needs this branch.
-FLOOR_BRANCH = 570
-# The branch from which NVIDIA's packages for Ubuntu carry no number in their names.
-RENAMED_BRANCH = 590
-UNTOUCHED = "Nothing was changed."
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 
-@dataclass(frozen=True)
-class Repository:
-    """NVIDIA's repository for a distribution, and the branch we take there when nothing is asked for."""
-
-    folder: str
-    branch: int  # the long-term one, or the oldest that the repository starts with
-    key: str
-    fingerprint: str
-    first_branch: int = 0
-
-
-# The newer repositories have keys of their own.
-_OLD_KEY = ("3bf863cc.pub", "EB693B3035CD5710E231E123A4B469963BF863CC")
-_CUDA_REPOSITORIES = {
-    ("ubuntu", "22.04"): Repository("ubuntu2204", 580, *_OLD_KEY),
-    ("ubuntu", "24.04"): Repository("ubuntu2404", 580, *_OLD_KEY),
-    ("ubuntu", "26.04"): Repository(
-        "ubuntu2604", 595, "60DF8A40.pub", "14BAFBC7562AD710CA04E69905FBB6DA60DF8A40", first_branch=595
-    ),
-    ("debian", "12"): Repository("debian12", 580, *_OLD_KEY),
-    ("debian", "13"): Repository(
-        "debian13", 595, "8793F200.pub", "02182E60104FCDC26EAE1B8597A5D4CB8793F200", first_branch=590
-    ),
-    ("rhel", "9"): Repository("rhel9", 580, "D42D0685.pub", "610C7B14E068A878070DA4E99CD0A493D42D0685"),
-    # We know this key's name and not its fingerprint, so that the role asks for it.
-    ("rhel", "10"): Repository("rhel10", 580, "CDF6BA43.pub", ""),
-}
-_RHEL_LIKE = frozenset({"rhel", "rocky", "almalinux", "centos"})
-_CUDA_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "sbsa"}
-SUPPORTED = "Ubuntu 22.04, 24.04 and 26.04, Debian 12 and 13, RHEL, Rocky Linux and AlmaLinux 9 and 10"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the inventory asks for; "auto", 0 and "" leave it to us."""
-
-    source: str = "auto"
-    branch: int = 0
-    version: str = ""
-    flavour: str = "auto"
-    compute_only: bool = True
-    mok_enrolled: bool = False
-    require_card: bool = True
-    ubuntu_kernel: str = "generic"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the host gets, and why."""
-
-    source: str
-    branch: int
-    flavour: str
-    packages: tuple[str, ...]
-    pin: str
-    repository_folder: str
-    repository_architecture: str
-    repository_key: str
-    repository_fingerprint: str
-    dkms: bool
-    module_stream: str
-    reasons: tuple[str, ...]
-
-
-def choose(
-    request: Request, cards: Sequence[Card], distribution: Distribution, architecture: str, secure_boot: bool
-) -> Choice:
-    """Decide, or say in one sentence what has to change."""
-    repository = _repository(distribution)
-    if architecture not in _CUDA_ARCHITECTURES:
-        raise FleetError(f"nvidia_driver has no packages for the architecture {architecture}.", UNTOUCHED)
-    if not cards and request.require_card:
+def choose(request: Request, host: Host, available: Collection[int] = ()) -> Choice:
+    """Decide, or say in one sentence what has to change; `available` are the repository's branches once it was read."""
+    _check_ground(host)
+    cards = _cards(request, host)
+    repository = repository_of(host.distribution)
+    if request.source == "host" or (repository is None and request.source == "auto"):
+        return _keep(request, host)
+    if repository is None:
         raise FleetError(
-            "nvidia_driver: no NVIDIA card is on this host's PCI bus.",
-            "Check that it sits and has power, or set nvidia_driver_require_card: false to install without one. "
-            + UNTOUCHED,
-            field="nvidia_driver_require_card",
+            f"nvidia_driver installs no driver on {host.distribution.name}.",
+            f"It does so on {SUPPORTED}. Set nvidia_driver_source to host once a driver works. {UNTOUCHED}",
+            field="nvidia_driver_source",
         )
+    if host.architecture not in ARCHITECTURES:
+        raise FleetError(f"nvidia_driver has no packages for the architecture {host.architecture}.", UNTOUCHED)
     reasons: list[str] = []
-    branch = _branch(request, cards, repository.branch, reasons)
-    flavour = _flavour(request, cards, reasons)
-    source = _source(request, distribution, secure_boot, reasons)
-    if source == "cuda_repo" and branch < repository.first_branch:
-        raise FleetError(
-            f"nvidia_driver_branch: {branch} is not in NVIDIA's repository for {distribution.name}, which starts at "
-            f"{repository.first_branch}.",
-            f"Set it to {repository.branch}. {UNTOUCHED}",
-            field="nvidia_driver_branch",
-        )
-    _check_secure_boot(request, source, secure_boot, distribution)
-    if distribution.family == "redhat":
-        packages = _rpm_packages(request, flavour)
-    elif distribution.id == "ubuntu":
-        packages = _ubuntu_packages(request, source, branch, flavour)
+    source = _source(request, cards, repository, host, reasons)
+    branch = _branch(request, cards, repository, source, host, available, reasons)
+    flavour = _flavour(request, cards, host.installed, reasons)
+    secure_boot.check(request.mok_enrolled, source, host.secure_boot, host.distribution, host.state.loaded is not None)
+    kernel = request.ubuntu_kernel
+    if kernel == "auto":
+        kernel = secure_boot.kernel_flavour(host.state.kernel, host.packages)
+    is_open = flavour == "open"
+    if source is Source.DISTRO:
+        packages = driver_packages.ubuntus_own(branch, is_open, kernel, host.installed)
     else:
-        packages = _debian_packages(request, flavour)
+        packages = driver_packages.nvidias(host.distribution.id, branch, is_open, request.compute_only)
+    pin = f"{request.version}*" if request.version else f"{branch}.*"
     return Choice(
-        source=source,
+        source=source.value,
         branch=branch,
         flavour=flavour,
         packages=tuple(packages),
-        pin=f"{request.version}*" if request.version else f"{branch}.*",
+        pin=pin,
         repository_folder=repository.folder,
-        repository_architecture=_CUDA_ARCHITECTURES[architecture],
+        repository_architecture=ARCHITECTURES[host.architecture],
         repository_key=repository.key,
         repository_fingerprint=repository.fingerprint,
-        dkms=source == "cuda_repo",
-        module_stream=f"nvidia-driver:{branch}-{'open' if flavour == 'open' else 'dkms'}"
-        if repository.folder == "rhel9"
-        else "",
+        dkms=source is Source.CUDA_REPO or any(map(driver_packages.is_dkms, packages)),
+        preferences=driver_packages.preferences(source, pin, request.allow_downgrade),
+        unattended=driver_packages.unattended(any(driver_packages.is_prebuilt(name) for name in packages)),
         reasons=tuple(reasons),
     )
 
 
-def _repository(distribution: Distribution) -> Repository:
-    identity = "rhel" if distribution.id in _RHEL_LIKE else distribution.id
-    version = distribution.major if distribution.family == "redhat" else distribution.version
-    found = _CUDA_REPOSITORIES.get((identity, version))
-    if found is None:
+def _check_ground(host: Host) -> None:
+    if host.uid != 0:
+        raise FleetError("nvidia_driver needs root on the host.", f"Set become to true for it. {UNTOUCHED}")
+    match host.platform:
+        case Platform.WSL2:
+            raise FleetError(
+                "nvidia_driver: this is WSL2, where the driver is Windows's.",
+                "Install NVIDIA's driver there, none in here, and run with --skip-tags nvidia_driver. " + UNTOUCHED,
+            )
+        case Platform.CONTAINER:
+            raise FleetError(
+                "nvidia_driver: this is a container (LXC or another), whose kernel is its host's.",
+                "Install the driver on the host, pass the devices through, put the libraries of the same version in here "
+                "(without kernel modules), and run with --skip-tags nvidia_driver. " + UNTOUCHED,
+            )
+        case Platform.MACHINE:
+            return
+
+
+def _cards(request: Request, host: Host) -> Sequence[Card]:
+    cards = [card for card in host.cards if not card.passed_through]
+    if cards or not request.require_card:
+        return cards
+    if host.cards:
+        card = host.cards[0]
         raise FleetError(
-            f"nvidia_driver does not know {distribution.name}.",
-            f"It knows {SUPPORTED}. {UNTOUCHED}",
-            field="distribution",
+            f"nvidia_driver: {card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine.",
+            f"Run this on that machine, or give the card back: remove {card.driver}'s ids= from the kernel's command line and "
+            f"/etc/modprobe.d, and reboot. {UNTOUCHED}",
         )
-    return found
+    raise FleetError(
+        "nvidia_driver: no NVIDIA card is on this host's PCI bus.",
+        "Check that it sits and has power, or set nvidia_driver_require_card: false to install without one. "
+        + UNTOUCHED,
+        field="nvidia_driver_require_card",
+    )
 
 
-def _branch(request: Request, cards: Sequence[Card], default: int, reasons: list[str]) -> int:
-    named = _major(request.version)
+def _keep(request: Request, host: Host) -> Choice:
+    """Leave a driver that works as it is: the one way on systems where we install none."""
+    state = host.state
+    if state.userspace and (state.loaded or state.on_disk):
+        version = state.loaded or state.on_disk or ""
+        return Choice(
+            source=Source.HOST.value,
+            branch=driver_packages.branch_of(version),
+            flavour="open" if state.loaded_open or state.on_disk_open else "proprietary",
+            reasons=(f"driver {version} is there and is left as it is",),
+        )
+    why = "nvidia_driver_source: host, and" if request.source == "host" else "nvidia_driver installs none on"
+    what = "no driver is installed" if request.source == "host" else host.distribution.name
+    raise FleetError(
+        f"{why} {what}.",
+        f"It installs drivers on {SUPPORTED}; on others install NVIDIA's by its guide, reboot, and run again: a driver that "
+        f"works is used as it is. {UNTOUCHED}",
+        field="nvidia_driver_source",
+    )
+
+
+def _source(request: Request, cards: Sequence[Card], repository: Repository, host: Host, reasons: list[str]) -> Source:
+    distribution, installed = host.distribution, host.installed
+    if installed and installed.source is Source.RUN_FILE:
+        raise FleetError(
+            f"nvidia_driver: driver {installed.version} comes from NVIDIA's .run file, and packages would mix with it.",
+            "Run `nvidia-uninstall` on the host, reboot, and run again; or set nvidia_driver_source to host to keep it. "
+            + UNTOUCHED,
+            field="nvidia_driver_source",
+        )
+    if request.source == "distro" and distribution.id != "ubuntu":
+        raise FleetError(
+            f"nvidia_driver_source: {distribution.name} ships no driver of branch {FLOOR_BRANCH} or newer.",
+            f"Set it to cuda_repo. {UNTOUCHED}",
+            field="nvidia_driver_source",
+        )
+    asked = None if request.source == "auto" else Source(request.source)
+    if installed:
+        debians = installed.source is Source.DISTRO and distribution.id != "ubuntu"
+        if debians or (asked and asked is not installed.source):
+            _refuse_two_sources(installed, distribution, asked)
+        reasons.append(f"source {installed.source.value}: its driver {installed.version} is installed")
+        return installed.source
+    if asked:
+        return asked
+    if distribution.id == "ubuntu":
+        if host.secure_boot and not request.mok_enrolled:
+            reasons.append("Ubuntu's own packages: Secure Boot is on, and their modules are signed")
+            return Source.DISTRO
+        newest_allowed = _newest_allowed(cards)
+        if newest_allowed and newest_allowed < repository.first_branch:
+            reasons.append(f"Ubuntu's own packages: NVIDIA's repository starts at {repository.first_branch}")
+            return Source.DISTRO
+    return Source.CUDA_REPO
+
+
+def _refuse_two_sources(installed: InstalledDriver, distribution: Distribution, asked: Source | None) -> None:
+    whose = "NVIDIA's" if installed.source is Source.CUDA_REPO else f"{distribution.id.capitalize()}'s own"
+    wanted = f"nvidia_driver_source: {asked.value}, and" if asked else "nvidia_driver:"
+    keep = "Set it to auto to keep that, or remove" if distribution.id == "ubuntu" else "Remove"
+    raise FleetError(
+        f"{wanted} {whose} driver {installed.version} is installed; packages of two sources would mix.",
+        f"{keep} it first: `apt-get purge {' '.join(sorted(installed.packages or {}))}`. {UNTOUCHED}",
+        field="nvidia_driver_source",
+    )
+
+
+def _newest_allowed(cards: Sequence[Card]) -> int | None:
+    return min((card.generation.max_branch for card in cards if card.generation.max_branch), default=None)
+
+
+def _branch(
+    request: Request,
+    cards: Sequence[Card],
+    repository: Repository,
+    source: Source,
+    host: Host,
+    available: Collection[int],
+    reasons: list[str],
+) -> int:
+    named = driver_packages.branch_of(request.version)
     if named and request.branch and named != request.branch:
         raise FleetError(
             f"nvidia_driver_version: {request.version} is not of branch {request.branch}.",
             f"Set nvidia_driver_branch: {named}, or leave one of the two empty. {UNTOUCHED}",
             field="nvidia_driver_version",
         )
+    newest_allowed = _newest_allowed(cards)
+    default = default_branch(available, newest_allowed) or min(repository.branch, newest_allowed or repository.branch)
     branch = request.branch or named
-    field = "nvidia_driver_branch" if request.branch else "nvidia_driver_version"
-    newest_allowed = min((card.generation.max_branch for card in cards if card.generation.max_branch), default=None)
-    if not branch:
-        branch = min(default, newest_allowed) if newest_allowed else default
+    field_name = "nvidia_driver_branch" if request.branch else "nvidia_driver_version"
+    what = f"{field_name}: {branch}"
+    if not branch and host.installed:
+        branch, field_name = host.installed.branch, "nvidia_driver_branch"
+        what = f"nvidia_driver_branch: {branch} is installed and"
+        reasons.append(f"branch {branch}: it is installed")
+    elif not branch:
+        branch, field_name, what = default, "nvidia_driver_branch", f"nvidia_driver_branch: {default}"
         reasons.append(f"branch {branch}: the default here")
+    remedy = f"Set {field_name} to {default}."
+    if source is Source.CUDA_REPO and default < repository.first_branch:
+        remedy = _remedy_for_old_card(cards, repository, host.distribution)
     for card in cards:
         lowest = max(card.generation.min_branch, FLOOR_BRANCH)
         if branch < lowest:
             why = f"{card.name} ({card.generation.name}) needs {lowest} or newer"
-            raise FleetError(f"{field}: {branch} is too old, {why}.", f"Set it to {default}. {UNTOUCHED}", field=field)
+            raise FleetError(f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
         if card.generation.max_branch and branch > card.generation.max_branch:
             why = f"{card.name} ({card.generation.name}) is supported up to {card.generation.max_branch}"
-            raise FleetError(
-                f"{field}: {branch} is too new, {why}.",
-                f"Set it to {card.generation.max_branch}. {UNTOUCHED}",
-                field=field,
-            )
+            raise FleetError(f"{what} is too new, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
     if branch < FLOOR_BRANCH:
+        why = f"CUDA 12.8 needs {FLOOR_BRANCH} or newer"
+        raise FleetError(f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
+    if source is Source.CUDA_REPO and branch < repository.first_branch:
         raise FleetError(
-            f"{field}: {branch} is too old, CUDA 12.8 needs {FLOOR_BRANCH} or newer.",
-            f"Set it to {default}. {UNTOUCHED}",
-            field=field,
+            f"{what} is not in NVIDIA's repository for {host.distribution.name}, which starts at {repository.first_branch}.",
+            f"{remedy} {UNTOUCHED}",
+            field=field_name,
         )
     return branch
 
 
-def _major(version: str) -> int:
-    head = version.split(".", maxsplit=1)[0]
-    return int(head) if head.isdigit() else 0
+def _remedy_for_old_card(cards: Sequence[Card], repository: Repository, distribution: Distribution) -> str:
+    card = next(card for card in cards if (card.generation.max_branch or repository.branch) < repository.first_branch)
+    if distribution.id == "ubuntu":
+        return f"Set nvidia_driver_source to distro: Ubuntu's own archive has {card.generation.max_branch}."
+    return f"{card.name} needs branch {card.generation.max_branch}, and so Debian 12, or Ubuntu, or a newer card."
 
 
-def _flavour(request: Request, cards: Sequence[Card], reasons: list[str]) -> str:
+def _flavour(request: Request, cards: Sequence[Card], installed: InstalledDriver | None, reasons: list[str]) -> str:
     must = [card for card in cards if card.generation.open_modules == "required"]
     cannot = [card for card in cards if card.generation.open_modules == "impossible"]
     if must and cannot:
@@ -212,62 +270,9 @@ def _flavour(request: Request, cards: Sequence[Card], reasons: list[str]) -> str
         return request.flavour
     if must:
         reasons.append(f"open kernel modules: {must[0].name} runs with no others")
-    return "proprietary" if cannot else "open"
-
-
-def _source(request: Request, distribution: Distribution, secure_boot: bool, reasons: list[str]) -> str:
-    if request.source == "distro" and distribution.id != "ubuntu":
-        raise FleetError(
-            f"nvidia_driver_source: {distribution.name} ships no driver of branch {FLOOR_BRANCH} or newer.",
-            f"Set it to cuda_repo. {UNTOUCHED}",
-            field="nvidia_driver_source",
-        )
-    if request.source != "auto":
-        return request.source
-    if secure_boot and distribution.id == "ubuntu" and not request.mok_enrolled:
-        reasons.append("Ubuntu's own packages: Secure Boot is on, and their modules are signed")
-        return "distro"
-    return "cuda_repo"
-
-
-def _check_secure_boot(request: Request, source: str, secure_boot: bool, distribution: Distribution) -> None:
-    if not secure_boot or source != "cuda_repo" or request.mok_enrolled:
-        return
-    other = "set nvidia_driver_source: distro for Ubuntu's signed modules, or " if distribution.id == "ubuntu" else ""
-    raise FleetError(
-        "nvidia_driver: Secure Boot is on, and a kernel module built on this host would not load.",
-        f"To go on, {other}turn Secure Boot off in the firmware, or enrol a key: "
-        "`mokutil --import /var/lib/dkms/mok.pub`, reboot at the console, choose Enroll MOK, "
-        "and set nvidia_driver_mok_enrolled: true. " + UNTOUCHED,
-        field="nvidia_driver_mok_enrolled",
-    )
-
-
-def _ubuntu_packages(request: Request, source: str, branch: int, flavour: str) -> list[str]:
-    is_open = "-open" if flavour == "open" else ""
-    if source == "distro":
-        kernel = request.ubuntu_kernel
-        return [
-            f"linux-modules-nvidia-{branch}-server{is_open}-{kernel}",
-            f"nvidia-headless-no-dkms-{branch}-server{is_open}",
-            f"nvidia-utils-{branch}-server",
-            f"nvidia-compute-utils-{branch}-server",
-        ]
-    number = f"-{branch}" if branch < RENAMED_BRANCH else ""
-    if not request.compute_only:
-        return [f"nvidia-open{number}" if flavour == "open" else f"cuda-drivers{number}"]
-    packages = [f"libnvidia-compute{number}", f"nvidia-dkms{number}{is_open}"]
-    # Up to 580 the tools are packages of their own.
-    return packages + ([f"nvidia-utils{number}", f"nvidia-compute-utils{number}"] if number else [])
-
-
-def _debian_packages(request: Request, flavour: str) -> list[str]:
-    if not request.compute_only:
-        return ["nvidia-open" if flavour == "open" else "cuda-drivers"]
-    return ["nvidia-driver-cuda", "nvidia-kernel-open-dkms" if flavour == "open" else "nvidia-kernel-dkms"]
-
-
-def _rpm_packages(request: Request, flavour: str) -> list[str]:
-    if not request.compute_only:
-        return ["nvidia-open" if flavour == "open" else "cuda-drivers"]
-    return ["nvidia-driver-cuda", "kmod-nvidia-open-dkms" if flavour == "open" else "kmod-nvidia-latest-dkms"]
+        return "open"
+    if cannot:
+        return "proprietary"
+    if installed and installed.open_modules is not None:
+        return "open" if installed.open_modules else "proprietary"
+    return "open"

@@ -9,6 +9,36 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import headers_package
+
+# What a build's log says, the telling ones first, and what to do about each.
+_DKMS_CAUSES = (
+    (
+        re.compile(
+            r"compiler .*(?:not found|could not be)|(?:gcc|cc)[-\d]*: (?:not found|command not found)|unable to find a suitable",
+            re.I,
+        ),
+        "the compiler that built the kernel is not there: install gcc, in the version that `cat /proc/version` names",
+    ),
+    (
+        re.compile(r"unrecognized command[- ]line option", re.I),
+        "the compiler is older than the one that built the kernel: install the version that `cat /proc/version` names",
+    ),
+    (
+        re.compile(
+            r"(?:Kernel configuration is invalid|generated/autoconf\.h|fatal error: \S+\.h: No such file)", re.I
+        ),
+        "the kernel's headers are not complete: install them again",
+    ),
+    (re.compile(r"No space left on device", re.I), "the disk is full"),
+    (
+        re.compile(
+            r"error: (?:implicit declaration|too (?:many|few) arguments|incompatible|\S+ undeclared|unknown type name)",
+            re.I,
+        ),
+        "this driver is too old for that kernel: take a newer version of the branch, or boot an older kernel",
+    ),
+)
 _LOADED = re.compile(r"Kernel Module(?: for \S+)?\s+(\d+\.\d+(?:\.\d+)?)")
 _NUMBER = re.compile(r"(\d+)")
 NVML_OK = 0
@@ -31,10 +61,24 @@ class DriverState:
     on_disk_open: bool | None = None
     on_disk_newest: str | None = None
     userspace: str | None = None
+    cuda: str | None = None
     nouveau: bool = False
     gpu_users: tuple[str, ...] = ()
+    display_users: tuple[str, ...] = ()
     headers: bool = True
     headers_newest: bool = True
+    dkms_failure: str = ""
+
+    @property
+    def split(self) -> bool:
+        """Tell whether module and libraries on disk are of two versions."""
+        versions = {version for version in (self.on_disk, self.userspace, self.cuda) if version}
+        return len(versions) > 1
+
+    @property
+    def reboot_ends(self) -> tuple[str, ...]:
+        """Name the processes of others that a reboot would end: those on the card, and a desktop that holds the display."""
+        return tuple(dict.fromkeys((*self.gpu_users, *self.display_users)))
 
 
 @dataclass(frozen=True)
@@ -45,6 +89,15 @@ class Decision:
     reason: str
     notes: tuple[str, ...] = ()
     next_boot: str = ""
+
+
+def dkms_cause(log: str) -> str:
+    """Name why DKMS failed, from the end of its make.log; "" where the log does not say."""
+    for pattern, cause in _DKMS_CAUSES:
+        if pattern.search(log):
+            return cause
+    errors = [line.strip() for line in log.splitlines() if re.search(r"\berror\b", line, re.I)]
+    return f"make.log says: {errors[0][:160]}" if errors else ""
 
 
 def parse_loaded(text: str) -> tuple[str | None, bool | None]:
@@ -83,6 +136,11 @@ def _decide(state: DriverState) -> tuple[str, str]:
             f"the kernel module on disk is {state.on_disk} and the library is {state.userspace}: "
             "the packages are of two versions"
         )
+    if state.cuda is not None and state.cuda != state.userspace:
+        return "fail", (
+            f"libcuda.so.1, which engines load, is {state.cuda} and libnvidia-ml.so.1 is {state.userspace}: "
+            "the libraries are of two versions"
+        )
     if state.nouveau:
         return "reboot", "nouveau drives the card and gives it up only at a reboot"
     if state.loaded is None:
@@ -106,8 +164,9 @@ def _without_module(state: DriverState) -> tuple[str, str]:
         return "reboot", f"the running kernel {state.kernel} has no NVIDIA module, and {newer}"
     missing = f"there is no NVIDIA module for the running kernel {state.kernel}"
     if not state.headers:
-        return "fail", f"{missing}, since its headers (linux-headers-{state.kernel}) are not installed"
-    return "fail", f"{missing}: DKMS did not build it (`dkms status nvidia` and its make.log say why)"
+        return "fail", f"{missing}, since its headers ({headers_package(state.kernel)}) are not installed"
+    why = state.dkms_failure or "`dkms status nvidia` and its make.log say why"
+    return "fail", f"{missing}: DKMS did not build it ({why})"
 
 
 def _next_boot(state: DriverState) -> str:
@@ -115,11 +174,28 @@ def _next_boot(state: DriverState) -> str:
         return ""
     takes = f"the next boot takes kernel {state.newest_kernel}"
     if state.on_disk_newest is None:
-        cause = "" if state.headers_newest else f": its headers (linux-headers-{state.newest_kernel}) are missing"
+        cause = "" if state.headers_newest else f": its headers ({headers_package(state.newest_kernel)}) are missing"
         return f"{takes}, for which there is no NVIDIA module{cause}"
     if state.on_disk_newest != state.userspace:
         return f"{takes}, whose NVIDIA module is {state.on_disk_newest} while the library is {state.userspace}"
     return ""
+
+
+# cuInit's answers (cuda.h, CUresult).
+CUDA_OK = 0
+_CUDA_SENTENCES = {
+    -1: "libcuda.so.1 was not found",
+    100: "CUDA finds no device",
+    802: "the system is not ready (on NVSwitch machines: nvidia-fabricmanager has to run)",
+    803: "libcuda.so.1 is of another version than the loaded kernel module",
+    804: "a compatibility library that these cards are not supported by stands before the driver's libcuda.so.1",
+    999: "the driver failed: `dmesg | grep NVRM` says why",
+}
+
+
+def cuda_sentence(status: int) -> str:
+    """Say what cuInit's answer means: what engines will meet when they start."""
+    return _CUDA_SENTENCES.get(status, f"cuInit answered {status}")
 
 
 def nvml_sentence(status: int) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 NVIDIA_VENDOR = 0x10DE
 # VGA and 3D controllers; 0x0403 on the same card is its HDMI sound.
 DISPLAY_CLASSES = (0x0300, 0x0302)
+PASS_THROUGH_DRIVERS = ("vfio-pci", "pci-stub")
 
 _NAMES = {
     0x2B85: "NVIDIA GeForce RTX 5090",
@@ -24,6 +25,7 @@ _NAMES = {
     0x2204: "NVIDIA GeForce RTX 3090",
     0x2330: "NVIDIA H100 80GB HBM3",
     0x2335: "NVIDIA H200",
+    0x2E12: "NVIDIA GB10",
 }
 
 
@@ -44,6 +46,8 @@ _HOPPER = Generation("Hopper", 525, None, "possible")
 _ADA = Generation("Ada Lovelace", 525, None, "possible")
 # The closed modules don't know Blackwell at all: nvidia-smi then says "No devices were found".
 _BLACKWELL = Generation("Blackwell", 570, None, "required")
+# DGX Spark and its kin; the chip came after branch 570.
+_GB10 = Generation("Blackwell (GB10)", 580, None, "required")
 _NEWER = Generation("newer than Blackwell", 580, None, "required")
 
 # First device id of each range.
@@ -57,6 +61,8 @@ _RANGES = (
     (0x2400, _AMPERE),
     (0x2680, _ADA),
     (0x2900, _BLACKWELL),
+    (0x2E00, _GB10),
+    (0x2F00, _BLACKWELL),
     (0x3300, _NEWER),
 )
 
@@ -70,11 +76,17 @@ class Card:
     pcie_width: int | None = None
     pcie_max_width: int | None = None
     bar_bytes: int | None = None
+    driver: str = ""  # the kernel driver it is bound to
 
     @property
     def name(self) -> str:
         """Name it as well as the id allows."""
         return _NAMES.get(self.device_id, f"NVIDIA card 10de:{self.device_id:04x}")
+
+    @property
+    def passed_through(self) -> bool:
+        """Tell whether it is kept for a virtual machine."""
+        return self.driver in PASS_THROUGH_DRIVERS
 
     @property
     def generation(self) -> Generation:

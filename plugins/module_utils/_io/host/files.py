@@ -53,6 +53,15 @@ class HostFiles:
         except OSError:
             return None
 
+    def resolve(self, name: str) -> str | None:
+        """Follow a name's links, each of them below the root; None where they end at nothing."""
+        for _hop in range(32):
+            target = self.link(name)
+            if target is None:
+                return name if os.path.exists(self.path(name)) else None
+            name = os.path.normpath(os.path.join(os.path.dirname(name), target))
+        return None
+
     def free_bytes(self, name: str) -> tuple[int, int]:
         """Return free and total bytes of the file system that holds, or will hold, a name."""
         at = self.path(name)

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which driver a host gets, and what is refused.
-
-For Enterprise Linux this, and molecule/rpm with Debian's dnf, is all that is tried: no real one was at hand.
-"""
+"""Which driver a host gets, and what is refused."""
 
 from __future__ import annotations
 
@@ -15,8 +12,16 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver as hd
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution, Package
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_packages import (
+    InstalledDriver,
+    Source,
+    installed_driver,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 RTX_5090, RTX_4090, V100 = Card("0000:01:00.0", 0x2B85), Card("0000:01:00.0", 0x2684), Card("0000:02:00.0", 0x1DB6)
 UBUNTU = Distribution("ubuntu", "24.04", "24", "noble", "debian", "Ubuntu 24.04 LTS")
@@ -24,11 +29,22 @@ UBUNTU_26 = Distribution("ubuntu", "26.04", "26", "resolute", "debian", "Ubuntu 
 DEBIAN_12 = Distribution("debian", "12", "12", "bookworm", "debian", "Debian GNU/Linux 12")
 DEBIAN_13 = Distribution("debian", "13", "13", "trixie", "debian", "Debian GNU/Linux 13")
 ROCKY_9 = Distribution("rocky", "9.6", "9", "", "redhat", "Rocky Linux 9.6")
-ALMA_10 = Distribution("almalinux", "10.1", "10", "", "redhat", "AlmaLinux 10.1")
+K = "6.8.0-90-generic"
+WORKS = DriverState(K, K, loaded="595.84", loaded_open=True, on_disk="595.84", userspace="595.84", cuda="595.84")
 
 
-def choose(distribution: Distribution = UBUNTU, *cards: Card, secure_boot: bool = False, **request: Any) -> hd.Choice:
-    return hd.choose(hd.Request(**request), cards or (RTX_5090,), distribution, "x86_64", secure_boot)
+def host(distribution: Distribution = UBUNTU, *cards: Card, **read: Any) -> Host:
+    return Host(distribution, "x86_64", **{"cards": cards or (RTX_5090,), "state": DriverState(K, K), **read})
+
+
+def choose(distribution: Distribution = UBUNTU, *cards: Card, secure_boot: bool = False, **request: Any) -> Choice:
+    return hd.choose(Request(**request), host(distribution, *cards, secure_boot=secure_boot))
+
+
+def found_by(packages: dict[str, str], distribution: Distribution = UBUNTU) -> InstalledDriver:
+    driver = installed_driver({name: Package(version) for name, version in packages.items()}, distribution)
+    assert driver is not None
+    return driver
 
 
 @pytest.mark.parametrize(
@@ -43,8 +59,6 @@ def choose(distribution: Distribution = UBUNTU, *cards: Card, secure_boot: bool 
         (UBUNTU_26, 595, "ubuntu2604", ("libnvidia-compute", "nvidia-dkms-open")),
         (DEBIAN_12, 580, "debian12", ("nvidia-driver-cuda", "nvidia-kernel-open-dkms")),
         (DEBIAN_13, 595, "debian13", ("nvidia-driver-cuda", "nvidia-kernel-open-dkms")),
-        (ROCKY_9, 580, "rhel9", ("nvidia-driver-cuda", "kmod-nvidia-open-dkms")),
-        (ALMA_10, 580, "rhel10", ("nvidia-driver-cuda", "kmod-nvidia-open-dkms")),
     ],
     ids=lambda value: value.name if isinstance(value, Distribution) else None,
 )
@@ -83,39 +97,6 @@ def test_an_old_card_gets_the_last_branch_that_knows_it() -> None:
     assert (choice.branch, choice.flavour) == (580, "proprietary")
 
 
-@pytest.mark.parametrize("identity", ["rhel", "rocky", "almalinux", "centos"])
-@pytest.mark.parametrize(
-    ("major", "folder", "key", "fingerprint", "stream"),
-    [
-        ("9", "rhel9", "D42D0685.pub", "610C7B14E068A878070DA4E99CD0A493D42D0685", "nvidia-driver:580-open"),
-        ("10", "rhel10", "CDF6BA43.pub", "", ""),
-    ],
-)
-def test_untested_on_a_real_el_each_clone_gets_the_repository_of_its_major_version(
-    identity: str, major: str, folder: str, key: str, fingerprint: str, stream: str
-) -> None:
-    choice = choose(Distribution(identity, f"{major}.1", major, "", "redhat", identity))
-    assert (choice.repository_folder, choice.repository_architecture) == (folder, "x86_64")
-    assert (choice.repository_key, choice.repository_fingerprint) == (key, fingerprint)
-    assert (choice.source, choice.dkms, choice.pin, choice.module_stream) == ("cuda_repo", True, "580.*", stream)
-    assert choice.packages == ("nvidia-driver-cuda", "kmod-nvidia-open-dkms")
-
-
-def test_untested_on_a_real_el_closed_modules_and_the_whole_desktop() -> None:
-    closed = choose(ROCKY_9, RTX_4090, flavour="proprietary")
-    assert closed.packages == ("nvidia-driver-cuda", "kmod-nvidia-latest-dkms")
-    assert closed.module_stream == "nvidia-driver:580-dkms"
-    assert choose(ALMA_10, compute_only=False).packages == ("nvidia-open",)
-    assert choose(ALMA_10, version="580.95.05").pin == "580.95.05*"
-
-
-def test_untested_on_a_real_el_secure_boot_has_no_signed_package_to_offer() -> None:
-    with pytest.raises(FleetError) as caught:
-        choose(ROCKY_9, secure_boot=True)
-    assert "nvidia_driver_mok_enrolled: true" in caught.value.hint
-    assert "distro" not in caught.value.hint
-
-
 @pytest.mark.parametrize(
     ("distribution", "key"),
     [(UBUNTU, "3bf863cc.pub"), (UBUNTU_26, "60DF8A40.pub"), (DEBIAN_12, "3bf863cc.pub"), (DEBIAN_13, "8793F200.pub")],
@@ -134,13 +115,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "a branch older than the card",
         {"branch": 545},
         "nvidia_driver_branch: 545 is too old, NVIDIA GeForce RTX 5090 (Blackwell) needs 570 or newer.",
-        "Set it to 580.",
+        "Set nvidia_driver_branch to 580.",
     ),
     (
         "a version older than the card",
         {"version": "545.23.08"},
         "nvidia_driver_version: 545 is too old, NVIDIA GeForce RTX 5090 (Blackwell) needs 570 or newer.",
-        "Set it to 580.",
+        "Set nvidia_driver_version to 580.",
     ),
     (
         "closed modules for Blackwell",
@@ -153,7 +134,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "a branch that Debian 13's repository lacks",
         {"distribution": DEBIAN_13, "branch": 580},
         "nvidia_driver_branch: 580 is not in NVIDIA's repository for Debian GNU/Linux 13, which starts at 590.",
-        "Set it to 595.",
+        "Set nvidia_driver_branch to 595.",
     ),
     (
         "Debian's own driver",
@@ -176,7 +157,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "a distribution we don't know",
         {"distribution": Distribution("arch", "", "", "", "", "Arch Linux")},
-        "nvidia_driver does not know Arch Linux.",
+        "nvidia_driver installs none on Arch Linux.",
         "Debian 12 and 13",
     ),
 ]
@@ -203,12 +184,223 @@ def test_the_open_modules_for_an_old_card_are_refused() -> None:
 
 
 def test_a_host_without_a_card_is_refused_unless_allowed() -> None:
+    bare = host(cards=())
     with pytest.raises(FleetError, match="no NVIDIA card is on this host's PCI bus"):
-        hd.choose(hd.Request(), (), UBUNTU, "x86_64", False)
-    assert hd.choose(hd.Request(require_card=False), (), UBUNTU, "x86_64", False).flavour == "open"
+        hd.choose(Request(), bare)
+    assert hd.choose(Request(require_card=False), bare).flavour == "open"
 
 
 def test_arm_takes_the_server_folder() -> None:
-    assert hd.choose(hd.Request(), (RTX_5090,), UBUNTU, "aarch64", False).repository_architecture == "sbsa"
+    arm = Host(UBUNTU, "aarch64", cards=(RTX_5090,))
+    assert hd.choose(Request(), arm).repository_architecture == "sbsa"
     with pytest.raises(FleetError, match="riscv64"):
-        hd.choose(hd.Request(), (RTX_5090,), UBUNTU, "riscv64", False)
+        hd.choose(Request(), Host(UBUNTU, "riscv64", cards=(RTX_5090,)))
+
+
+def test_a_gb10_needs_580() -> None:
+    spark = Card("0000:01:00.0", 0x2E12)
+    assert spark.name == "NVIDIA GB10"
+    with pytest.raises(FleetError, match="needs 580 or newer"):
+        choose(UBUNTU, spark, branch=570)
+
+
+@pytest.mark.parametrize(
+    ("available", "card", "branch"),
+    [
+        ({580, 595, 610, 620}, RTX_5090, 620),
+        ({580, 595, 610}, RTX_5090, 580),
+        ({595, 610}, RTX_5090, 595),
+        ({610}, RTX_5090, 580),
+        ({580, 595, 620}, V100, 580),
+    ],
+)
+def test_the_default_is_the_newest_long_term_branch_that_the_repository_has(
+    available: set[int], card: Card, branch: int
+) -> None:
+    choice = hd.choose(Request(), host(UBUNTU, card), available)
+    assert (choice.branch, choice.pin) == (branch, f"{branch}.*")
+
+
+def test_unnumbered_names_where_the_default_is_newer_than_590() -> None:
+    assert hd.choose(Request(), host(), {580, 620}).packages == ("libnvidia-compute", "nvidia-dkms-open")
+
+
+# What works stays: a driver that is there and nothing that asks for another one.
+UBUNTUS_595 = {
+    "nvidia-driver-595-open": "595.84-0ubuntu0.24.04.1",
+    "libnvidia-compute-595": "595.84-0ubuntu0.24.04.1",
+    "nvidia-utils-595": "595.84-0ubuntu0.24.04.1",
+    "nvidia-compute-utils-595": "595.84-0ubuntu0.24.04.1",
+    "nvidia-kernel-common-595": "595.84-0ubuntu0.24.04.1",
+    "linux-modules-nvidia-595-open-generic-hwe-24.04": "6.17.0-14.14~24.04.1+1",
+    "linux-modules-nvidia-595-open-6.17.0-14-generic": "6.17.0-14.14~24.04.1+1",
+}
+UBUNTUS_580_SERVER = {
+    "nvidia-headless-no-dkms-580-server-open": "580.159.03-0ubuntu0.24.04.1",
+    "libnvidia-compute-580-server": "580.159.03-0ubuntu0.24.04.1",
+    "nvidia-dkms-580-server-open": "580.159.03-0ubuntu0.24.04.1",
+}
+PPA = {"libnvidia-compute-595": "595.84-0ubuntu0~gpu24.04.1", "nvidia-dkms-595": "595.84-0ubuntu0~gpu24.04.1"}
+NVIDIAS_610 = {
+    "nvidia-open": "610.57.04-1ubuntu1",
+    "libnvidia-compute": "610.57.04-1ubuntu1",
+    "nvidia-dkms-open": "610.57.04-1ubuntu1",
+}
+NVIDIAS_580 = {"libnvidia-compute-580": "580.95.05-0ubuntu1", "nvidia-dkms-580-open": "580.95.05-0ubuntu1"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "source", "branch", "wanted"),
+    [
+        (UBUNTUS_595, "distro", 595, "linux-modules-nvidia-595-open-generic-hwe-24.04"),
+        (UBUNTUS_580_SERVER, "distro", 580, "nvidia-dkms-580-server-open"),
+        (PPA, "distro", 595, "nvidia-dkms-595"),
+        (NVIDIAS_610, "cuda_repo", 610, "nvidia-dkms-open"),
+        (NVIDIAS_580, "cuda_repo", 580, "nvidia-dkms-580-open"),
+    ],
+    ids=["Ubuntu's, prebuilt", "Ubuntu's, server, DKMS", "PPA", "NVIDIA's 610", "NVIDIA's 580"],
+)
+def test_a_driver_that_is_there_keeps_source_branch_and_modules(
+    packages: dict[str, str], source: str, branch: int, wanted: str
+) -> None:
+    card = RTX_4090 if packages is PPA else RTX_5090
+    choice = hd.choose(Request(), host(UBUNTU, card, installed=found_by(packages)))
+    assert (choice.source, choice.branch) == (source, branch)
+    assert wanted in choice.packages
+    # A prebuilt signed module is not exchanged for one of DKMS's.
+    assert choice.dkms == ("dkms" in wanted)
+    assert set(choice.packages) & {"nvidia-dkms-595-open", "nvidia-dkms-595-server-open"} == set()
+
+
+def test_a_driver_of_the_other_source_is_not_mixed_with() -> None:
+    for packages, asked, whose in ((UBUNTUS_595, "cuda_repo", "Ubuntu's own"), (NVIDIAS_610, "distro", "NVIDIA's")):
+        with pytest.raises(FleetError) as caught:
+            hd.choose(Request(source=asked), host(installed=found_by(packages)))
+        assert f"nvidia_driver_source: {asked}, and {whose} driver" in caught.value.message
+        assert "`apt-get purge " in caught.value.hint and "Set it to auto to keep that" in caught.value.hint
+
+
+def test_debian_s_own_driver_has_to_go_first() -> None:
+    own = found_by({"libcuda1": "550.163.01-2", "nvidia-kernel-dkms": "550.163.01-2"}, DEBIAN_13)
+    with pytest.raises(FleetError, match=r"Debian.s own driver 550\.163\.01 is installed"):
+        hd.choose(Request(), host(DEBIAN_13, installed=own))
+
+
+def test_a_run_file_s_driver_is_refused_with_its_uninstaller_and_kept_on_request() -> None:
+    run_file = InstalledDriver(Source.RUN_FILE, 595, "595.84")
+    with pytest.raises(FleetError) as caught:
+        hd.choose(Request(), host(installed=run_file))
+    assert "driver 595.84 comes from NVIDIA's .run file" in caught.value.message
+    assert "`nvidia-uninstall`" in caught.value.hint
+    kept = hd.choose(Request(source="host"), host(installed=run_file, state=WORKS))
+    assert (kept.source, kept.branch, kept.packages, kept.flavour) == ("host", 595, (), "open")
+
+
+def test_enterprise_linux_uses_the_driver_that_is_there_and_gets_none() -> None:
+    assert hd.choose(Request(), host(ROCKY_9, state=WORKS)).source == "host"
+    with pytest.raises(FleetError) as caught:
+        hd.choose(Request(), host(ROCKY_9))
+    assert caught.value.message == "nvidia_driver installs none on Rocky Linux 9.6."
+    assert "a driver that works is used as it is" in caught.value.hint
+    with pytest.raises(FleetError, match=r"installs no driver on Rocky Linux 9\.6"):
+        hd.choose(Request(source="cuda_repo"), host(ROCKY_9))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "request_", "hint"),
+    [
+        (DEBIAN_13, {}, "needs branch 580, and so Debian 12, or Ubuntu, or a newer card"),
+        (DEBIAN_13, {"branch": 580}, "needs branch 580, and so Debian 12, or Ubuntu, or a newer card"),
+        (DEBIAN_13, {"branch": 595}, "needs branch 580, and so Debian 12, or Ubuntu, or a newer card"),
+        (UBUNTU_26, {"source": "cuda_repo"}, "Set nvidia_driver_source to distro"),
+        (UBUNTU, {"branch": 595}, "Set nvidia_driver_branch to 580."),
+    ],
+)
+def test_advice_for_old_cards_ends_somewhere(distribution: Distribution, request_: dict[str, Any], hint: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        choose(distribution, V100, **request_)
+    assert hint in caught.value.hint
+
+
+def test_an_old_card_on_ubuntu_26_gets_ubuntu_s_580() -> None:
+    choice = choose(UBUNTU_26, V100)
+    assert (choice.source, choice.branch, choice.flavour) == ("distro", 580, "proprietary")
+
+
+def test_an_installed_branch_that_the_card_can_t_use_names_the_one_to_set() -> None:
+    old = found_by({"libnvidia-compute-550": "550.90-0ubuntu1", "nvidia-dkms-550": "550.90-0ubuntu1"})
+    with pytest.raises(FleetError) as caught:
+        hd.choose(Request(), host(installed=old))
+    assert str(caught.value).startswith(
+        "nvidia_driver_branch: 550 is installed and is too old, NVIDIA GeForce RTX 5090"
+    )
+    assert "Set nvidia_driver_branch to 580." in caught.value.hint
+    assert hd.choose(Request(branch=580), host(installed=old)).branch == 580
+
+
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [(Platform.WSL2, "this is WSL2, where the driver is Windows's"), (Platform.CONTAINER, "this is a container (LXC")],
+)
+def test_where_the_kernel_is_not_the_host_s_own_nothing_is_installed(platform: Platform, said: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        hd.choose(Request(require_card=False), host(platform=platform))
+    assert said in caught.value.message
+    assert "--skip-tags nvidia_driver" in caught.value.hint
+
+
+def test_a_card_for_a_virtual_machine_is_not_ours() -> None:
+    passed = Card("0000:01:00.0", 0x2B85, driver="vfio-pci")
+    with pytest.raises(FleetError) as caught:
+        choose(UBUNTU, passed)
+    assert "RTX 5090 at 0000:01:00.0 is bound to vfio-pci" in caught.value.message
+    assert "Run this on that machine" in caught.value.hint
+    # Beside another one that is: a V100 for a machine does not decide the branch.
+    assert choose(UBUNTU, RTX_5090, Card("0000:02:00.0", 0x1DB6, driver="vfio-pci")).flavour == "open"
+
+
+def test_only_root_may() -> None:
+    with pytest.raises(FleetError, match="needs root"):
+        hd.choose(Request(), host(uid=1000))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "said"),
+    [
+        (UBUNTU, "/var/lib/shim-signed/mok/MOK.der"),
+        (DEBIAN_12, "`openssl req -new -x509"),
+        (DEBIAN_13, "`dkms generate_mok`, `mokutil --import /var/lib/dkms/mok.pub`"),
+    ],
+)
+def test_the_steps_to_enrol_a_key_are_those_of_the_distribution(distribution: Distribution, said: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        choose(distribution, source="cuda_repo", secure_boot=True)
+    assert said in caught.value.hint
+
+
+def test_a_module_that_is_loaded_under_secure_boot_proves_its_key() -> None:
+    found = hd.choose(Request(), host(installed=found_by(NVIDIAS_610), secure_boot=True, state=WORKS))
+    assert found.source == "cuda_repo"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "metas", "flavour"),
+    [
+        ("6.8.0-90-generic", {"linux-image-generic": "6.8.0-90.91"}, "generic"),
+        (
+            "6.17.0-14-generic",
+            {"linux-image-generic": "6.8.0-95.95", "linux-image-generic-hwe-24.04": "6.17.0-14.14~24.04.1"},
+            "generic-hwe-24.04",
+        ),
+        ("6.17.0-14-generic", {"linux-image-virtual-hwe-24.04": "6.17.0-14.14~24.04.1"}, "generic-hwe-24.04"),
+        ("6.14.0-1018-aws", {"linux-image-aws": "6.14.0-1018.18~24.04.1"}, "aws"),
+        ("6.11.0-1027-oem", {"linux-image-oem-24.04b": "6.11.0-1027.27"}, "oem-24.04b"),
+        ("6.8.0-1020-azure", {}, "azure"),
+    ],
+)
+def test_prebuilt_modules_are_for_the_kernel_that_runs(kernel: str, metas: dict[str, str], flavour: str) -> None:
+    packages = {name: Package(version) for name, version in metas.items()}
+    choice = hd.choose(Request(), host(secure_boot=True, packages=packages, state=DriverState(kernel, kernel)))
+    assert choice.packages[0] == f"linux-modules-nvidia-580-server-open-{flavour}"
+    # They move together with their kernel, by whatever upgrades that.
+    assert choice.unattended == ""

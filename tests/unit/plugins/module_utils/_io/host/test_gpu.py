@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver, driver_state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Host, Request
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.tests.support.host_trees import CLOSED, KERNEL, NEWER, TREES, HostTree
@@ -237,7 +239,8 @@ FATES = {
 
 def fate(files: HostFiles, distribution: Distribution) -> str:
     try:
-        choice = driver.choose(driver.Request(), gpu.cards(files), distribution, "x86_64", gpu.secure_boot(files))
+        host = Host(distribution, "x86_64", cards=gpu.cards(files), secure_boot=gpu.secure_boot(files))
+        choice = driver.choose(Request(), host)
     except FleetError as error:
         return error.message
     return f"{choice.source} {choice.flavour}"
@@ -251,3 +254,121 @@ def test_each_host_from_its_files_to_the_decision(tmp_path: Path, name: str) -> 
     assert on_ubuntu in fate(files, UBUNTU)
     assert on_debian in fate(files, DEBIAN)
     assert decide(tree)[0] == needs
+
+
+OLDER = "570.86.10"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+
+
+def test_the_library_is_what_the_soname_leads_to_and_not_what_lies_there(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).loaded(V580).library(V580).lone_library("libnvidia-ml", OLDER, linked=False)
+    assert (state(tree).userspace, decide(tree)[0]) == (V580, "none")
+    # The other way round: packages of one branch, and what an old .run file left in front of them.
+    tree.lone_library("libnvidia-ml", "595.84").lone_library("libcuda", "595.84")
+    assert state(tree).userspace == "595.84"
+    assert decide(tree)[0] == "fail"
+
+
+def test_a_library_behind_debian_s_alternatives(tree: HostTree) -> None:
+    tree.write(f"{LIBRARIES}/nvidia/current/libnvidia-ml.so.{V580}", "")
+    tree.link(f"{LIBRARIES}/libnvidia-ml.so.1", "/etc/alternatives/nvidia--libnvidia-ml.so.1")
+    tree.link("etc/alternatives/nvidia--libnvidia-ml.so.1", f"/{LIBRARIES}/nvidia/current/libnvidia-ml.so.1")
+    tree.link(f"{LIBRARIES}/nvidia/current/libnvidia-ml.so.1", f"libnvidia-ml.so.{V580}")
+    assert state(tree).userspace == V580
+
+
+def test_a_libcuda_of_another_branch_than_nvml_is_a_failure(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).loaded(V580).library(V580).lone_library("libcuda", "615.71.09")
+    action, reason = decide(tree)
+    assert action == "fail"
+    assert reason.startswith(f"libcuda.so.1, which engines load, is 615.71.09 and libnvidia-ml.so.1 is {V580}")
+    assert state(tree).split
+
+
+def test_a_kernel_that_was_removed_and_not_purged_is_no_next_kernel(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).loaded(V580).library(V580).write(f"boot/vmlinuz-{KERNEL}", "")
+    tree.write(f"lib/modules/{NEWER}/modules.dep", "")
+    assert (state(tree).newest_kernel, driver_state.decide(state(tree)).next_boot) == (KERNEL, "")
+    tree.write(f"boot/vmlinuz-{NEWER}", "")
+    assert state(tree).newest_kernel == NEWER
+
+
+def test_headers_behind_a_link_that_leads_nowhere_are_none(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path).write(f"lib/modules/{KERNEL}/modules.dep", "").library(V580)
+    tree.link(f"lib/modules/{KERNEL}/build", f"/usr/src/linux-headers-{KERNEL}")
+    assert not state(tree).headers
+    tree.write(f"usr/src/linux-headers-{KERNEL}/Makefile", "")
+    assert state(tree).headers
+
+
+def test_a_desktop_that_holds_the_display_is_ended_by_a_reboot(tree: HostTree) -> None:
+    tree.kernel(KERNEL, V580).library(V580).nouveau()
+    tree.process(1200, "gnome-shell", "/dev/dri/card1").process(800, "systemd-logind", "/dev/dri/card1")
+    found = state(tree)
+    assert (found.gpu_users, found.reboot_ends) == ((), ("gnome-shell (pid 1200)",))
+    # On the card itself it stands in the way of a fresh module, too.
+    tree.card("0000:01:00.0", 0x2B85).write("sys/bus/pci/devices/0000:01:00.0/drm/card1/dev", "226:1\n")
+    assert state(tree).gpu_users == ("gnome-shell (pid 1200)",)
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("make[1]: /bin/sh: 1: gcc-13: not found", "the compiler that built the kernel is not there"),
+        ("gcc: error: unrecognized command-line option '-fmin-function-alignment=16'", "the compiler is older"),
+        ("fatal error: generated/autoconf.h: No such file or directory", "headers are not complete"),
+        ("nv-dmabuf.c:852:9: error: implicit declaration of function 'dma_buf_get'", "too old for that kernel"),
+        ("write error: No space left on device", "the disk is full"),
+        ("nv.c:1: error: something new", "make.log says: nv.c:1: error: something new"),
+        ("", "make.log say why"),
+    ],
+)
+def test_a_build_that_failed_is_explained(tree: HostTree, log: str, cause: str) -> None:
+    tree.library(V580).write(f"var/lib/dkms/nvidia/{V580}/build/make.log", f"DKMS make.log for nvidia-{V580}\n{log}\n")
+    action, reason = decide(tree)
+    assert action == "fail"
+    assert "DKMS did not build it (" in reason and cause in reason
+
+
+def test_a_run_file_is_told_by_its_uninstaller_and_a_library_that_no_package_owns(tree: HostTree) -> None:
+    files = HostFiles(str(tree.library(V580).root))
+    asked = []
+
+    def owned(status: int) -> gpu.Run:
+        def run(arguments: list[str]) -> tuple[int, str, str]:
+            asked.append(arguments[-1])
+            return status, "", ""
+
+        return run
+
+    assert not gpu.is_run_file(files, owned(1), V580)
+    tree.write("usr/bin/nvidia-uninstall", "")
+    assert gpu.is_run_file(files, owned(1), V580)
+    assert not gpu.is_run_file(files, owned(0), V580)
+    assert asked == [f"*/libnvidia-ml.so.{V580}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "platform"),
+    [
+        ("proc/version", "Linux version 6.6.87.2-microsoft-standard-WSL2 (root@x)", Platform.WSL2),
+        ("run/systemd/container", "lxc\n", Platform.CONTAINER),
+        ("proc/1/environ", "TERM=linux\0container=lxc\0", Platform.CONTAINER),
+        ("proc/version", "Linux version 6.8.12-1-pve (build@proxmox)", Platform.MACHINE),
+    ],
+)
+def test_where_the_kernel_is(tree: HostTree, name: str, text: str, platform: Platform) -> None:
+    assert gpu.read_platform(HostFiles(str(tree.write(name, text).root))) is platform
+
+
+def test_a_card_that_is_bound_to_vfio_is_for_a_machine(tree: HostTree) -> None:
+    tree.card("0000:01:00.0", 0x2B85).link(
+        "sys/bus/pci/devices/0000:01:00.0/driver", "../../../bus/pci/drivers/vfio-pci"
+    )
+    (card,) = gpu.cards(HostFiles(str(tree.root)))
+    assert (card.driver, card.passed_through) == ("vfio-pci", True)
+
+
+def test_a_proxmox_kernel_s_headers_have_another_name(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path).library(V580).write("lib/modules/6.8.12-1-pve/modules.dep", "")
+    assert "(proxmox-headers-6.8.12-1-pve)" in decide(tree, "6.8.12-1-pve")[1]
