@@ -312,7 +312,7 @@ def decide(run: gpu.Run, request: Request, host: Host, candidates: bool, check_m
     known = {name for name, versions in offers.items() if versions}
     plan = driver_plan.plan(request, choice, host, known)
     targets = None
-    if choice.packages and (known or not check_mode):
+    if plan.touched and (known or not check_mode):
         targets = asdict(driver_plan.targets(request, choice, host, offers))
     return {"choice": asdict(choice), "plan": asdict(plan), "targets": targets or {"install": [], "due": []}}
 

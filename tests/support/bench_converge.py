@@ -46,7 +46,6 @@ def inventory(box: boxes.Box, folder: Path) -> Path:
         "nvidia_driver_repository_url": f"{url}/good/cuda/repos",
         "nvidia_driver_repository_key_url": f"{url}/keys/good.asc",
         "nvidia_driver_repository_fingerprints": [good],
-        "nvidia_driver_root": "/opt/fixture",
         "nvidia_driver_verify": False,
         "nvidia_container_toolkit_repository_url": f"{url}/good/libnvidia-container/stable",
         "nvidia_container_toolkit_repository_key_url": f"{url}/keys/good.asc",

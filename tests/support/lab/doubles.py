@@ -37,9 +37,18 @@ _BASE = Base("engine-double", "trixie", ("python3", "ca-certificates"), systemd=
 
 def ensure_nvml() -> Path:
     """Return the compiled double of libnvidia-ml.so.1."""
-    source = SOURCES / "nvml_double.c"
-    built = CACHE / "doubles" / key_of(source.read_text()) / "libnvidia-ml.so.1"
-    with locked("nvml-double"):
+    return _ensure_library("nvml_double.c", "libnvidia-ml.so.1")
+
+
+def ensure_cuda() -> Path:
+    """Return the compiled double of libcuda.so.1, which only starts or says why not."""
+    return _ensure_library("cuda_double.c", "libcuda.so.1")
+
+
+def _ensure_library(name: str, soname: str) -> Path:
+    source = SOURCES / name
+    built = CACHE / "doubles" / key_of(source.read_text()) / soname
+    with locked(source.stem.replace("_", "-")):
         if not built.exists():
             built.parent.mkdir(parents=True, exist_ok=True)
             draft = built.with_suffix(".draft")
@@ -47,9 +56,9 @@ def ensure_nvml() -> Path:
             try:
                 done = subprocess.run([*command, "-o", draft, source], capture_output=True, text=True, check=False)
             except FileNotFoundError:
-                raise LabError("There is no C compiler for the NVML double: install gcc and libc6-dev.") from None
+                raise LabError(f"There is no C compiler for {name}: install gcc and libc6-dev.") from None
             if done.returncode != 0:
-                raise LabError(f"The NVML double does not compile: {done.stderr.strip()[-300:]}")
+                raise LabError(f"{name} does not compile: {done.stderr.strip()[-300:]}")
             draft.replace(built)
     return built
 
@@ -70,6 +79,7 @@ def install(name: str, cards: int = 1) -> dict[str, str]:
         "exec", container, "install", "-d", *(f"{FOLDER}/{part}" for part in ("held", "engines", "struck")), "/etc/cdi"
     )
     docker("cp", ensure_nvml(), f"{container}:/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
+    docker("cp", ensure_cuda(), f"{container}:/usr/lib/x86_64-linux-gnu/libcuda.so.1")
     docker("cp", SOURCES / "hold_double.py", f"{container}:/usr/local/bin/hold_double.py")
     _put(container, f"{FOLDER}/cards", "".join("\t".join(map(str, card(at))) + "\n" for at in range(cards)))
     _put(container, "/etc/cdi/nvidia-double.json", json.dumps(_cdi(cards), indent=1))

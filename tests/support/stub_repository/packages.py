@@ -64,7 +64,7 @@ _LIBRARY_POSTINST = """#!/bin/sh
 # STUB: only where the double of NVML is. A library of another version than the loaded module answers with an error, as the real one.
 set -e
 [ "$1" = configure ] && [ -d /var/lib/nvml-double ] || exit 0
-loaded=/opt/fixture/proc/driver/nvidia/version
+loaded=/proc/driver/nvidia/version
 if grep -qs " @VERSION@ " "$loaded"; then rm -f /var/lib/nvml-double/fault
 elif [ -e "$loaded" ]; then echo 18 > /var/lib/nvml-double/fault
 else echo 9 > /var/lib/nvml-double/fault; fi
@@ -137,7 +137,7 @@ exec sleep infinity
 
 
 def driver(kernel: str) -> list[Package]:
-    """The driver as NVIDIA's repository for Debian has it: metas that only say "at least"."""
+    """The driver as NVIDIA's repository for Debian has it: metas that only say "at least", and five names without "nvidia" in them."""
     found = [
         Package(
             f"linux-headers-{kernel}",
@@ -152,20 +152,41 @@ def driver(kernel: str) -> list[Package]:
     for upstream in DRIVER_VERSIONS:
         version = f"{upstream}-1"
         at_least = f"(>= {upstream})"
-        library = f"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{upstream}"
+        folder = "/usr/lib/x86_64-linux-gnu"
+        library, cuda = f"{folder}/libnvidia-ml.so.{upstream}", f"{folder}/libcuda.so.{upstream}"
         found += [
             Package("nvidia-open", version, f"nvidia-driver-cuda {at_least}, nvidia-kernel-open-dkms {at_least}"),
             Package(
                 "nvidia-driver-cuda",
                 version,
-                f"libnvidia-ml1 {at_least}, nvidia-persistenced {at_least}, nvidia-kernel-support {at_least}",
+                ", ".join(
+                    f"{name} {at_least}"
+                    for name in (
+                        *("libcuda1", "libcudadebugger1", "libnvcuvid1", "libnvoptix1", "libnvidia-ml1"),
+                        *("nvidia-persistenced", "nvidia-kernel-support"),
+                    )
+                ),
                 files={"/usr/bin/nvidia-smi": (_NVIDIA_SMI, 0o755)},
             ),
+            Package(
+                "libcuda1",
+                version,
+                f"libnvidia-ptxjitcompiler1 {at_least}",
+                files={cuda: ("STUB\n", 0o644)},
+                links={f"{folder}/libcuda.so.1": cuda.rsplit("/", 1)[1]},
+            ),
+            Package("libnvidia-ptxjitcompiler1", version),
+            *(
+                Package(name, version, f"libcuda1 {at_least}")
+                for name in ("libcudadebugger1", "libnvcuvid1", "libnvoptix1")
+            ),
+            Package("nvidia-settings", version, f"libxnvctrl0 {at_least}"),
+            Package("libxnvctrl0", version),
             Package(
                 "libnvidia-ml1",
                 version,
                 files={library: ("STUB\n", 0o644)},
-                links={"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1": library.rsplit("/", 1)[1]},
+                links={f"{folder}/libnvidia-ml.so.1": library.rsplit("/", 1)[1]},
                 scripts={"postinst": _LIBRARY_POSTINST.replace("@VERSION@", upstream)},
             ),
             Package(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Doubles: signed RPM repositories with the names of NVIDIA's packages and nothing inside, made inside a box with Debian's rpm tools.
-# rhel9 has module streams as NVIDIA's has, rhel10 has none. Usage: rpm_repository.sh OUT; writes OUT/keys and OUT/fingerprint, too.
+# Doubles: signed RPM repositories with the names of NVIDIA's container toolkit and nothing inside, made inside a box with Debian's rpm
+# tools. Usage: rpm_repository.sh OUT; writes OUT/keys and OUT/fingerprint, too.
 set -euo pipefail
 
 out=$1
@@ -32,46 +32,12 @@ publish() {
   createrepo_c --quiet "$1"
 }
 
-for system in rhel9 rhel10; do
-  folder=$out/cuda/repos/$system/x86_64
-  mkdir -p "$folder"
-  for version in 580.95.05 580.178.04 610.43.02; do
-    build "$folder" nvidia-driver-cuda 3 "$version" "kmod-nvidia-open-dkms >= 3:$version, libnvidia-ml >= 3:$version"
-    build "$folder" kmod-nvidia-open-dkms 3 "$version"
-    build "$folder" libnvidia-ml 3 "$version"
-  done
-  publish "$folder"
-done
-
 # What Enterprise Linux has itself.
 folder=$out/base
 mkdir -p "$folder"
 build "$folder" python3-dnf-plugin-versionlock 0 1.0
 build "$folder" kernel-devel-matched 0 1.0
 publish "$folder"
-
-folder=$out/cuda/repos/rhel9/x86_64
-for branch in 580 610; do
-  cat <<YAML
----
-document: modulemd
-version: 2
-data:
-  name: nvidia-driver
-  stream: $branch-open
-  version: 1
-  context: stub
-  arch: x86_64
-  summary: STUB
-  description: STUB
-  license: {module: [none]}
-  artifacts:
-    rpms:
-$(cd "$folder" && for rpm in ./*nvidia*"-$branch."*.rpm; do rpm -qp --qf '    - "%{NAME}-%{EPOCH}:%{VERSION}-%{RELEASE}.%{ARCH}"\n' "$rpm"; done)
-...
-YAML
-done > "$work/modules.yaml"
-modifyrepo_c --mdtype=modules "$work/modules.yaml" "$folder/repodata" >/dev/null
 
 folder=$out/libnvidia-container/stable/rpm/x86_64
 mkdir -p "$folder"
