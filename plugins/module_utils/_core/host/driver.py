@@ -216,8 +216,10 @@ def _branch(
         branch, field_name, what = default, "nvidia_driver_branch", f"nvidia_driver_branch: {default}"
         reasons.append(f"branch {branch}: the default here")
     remedy = f"Set {field_name} to {default}."
-    if source is Source.CUDA_REPO and default < repository.first_branch:
-        remedy = _remedy_for_old_card(cards, repository, host.distribution)
+    # What the index says counts for more than what we knew of it.
+    first_branch = 0 if available or source is not Source.CUDA_REPO else repository.first_branch
+    if newest_allowed and newest_allowed < first_branch:
+        remedy = _remedy_for_old_card(cards, host.distribution)
     for card in cards:
         lowest = max(card.generation.min_branch, FLOOR_BRANCH)
         if branch < lowest:
@@ -229,17 +231,17 @@ def _branch(
     if branch < FLOOR_BRANCH:
         why = f"CUDA 12.8 needs {FLOOR_BRANCH} or newer"
         raise FleetError(f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
-    if source is Source.CUDA_REPO and branch < repository.first_branch:
+    if branch < first_branch:
         raise FleetError(
-            f"{what} is not in NVIDIA's repository for {host.distribution.name}, which starts at {repository.first_branch}.",
+            f"{what} is not in NVIDIA's repository for {host.distribution.name}, which starts at {first_branch}.",
             f"{remedy} {UNTOUCHED}",
             field=field_name,
         )
     return branch
 
 
-def _remedy_for_old_card(cards: Sequence[Card], repository: Repository, distribution: Distribution) -> str:
-    card = next(card for card in cards if (card.generation.max_branch or repository.branch) < repository.first_branch)
+def _remedy_for_old_card(cards: Sequence[Card], distribution: Distribution) -> str:
+    card = min((card for card in cards if card.generation.max_branch), key=lambda card: card.generation.max_branch or 0)
     if distribution.id == "ubuntu":
         return f"Set nvidia_driver_source to distro: Ubuntu's own archive has {card.generation.max_branch}."
     return f"{card.name} needs branch {card.generation.max_branch}, and so Debian 12, or Ubuntu, or a newer card."

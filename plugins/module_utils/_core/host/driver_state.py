@@ -21,8 +21,8 @@ _DKMS_CAUSES = (
         "the compiler that built the kernel is not there: install gcc, in the version that `cat /proc/version` names",
     ),
     (
-        re.compile(r"unrecognized command[- ]line option", re.I),
-        "the compiler is older than the one that built the kernel: install the version that `cat /proc/version` names",
+        re.compile(r"unrecognized command[- ]line option|Compiler version check failed", re.I),
+        "the compiler is another one than built the kernel: install the version that `cat /proc/version` names",
     ),
     (
         re.compile(

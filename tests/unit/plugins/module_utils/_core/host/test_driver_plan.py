@@ -119,7 +119,7 @@ def test_what_nobody_consented_to_is_refused(there: Host, asked: dict[str, Any],
         plan(there, **asked)
     assert said in caught.value.message
     assert caught.value.hint.endswith("Nothing was changed.")
-    consent = {"allow_downgrade": True, "allow_held": True, "reboot": "always"}
+    consent: dict[str, Any] = {"allow_downgrade": True, "allow_held": True, "reboot": "always"}
     assert plan(there, **asked, **consent).touched
 
 

@@ -315,7 +315,11 @@ def test_a_desktop_that_holds_the_display_is_ended_by_a_reboot(tree: HostTree) -
     ("log", "cause"),
     [
         ("make[1]: /bin/sh: 1: gcc-13: not found", "the compiler that built the kernel is not there"),
-        ("gcc: error: unrecognized command-line option '-fmin-function-alignment=16'", "the compiler is older"),
+        (
+            "gcc: error: unrecognized command-line option '-fmin-function-alignment=16'",
+            "the compiler is another one than built the kernel",
+        ),
+        ("Compiler version check failed:\n*** Failed CC version check.", "the compiler is another one"),
         ("fatal error: generated/autoconf.h: No such file or directory", "headers are not complete"),
         ("nv-dmabuf.c:852:9: error: implicit declaration of function 'dma_buf_get'", "too old for that kernel"),
         ("write error: No space left on device", "the disk is full"),
