@@ -180,11 +180,12 @@ persistence:
     path: /etc/systemd/system/nvidia-persistenced.service.d/10-gpuserve.conf
     drop_in: ""
     in_place: true
-leftovers:
-  description: Entries of older recipes for NVIDIA's repository, and whether the package that would write them again is installed.
+keyring_package:
+  description: The package that brings another entry for NVIDIA's repository, where it is installed.
   returned: always
-  type: dict
-  sample: {files: [], packages: []}
+  type: list
+  elements: str
+  sample: []
 systemd:
   description: Whether systemd is in charge.
   returned: always
@@ -237,10 +238,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import (
     driver_state,
     pci,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import (
-    KEYRING_PACKAGE,
-    LEFTOVERS,
-)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import KEYRING_PACKAGE
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -336,10 +334,7 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
         "reboot_ends": list(host.state.reboot_ends),
         "decision": asdict(driver_state.decide(host.state)),
         "persistence": gpu.read_persistence(files, HEADER),
-        "leftovers": {
-            "files": [name for name in LEFTOVERS if files.exists(name)],
-            "packages": [KEYRING_PACKAGE] if KEYRING_PACKAGE in host.packages else [],
-        },
+        "keyring_package": [KEYRING_PACKAGE] if KEYRING_PACKAGE in host.packages else [],
         "systemd": files.is_dir("/run/systemd/system"),
         "installed": {
             "source": installed.source.value if installed else "",

@@ -40,18 +40,7 @@ _REPOSITORIES = {
     ),
 }
 
-# What cuda-keyring and older recipes leave: the same repository under another key's path stops apt altogether.
-LEFTOVERS = (
-    *(
-        f"/etc/apt/sources.list.d/cuda-{repository.folder}-{architecture}.list"
-        for repository in _REPOSITORIES.values()
-        for architecture in ARCHITECTURES.values()
-    ),
-    "/etc/apt/sources.list.d/cuda.list",
-    "/etc/apt/sources.list.d/nvidia-cuda.list",
-    "/etc/apt/preferences.d/cuda-repository-pin-600",
-)
-# NVIDIA's own pinning packages do the same as our preferences, for a branch that may be another one.
+# It brings an entry for the same repository with another key's path: two of them stop apt altogether.
 KEYRING_PACKAGE = "cuda-keyring"
 
 
