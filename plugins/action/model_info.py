@@ -18,9 +18,10 @@ from ansible import constants as settings
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup
-from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, connect_to, entries_of, run
+from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, entries_of, run
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -52,7 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         with _alone(Path(settings.DEFAULT_LOCAL_TMP)) as of_this_run:  # type: ignore[attr-defined]
             lookup = Lookup(
                 Kept(params["dir"] or ""),
-                connect_to(params),
+                connect_to(params["endpoint"], params["token"]),
                 params["refresh"],
                 params["need_weights"],
                 of_this_run=Kept(str(of_this_run)),

@@ -103,19 +103,14 @@ notes:
   elements: str
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import (
-    Hub,
-    HubError,
-    HuggingFaceHub,
-    Trouble,
-)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, Lookup, Wanted
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.reader import read_config, read_folder
@@ -179,23 +174,13 @@ def run(params: Mapping[str, Any], lookup: Lookup, check_mode: bool) -> dict[str
     return {"changed": bool(new), "models": infos, "kept": files, "notes": lookup.notes, "diff": diff}
 
 
-def connect_to(params: Mapping[str, Any]) -> Callable[[], Hub]:
-    """Return what makes a hub once one is needed."""
-
-    def connect() -> Hub:
-        try:
-            return HuggingFaceHub(params["endpoint"], params["token"])
-        except ImportError as error:
-            raise HubError(Trouble.NO_LIBRARY, missing_required_lib("huggingface_hub")) from error
-
-    return connect
-
-
 def main() -> NoReturn:
     """Run."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    lookup = Lookup(Kept(params["dir"]), connect_to(params), params["refresh"], params["need_weights"])
+    lookup = Lookup(
+        Kept(params["dir"]), connect_to(params["endpoint"], params["token"]), params["refresh"], params["need_weights"]
+    )
     try:
         module.exit_json(**run(params, lookup, module.check_mode))
     except FleetError as error:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.tests.support.hub.repositories import Repository, small_llama
 from ansible_collections.gpuserve.fleet.tests.support.hub.server import Hub, serving
+
+# The library reads these once, when it is first imported.
+for _name in ("HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(autouse=True)
