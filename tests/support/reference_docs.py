@@ -9,11 +9,14 @@ from __future__ import annotations
 import ast
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec_reference
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -35,6 +38,14 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[
         yield from rows(inner, f"{prefix}{name}{'[]' if spec.get('type') == 'list' else ''}.")
 
 
+def _without_keys(description: str | list[str]) -> str | list[str]:
+    """Leave out the lines on single keys: a table of their own has them."""
+    if isinstance(description, str):
+        return description
+    keys = tuple(f"C({name}) (" for name in spec_reference.KEYS)
+    return [line for line in description if not str(line).startswith(keys)]
+
+
 def table(options: dict[str, Any]) -> str:
     """The table of options."""
     lines = ["| name | type | default | what |", "|---|---|---|---|"]
@@ -44,7 +55,7 @@ def table(options: dict[str, Any]) -> str:
         default = (
             "required" if spec.get("required") else f"`{json.dumps(spec['default'])}`" if "default" in spec else ""
         )
-        what = plain(spec.get("description", ""))
+        what = plain(_without_keys(spec.get("description", "")))
         if spec.get("choices"):
             what += f" One of {', '.join(f'`{choice}`' for choice in spec['choices'])}."
         what = what.replace("|", "\\|")
@@ -88,6 +99,31 @@ def module_page(path: Path) -> str:
     return "\n".join(parts)
 
 
+_KEYS_BEGIN = "          # Keys of a model entry: made by `make docs` from _core/spec_reference.py\n"
+_KEYS_END = "          # End of the keys\n"
+
+
+def model_keys_table() -> str:
+    """Return the table of a model entry's keys."""
+    lines = ["| key | type | left out | unit | what | example |", "|---|---|---|---|---|---|"]
+    for name, key, default in spec_reference.rows():
+        lines.append(f"| `{name}` | {key.type} | {default} | {key.unit} | {key.what} | `{key.example}` |")
+    return "\n".join(lines)
+
+
+def stack_specs() -> str:
+    """Return vllm_stack's argument_specs.yml with a line for each key of a model entry, for `ansible-doc -t role`."""
+    text = (CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml").read_text(encoding="utf-8")
+    lines = []
+    for name, key, default in spec_reference.rows():
+        unit = f" in {key.unit}" if key.unit else ""
+        said = f"C({name}) ({key.type}{unit}; {default}). {key.what} Example C({key.example})."
+        folded = textwrap.wrap(said, 120, break_long_words=False, break_on_hyphens=False)
+        lines += ["          - >-\n", *(f"            {line}\n" for line in folded)]
+    before, _begin, rest = text.partition(_KEYS_BEGIN)
+    return f"{before}{_KEYS_BEGIN}{''.join(lines)}{_KEYS_END}{rest.partition(_KEYS_END)[2]}"
+
+
 def role_page(folder: Path) -> str:
     """A role's page."""
     specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
@@ -97,12 +133,14 @@ def role_page(folder: Path) -> str:
     description = main.get("description", [])
     parts += [f"{plain(line)}\n" for line in ([description] if isinstance(description, str) else description)]
     parts += ["## Variables", "", table(main.get("options") or {}), ""]
+    if folder.name == "vllm_stack":
+        parts += ["## Keys of an entry of vllm_stack_models", "", model_keys_table(), ""]
     return "\n".join(parts)
 
 
 def pages() -> dict[Path, str]:
     """Every page by its place."""
-    made = {}
+    made = {CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs()}
     for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
         made[DOCS / "modules" / f"{path.stem}.md"] = module_page(path)
     for folder in sorted(path.parent.parent for path in (CHECKOUT / "roles").glob("*/meta/argument_specs.yml")):

@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "gpu": WORDS,
     "ports": BASE,
     "spec": WORDS,
+    "spec_reference": WORDS,
     "models": WORDS,
     "engine": WORDS | {"models"},
     "stack": WORDS | {"models", "engine"},

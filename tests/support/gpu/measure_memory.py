@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start real vLLM servers on a real GPU and write down what NVML shows for each.
 
-Reads a JSON file {"configs": {name: config.json}, "rows": [{model, dtype, max_model_len, ...}]} and writes the same
+Reads a JSON file {"configs": {name: config.json}, "files": {name: what its processor needs}, "rows": [{model, dtype,
+max_model_len, ...}]} and writes the same
 with "measured" filled in, the shape of tests/data/measurements. Weights are random (--load-format dummy): memory
 doesn't depend on their values. Needs only a Python that can import vllm, pynvml and tokenizers; no network.
 
@@ -42,6 +43,7 @@ from typing import Any
 import pynvml
 
 GIB = 2**30
+POOLING_PATHS = {"embed": "/v1/embeddings", "classify": "/classify"}
 LOG_FIGURES = {
     "weights_gib_logged": r"Model loading took ([\d.]+) GiB",
     "kv_tokens_logged": r"KV cache size: ([\d,]+) tokens",
@@ -198,8 +200,8 @@ class Server:
         prompt = random.choices(range(3, 490), k=prompt_tokens)
         body = {"model": self.name, "prompt": prompt, "max_tokens": new_tokens, "ignore_eos": True, **sampling}
         path = "/v1/completions"
-        if self.row.get("task") == "embed":
-            body, path = {"model": self.name, "input": prompt}, "/v1/embeddings"
+        if self.row.get("task") in POOLING_PATHS:
+            body, path = {"model": self.name, "input": prompt}, POOLING_PATHS[self.row["task"]]
         try:
             return request(self.port, path, body)[0] == 200
         except OSError:
@@ -257,15 +259,21 @@ class Server:
                 continue
 
 
-def write_model(folder: Path, config: dict[str, Any]) -> None:
-    """A config.json and a tokenizer of 500 words: what vLLM needs beside weights that it makes up itself."""
+def write_model(folder: Path, config: dict[str, Any], extra: dict[str, Any] | None = None) -> None:
+    """Write a config.json and a tokenizer of 500 words: what vLLM needs beside weights that it makes up itself.
+
+    extra: a multimodal model's special words ("words", numbered from 500 up) and the files of its processor ("files").
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
+    special = (extra or {}).get("words", [])
     words = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"w{i}": i for i in range(3, 500)}}
+    words |= {word: 500 + at for at, word in enumerate(special)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(special)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -274,6 +282,8 @@ def write_model(folder: Path, config: dict[str, Any]) -> None:
         "unk_token": "<unk>",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for name, content in (extra or {}).get("files", {}).items():
+        (folder / name).write_text(json.dumps(content))
 
 
 class Room:
@@ -322,7 +332,7 @@ def main() -> None:
     end = time.monotonic() + options.budget_s
     data = json.loads(options.rows.read_text())
     for name, config in data["configs"].items():
-        write_model(options.work / "models" / name, config)
+        write_model(options.work / "models" / name, config, data.get("files", {}).get(name))
     for folder in ("logs", "stats"):
         (options.work / folder).mkdir(exist_ok=True)
     (options.work / "stats" / "sitecustomize.py").write_text(WATCHER)

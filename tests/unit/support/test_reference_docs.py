@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec, spec_reference
 from ansible_collections.gpuserve.fleet.tests.support import reference_docs
 
 
@@ -18,6 +19,18 @@ def test_every_page_is_current() -> None:
         if path not in made
     ]
     assert (stale, extra) == ([], []), "run `make docs`"
+
+
+def test_every_key_of_a_model_entry_is_explained() -> None:
+    assert set(spec_reference.KEYS) == set(spec._KNOWN), "add a row to _core/spec_reference.KEYS and run `make docs`"
+    for name, key, default in spec_reference.rows():
+        assert default, name
+        assert key.what.endswith("."), name
+
+
+def test_ansible_doc_shows_every_key() -> None:
+    text = reference_docs.stack_specs()
+    assert [name for name in spec_reference.KEYS if f"C({name}) (" not in text] == []
 
 
 def test_markup_becomes_markdown() -> None:
