@@ -228,6 +228,9 @@ def read(module: AnsibleModule) -> preflight.Snapshot:
         reboot_pending=files.exists("/var/run/reboot-required") or files.exists("/run/reboot-required"),
         image=params["image"],
         need_card=params["need_card"],
+        platform=gpu.read_platform(files),
+        hypervisor=files.exists("/etc/pve") or files.exists("/usr/bin/pvesh"),
+        windows_library=files.exists("/usr/lib/wsl/lib/libnvidia-ml.so.1"),
     )
 
 

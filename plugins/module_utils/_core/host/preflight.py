@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState, decide
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 GIB = 1 << 30
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -62,6 +63,9 @@ class Snapshot:
     reboot_pending: bool = False
     image: str = ""
     need_card: bool = True
+    platform: Platform = Platform.MACHINE
+    hypervisor: bool = False
+    windows_library: bool = False
 
 
 def cuda_of_image(image: str) -> tuple[int, int] | None:
@@ -78,8 +82,9 @@ def cuda_of_image(image: str) -> tuple[int, int] | None:
 def judge(snap: Snapshot) -> list[Check]:
     """Run every check; none depends on another one's answer."""
     return [
+        *_platform(snap),
         *_cards(snap),
-        *_driver(snap),
+        *(_driver(snap) if snap.platform is Platform.MACHINE else _driver_of_others(snap)),
         *(_disk(disk) for disk in snap.disks),
         _ram(snap),
         *(_port(port, snap.ports_taken.get(port)) for port in snap.ports_wanted),
@@ -91,13 +96,48 @@ def judge(snap: Snapshot) -> list[Check]:
     ]
 
 
+def _platform(snap: Snapshot) -> list[Check]:
+    """Say where the kernel, and with it the driver, belongs to somebody else."""
+    if snap.platform is Platform.WSL2:
+        remedy = "Install NVIDIA's driver on Windows, none in here, and run with --skip-tags nvidia_driver. We have not tried it."
+        return [Check("platform", WARN, "WSL2, where the driver is Windows's", remedy)]
+    if snap.platform is Platform.CONTAINER:
+        remedy = (
+            "Install the driver on the host, hand the devices through, put the libraries of the same version in here, "
+            "and run with --skip-tags nvidia_driver."
+        )
+        return [Check("platform", WARN, "a container (LXC or another), whose kernel is its host's", remedy)]
+    if snap.hypervisor:
+        remedy = (
+            "Serve from a virtual machine or a container on it that has the card, so that its other guests keep theirs."
+        )
+        return [Check("platform", WARN, "a Proxmox host", remedy)]
+    return [Check("platform", OK, "a machine of its own, or a virtual one")]
+
+
 def _cards(snap: Snapshot) -> list[Check]:
+    if not snap.cards and snap.platform is Platform.WSL2:
+        if snap.windows_library:
+            return [Check("card", OK, "whichever Windows hands over; `nvidia-smi` lists them")]
+        remedy = "Install NVIDIA's driver on Windows, and restart WSL with `wsl --shutdown`."
+        return [
+            Check("card", FAIL if snap.need_card else OK, "Windows hands none over", remedy if snap.need_card else "")
+        ]
     if not snap.cards:
         status = FAIL if snap.need_card else OK
         cure = "Check that the card sits and has power." if snap.need_card else ""
         return [Check("card", status, "no NVIDIA card on the PCI bus", cure)]
     lines = []
+    free = [card for card in snap.cards if not card.passed_through]
     for card in snap.cards:
+        if card.passed_through:
+            remedy = (
+                f"Serve from that machine, or give the card back: take it out of {card.driver}'s ids= on the kernel's command line and in "
+                "/etc/modprobe.d, and reboot."
+            )
+            found = f"{card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine"
+            lines.append(Check("card", WARN if free or not snap.need_card else FAIL, found, remedy))
+    for card in free:
         lines.append(Check("card", OK, f"{card.name} ({card.generation.name}) at {card.address}"))
         if card.pcie_width and card.pcie_max_width and card.pcie_width < card.pcie_max_width:
             found = f"{card.address} runs {card.pcie_width} of {card.pcie_max_width} lanes"
@@ -114,9 +154,25 @@ def _cards(snap: Snapshot) -> list[Check]:
     return lines
 
 
+def _driver_of_others(snap: Snapshot) -> list[Check]:
+    """Compare the libraries in here with a module that another system loads."""
+    module, library = snap.driver.loaded, snap.driver.userspace
+    if snap.platform is Platform.WSL2 or not (snap.cards or module or library):
+        return []
+    if module is None:
+        return [Check("driver", FAIL, "the host of this container has loaded none", "Install it there.")]
+    if library is None:
+        remedy = f"Put the libraries of {module} in here, without kernel modules."
+        return [Check("driver", FAIL, f"the host has loaded {module}, and there is no library of it in here", remedy)]
+    if module != library:
+        remedy = f"Put the libraries of {module} in here."
+        return [Check("driver", FAIL, f"the host has loaded {module}, and the library in here is {library}", remedy)]
+    return [Check("driver", OK, f"{module} is loaded by the host and in the library")]
+
+
 def _driver(snap: Snapshot) -> list[Check]:
     state = snap.driver
-    if not snap.cards:
+    if not any(not card.passed_through for card in snap.cards):
         return []
     lines = []
     decision = decide(state)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module reads of a host, on trees of files: which disks it measures."""
+"""What the module reads of a host, on trees of files: which disks it measures, and what kind of system it is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
 from ansible_collections.gpuserve.fleet.plugins.modules import preflight
+from ansible_collections.gpuserve.fleet.tests.support.host_trees import HostTree
 
 SNAPSHOTTER = [["driver-type", "io.containerd.snapshotter.v1"]]
 
@@ -60,3 +61,42 @@ def test_a_daemon_says_where_its_images_are(
         "/big/containerd for images",
         "/srv/docker for containers and volumes",
     ]
+
+
+def found(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return what the module found, by check."""
+    with patch_module_args({"root": str(root)}), pytest.raises(SystemExit):
+        preflight.main()
+    return {check["id"]: check["found"] for check in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_wsl2_is_recognised_with_and_without_a_card_of_windows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = HostTree(tmp_path).write("proc/version", "Linux version 6.6.87.2-microsoft-standard-WSL2\n")
+    tree.card("0000:01:00.0", 0x008E, kind="0x030200", vendor="0x1414")
+    assert found(tmp_path, capsys)["card"] == "Windows hands none over"
+    tree.write("usr/lib/wsl/lib/libnvidia-ml.so.1", "")
+    assert found(tmp_path, capsys)["card"].startswith("whichever Windows hands over")
+
+
+def test_a_card_bound_to_vfio_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    HostTree(tmp_path).card("0000:01:00.0", 0x2B85)
+    (tmp_path / "sys/bus/pci/devices/0000:01:00.0/driver").symlink_to("../../../bus/pci/drivers/vfio-pci")
+    assert "is bound to vfio-pci" in found(tmp_path, capsys)["card"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "platform"),
+    [
+        ("run/systemd/container", "lxc\n", "a container (LXC or another), whose kernel is its host's"),
+        ("proc/1/environ", "TERM=linux\0container=lxc\0", "a container (LXC or another), whose kernel is its host's"),
+        ("etc/pve/local", "", "a Proxmox host"),
+        ("etc/hostname", "gpu01\n", "a machine of its own, or a virtual one"),
+    ],
+)
+def test_the_kind_of_system_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, platform: str
+) -> None:
+    HostTree(tmp_path).write(name, text)
+    assert found(tmp_path, capsys)["platform"] == platform

@@ -13,7 +13,9 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import preflight as hp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
+BOUND = Card("0000:02:00.0", 0x2B85, driver="vfio-pci")
 RTX_5090 = Card("0000:01:00.0", 0x2B85, pcie_width=16, pcie_max_width=16, bar_bytes=32 << 30)
 K = "6.8.0-90-generic"
 
@@ -92,6 +94,45 @@ def test_a_good_host_is_ok_throughout() -> None:
         ({"time_synchronised": False}, "time", "warn", "the clock is not synchronised"),
         ({"unresolved": ["huggingface.co"]}, "dns", "fail", "huggingface.co does not resolve"),
         ({"reboot_pending": True}, "reboot", "warn", "one is pending"),
+        ({"platform": Platform.WSL2, "cards": []}, "platform", "warn", "WSL2, where the driver is Windows's"),
+        ({"platform": Platform.WSL2, "cards": []}, "card", "fail", "Windows hands none over"),
+        (
+            {"platform": Platform.CONTAINER},
+            "platform",
+            "warn",
+            "a container (LXC or another), whose kernel is its host's",
+        ),
+        (
+            {"platform": Platform.CONTAINER, "driver": driver(userspace="570.86.10")},
+            "driver",
+            "fail",
+            "the host has loaded 580.178.04, and the library in here is 570.86.10",
+        ),
+        (
+            {"platform": Platform.CONTAINER, "driver": driver(userspace=None)},
+            "driver",
+            "fail",
+            "the host has loaded 580.178.04, and there is no library of it in here",
+        ),
+        (
+            {"platform": Platform.CONTAINER, "driver": driver(loaded=None)},
+            "driver",
+            "fail",
+            "the host of this container has loaded none",
+        ),
+        ({"hypervisor": True}, "platform", "warn", "a Proxmox host"),
+        (
+            {"cards": [BOUND]},
+            "card",
+            "fail",
+            "NVIDIA GeForce RTX 5090 at 0000:02:00.0 is bound to vfio-pci, to be handed to a virtual machine",
+        ),
+        (
+            {"cards": [RTX_5090, BOUND]},
+            "card",
+            "warn",
+            "NVIDIA GeForce RTX 5090 at 0000:02:00.0 is bound to vfio-pci, to be handed to a virtual machine",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_a_cure(values: dict[str, Any], check: str, status: str, found: str) -> None:
@@ -130,3 +171,17 @@ def test_the_table_has_a_line_for_every_check() -> None:
     assert text[0] == "gpu01   warn"
     assert len(text) == len(checks) + 1
     assert " ".join(text[-1].split()) == "warn reboot one is pending Reboot before the driver changes."
+
+
+def test_a_card_that_windows_hands_over_is_one() -> None:
+    assert "card" not in lines(platform=Platform.WSL2, cards=[], windows_library=True, driver=DriverState(K, K))
+
+
+def test_a_container_is_not_told_of_kernels_headers_and_secure_boot() -> None:
+    checks = {check.id for check in hp.judge(snapshot(platform=Platform.CONTAINER, driver=driver(headers=False)))}
+    assert checks & {"kernel", "headers", "secure_boot", "modules"} == set()
+
+
+def test_a_host_whose_only_card_is_bound_is_not_told_to_install_a_driver() -> None:
+    checks = {check.id for check in hp.judge(snapshot(cards=[BOUND], driver=DriverState(K, K)))}
+    assert "driver" not in checks
