@@ -58,9 +58,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             settings = {**settings, **facts.saved, "keys": settings.get("keys"), "uid": facts.saved.get("uid")}
             return self._parse(settings), facts
         gateway = self._parse(settings)
-        facts = self._facts(settings, gateway)
-        host.judge(gateway, facts, self._task.check_mode)
-        return gateway, facts
+        if self._task.args.get("state") == "checked":
+            facts = self._facts(settings, gateway)
+            host.judge(gateway, facts, self._task.check_mode)
+            return gateway, facts
+        # Whether there is a first key is all that is left to ask, and only where somebody may need it.
+        asks = gateway.auth and not settings.get("keys")
+        return gateway, self._facts(settings, None) if asks else host.Facts()
 
     def _parse(self, settings: dict[str, Any]) -> config.Gateway:
         self._settings = settings

@@ -113,7 +113,7 @@ def test_a_mistake_is_refused_before_the_host_is_asked(controller: Controller) -
 
 def test_a_host_where_it_cannot_run_is_left_as_it_is(controller: Controller) -> None:
     controller.facts["listening"] = {"8000": "caddy (pid 7)"}
-    answer = controller.run(settings=settings())
+    answer = controller.run(settings=settings(), state="checked")
     assert answer["failed"] and "gateway_port: 8000 is already taken" in answer["msg"] and controller.payloads == []
 
 
