@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +57,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 raise FleetError(
                     "gateway_keys_file: no gateway has been set up on this host.", "Run playbooks/site.yml there first."
                 )
-            settings = {**settings, **facts.saved, "keys": settings.get("keys"), "uid": facts.saved.get("uid")}
+            settings = {**settings, **facts.saved, "keys": settings.get("keys")}
             return self._parse(settings), facts
         gateway = self._parse(settings)
         if self._task.args.get("state") == "checked":
             facts = self._facts(settings, gateway)
-            host.judge(gateway, facts, self._task.check_mode)
+            with self._nothing_changed():
+                host.judge(gateway, facts, self._task.check_mode)
             return gateway, facts
         # Whether there is a first key is all that is left to ask, and only where somebody may need it.
         asks = gateway.auth and not settings.get("keys")
@@ -68,8 +71,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _parse(self, settings: dict[str, Any]) -> config.Gateway:
         self._settings = settings
-        try:
+        with self._nothing_changed():
             return config.parse(settings, self._registry(), str(self._variables.get("inventory_hostname", "")))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _nothing_changed() -> Iterator[None]:
+        """Say of a refusal that it came before any change."""
+        try:
+            yield
         except FleetError as error:
             raise FleetError(error.message, f"{error.hint} Nothing was changed.", error.field) from error
 
@@ -108,7 +118,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "quiet": rendered.quiet,
             "compose": rendered.compose,
             "settings": json.dumps(self._saved(gateway), indent=2, sort_keys=True) + "\n",
-            "group": gateway.uid,
+            "group": gateway.gid,
             "trial": view.trial(gateway, gateway_files.CANDIDATE),
             "tls": {
                 "kind": gateway.tls,

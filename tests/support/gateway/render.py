@@ -24,6 +24,7 @@ def render(variables: dict[str, Any], folder: Path) -> str:
     defaults = yaml.safe_load((gateway_files.ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
     fields = config.Gateway.__dataclass_fields__
     named = {name.removeprefix("gateway_"): value for name, value in {**defaults, **variables}.items()}
+    named["gid"] = named["uid"]
     rendered = gateway_files.render(config.parse({name: named[name] for name in fields}, (), "localhost"))
     for name, text in rendered.files.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -69,6 +69,7 @@ class Gateway:
     tmp_size: str
     memory: str
     uid: int
+    gid: int
 
     @property
     def listener(self) -> Endpoint:
@@ -93,7 +94,7 @@ class Gateway:
     @property
     def account(self) -> str:
         """Which user and group the container runs as. An account that is still to be made has no number yet."""
-        return "0:0" if self.has_low_port else f"{self.uid}:{self.uid}"
+        return "0:0" if self.has_low_port else f"{self.uid}:{self.gid}"
 
     @property
     def listeners(self) -> dict[str, Endpoint]:
@@ -148,7 +149,8 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
             for one in checks.items(settings["draining"], "gateway_draining")
         ),
         drain_dir=checks.path(settings["drain_dir"], "gateway_drain_dir", "/run/draining"),
-        uid=_uid(settings["uid"]),
+        uid=_number(settings["uid"]),
+        gid=_number(settings["gid"]),
         **_listening(settings),
         **_encryption(settings, host_name),
         **_engine(settings),
@@ -186,7 +188,7 @@ def _sticky(value: Any) -> str:
     )
 
 
-def _uid(value: Any) -> int:
+def _number(value: Any) -> int:
     where, (low, high) = "gateway_uid", DYNAMIC_USERS
     uid = checks.integer(value, where, 0, 2**31 - 1)
     if low <= uid <= high or uid == 65534:

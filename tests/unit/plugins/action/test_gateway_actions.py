@@ -115,6 +115,7 @@ def test_a_host_where_it_cannot_run_is_left_as_it_is(controller: Controller) -> 
     controller.facts["listening"] = {"8000": "caddy (pid 7)"}
     answer = controller.run(settings=settings(), state="checked")
     assert answer["failed"] and "gateway_port: 8000 is already taken" in answer["msg"] and controller.payloads == []
+    assert answer["msg"].endswith("Nothing was changed.")
 
 
 def test_checking_warns(controller: Controller) -> None:

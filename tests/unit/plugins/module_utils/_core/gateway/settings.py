@@ -30,7 +30,7 @@ def settings(**changed: Any) -> dict[str, Any]:
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
     names = set(config.Gateway.__dataclass_fields__)
     plain = {name.removeprefix("gateway_"): value for name, value in defaults.items()}
-    return {**{name: value for name, value in plain.items() if name in names}, "models": MODELS, **changed}
+    return {**{name: value for name, value in plain.items() if name in names}, "gid": 0, "models": MODELS, **changed}
 
 
 def gateway(**changed: Any) -> config.Gateway:

@@ -160,7 +160,7 @@ def test_words_and_numbers_of_yaml_and_of_the_command_line_are_taken() -> None:
 
 
 def test_a_low_port_makes_root_begin_and_a_redirect_counts() -> None:
-    assert gateway(uid=850).account == "850:850"
+    assert gateway(uid=850, gid=851).account == "850:851"
     assert gateway(uid=850, port=443).account == "0:0"
     assert gateway(uid=850, port=8443, tls="self_signed", redirect_port=80).has_low_port
 

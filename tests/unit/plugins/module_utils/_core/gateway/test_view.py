@@ -94,5 +94,5 @@ def test_plain_http_answers_acme_beside_the_redirect() -> None:
 def test_what_judges_has_the_rights_of_what_will_run() -> None:
     low = view.trial(gateway(uid=850, port=443), "/candidate")
     assert low.count("--cap-add") == 4 and "0:0" in low
-    high = view.trial(gateway(uid=850), "/candidate")
-    assert "--cap-add" not in high and "850:850" in high and "/candidate:/etc/gpuserve/live:ro" in high
+    high = view.trial(gateway(uid=850, gid=851), "/candidate")
+    assert "--cap-add" not in high and "850:851" in high and "/candidate:/etc/gpuserve/live:ro" in high
