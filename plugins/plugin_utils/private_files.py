@@ -15,7 +15,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 def new_key() -> str:
     """Return a new key of the gateway."""
-    return f"gsk-{''.join(secrets.choice(_LETTERS) for _ in range(40))}"
+    return f"gsk-{''.join(secrets.choice(_LETTERS) for _index in range(40))}"
 
 
 def write(path: Path, text: str, folder_mode: int | None = 0o700) -> None:
