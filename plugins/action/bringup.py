@@ -27,7 +27,9 @@ LOOK_S, LOOKS = 0.5, 4
 POLL_S = LOOK_S * LOOKS
 # A host that can't be reached for this long is given up; what runs there goes on.
 LOST_S = 300.0
-RUNNING = "__bringup_is_running__"
+RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
+# The module holds a lock on its progress for as long as it lives. So long after the last time that somebody held it, nobody will come.
+GIVEN_UP_S = 20.0
 # Others read what these print, and expect nothing else there.
 MACHINE_CALLBACKS = ("json", "ansible.posix.json", "ansible.posix.jsonl", "junit", "null")
 
@@ -66,7 +68,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             self._task.async_val = 0
         if job.get("failed") or "results_file" not in job:
             return dict(job)
-        self._follow(progress, job["results_file"])
+        if not self._follow(progress, job["results_file"]):
+            return self._died(progress, job["results_file"])
         folder = job["results_file"].rpartition("/")[0]
         ended = self._execute_module(
             module_name="ansible.builtin.async_status",
@@ -88,20 +91,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         shown: dict[str, Any] = {**ended, "diff": first.get("diff", {})}
         return shown
 
-    def _follow(self, progress: str, results: str) -> None:
-        """Show what the module writes, until it has ended."""
-        offset, lost, ended = 0, None, False
+    def _died(self, progress: str, results: str) -> dict[str, Any]:
+        """The result of a module that never had one: its process was killed, or its host went down."""
+        self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(results)}")
+        return {
+            "failed": True,
+            "changed": True,
+            "msg": (
+                f"The bring-up on {self._name} ended without a result: its process was killed, or the host went down. What it had done "
+                "so far stands. Run the playbook again: it goes on from there."
+            ),
+        }
+
+    def _follow(self, progress: str, results: str) -> bool:
+        """Show what the module writes, until it has ended; whether it has, or only nobody is there to go on."""
+        offset, lost, ended, alone = 0, None, False, None
         while True:
             try:
                 text = self._low_level_execute_command(self._read(progress, results, offset, wait=not ended))["stdout"]
             except AnsibleConnectionFailure:
-                lost = lost or time.monotonic()
+                lost, alone = lost or time.monotonic(), None
                 if time.monotonic() - lost > LOST_S:
                     raise
                 self._say(1, "connection lost; the work goes on there, trying again")
                 time.sleep(POLL_S)
                 continue
             lost = None
+            alone = (alone or time.monotonic()) if ALONE in text else None
+            text = text.replace(ALONE + "\r\n", "").replace(ALONE + "\n", "").replace(ALONE, "")
             running = text.rstrip().endswith(RUNNING)
             written = text.replace("\r\n", "\n").replace(RUNNING + "\n", "").replace(RUNNING, "")
             # A line that is still being written is shown whole the next time.
@@ -112,7 +129,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 if line != ENDED:
                     self._say(0, line)
             if not running:
-                return
+                return True
+            if alone is not None and time.monotonic() - alone >= GIVEN_UP_S:
+                return False
 
     @staticmethod
     def _read(progress: str, results: str, offset: int, wait: bool) -> str:
@@ -122,6 +141,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         waits = f"for _ in {looks}; do sleep {LOOK_S}; [ $(stat -c %s {path} 2>/dev/null || echo 0) -gt {offset} ] && break; done; "
         return (
             f"{waits if wait else 'sleep 0.1; '}tail -c +{offset + 1} {path} 2>/dev/null; "
+            # Without a lock nobody holds it; without the program flock that can't be told, and it is followed as long as it takes.
+            f"if [ ! -e {path} ] || flock -n {path} true 2>/dev/null; then echo {ALONE}; fi; "
             f"grep -qE '\"finished\": (0|false)' {shlex.quote(results)} && echo {RUNNING}"
         )
 

@@ -274,6 +274,20 @@ endpoints:
   returned: always
   type: list
   elements: dict
+services:
+  description: What was handed over as O(services), of the set that serves.
+  returned: always
+  type: list
+  elements: dict
+plan:
+  description: What was handed over as O(plan), of the set that serves.
+  returned: always
+  type: dict
+generating:
+  description: The models of that set that make tokens, and can be asked for one.
+  returned: always
+  type: list
+  elements: str
 report:
   description: RV(models) with what a person asks for, and where each model answers.
   returned: always

@@ -88,6 +88,7 @@ def forecast(
         "mode": {"mode": mode.name, "reason": mode.reason},
         "serving": [model["name"] for model in models if model["action"] == KEPT],
         "report": [],
+        **target.as_result,
         "diff": {"before": "", "after": "\n".join(lines) + "\n" if changed else ""},
     }
 

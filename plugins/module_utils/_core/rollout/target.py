@@ -80,6 +80,16 @@ class Target:
         return sorted({uuid for service in self.services for uuid in service.gpus})
 
     @property
+    def as_result(self) -> dict[str, Any]:
+        """What whoever comes after a bring-up needs of the set that was brought up."""
+        return {
+            "endpoints": self.endpoints,
+            "services": [dict(entry) for entry in self.entries.values()],
+            "plan": dict(self.plan),
+            "generating": sorted(one.name for one in self.watched if one.generates),
+        }
+
+    @property
     def containers(self) -> list[str]:
         return [str(entry["container"]) for entry in self.entries.values()]
 

@@ -297,7 +297,7 @@ class Bringup:
             "serving": state.serving,
             "failures": list(loop.failures.values()),
             "warnings": [*self.sets.notes, *self.state_dir.notes],
-            "endpoints": target.endpoints,
+            **target.as_result,
             "report": [
                 {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}
                 for one in sorted(models, key=lambda one: str(one["name"]))

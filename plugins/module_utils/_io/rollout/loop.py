@@ -43,7 +43,7 @@ class Progress:
             with contextlib.suppress(OSError):
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._lock = os.open(path, flags, 0o600)
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)  # who looks holds it for a moment
 
     def tell(self, lines: Sequence[str]) -> None:
         if lines and self._path:

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following a bring-up that works in the background: what is shown, and when nobody is there any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, RUNNING, ActionModule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
+
+NOBODY = f"{ALONE}\n{RUNNING}\n"
+
+
+class Host:
+    """What the command on the host answers, one after the other; each takes two seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: Callable[[int], str]) -> None:
+        self.now, self.asked, self.said = 1e6, 0, list[str]()
+        self.commands: list[str] = []
+        self._answers = answers
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.sleep)
+
+    _read = staticmethod(ActionModule._read)
+    _name = "box"
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _say(self, _verbosity: int, line: str) -> None:
+        self.said.append(line)
+
+    def _low_level_execute_command(self, command: str) -> dict[str, Any]:
+        self.asked, self.now = self.asked + 1, self.now + 2
+        self.commands.append(command)
+        assert self.asked < 500, "it is followed for ever"
+        text = self._answers(self.asked)
+        if text == "lost":
+            raise AnsibleConnectionFailure("gone")
+        return {"stdout": text}
+
+    def follow(self) -> bool:
+        return ActionModule._follow(self, "/p", "/r")  # type: ignore[arg-type]
+
+
+def test_what_is_written_is_shown_whole_line_by_line_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f" 0:00  a  starts\n 0:0{RUNNING}\n", f" 0:01  b  starts\r\n{RUNNING}\r\n", f"{ENDED}\n{RUNNING}\n", ""]
+    host = Host(monkeypatch, lambda at: texts[at - 1])
+    assert host.follow() is True
+    assert host.said == [" 0:00  a  starts", " 0:01  b  starts"]
+    assert f"tail -c +{len(' 0:00  a  starts') + 2} /p" in host.commands[1], "what was shown is not read again"
+
+
+def test_a_module_that_was_killed_is_followed_no_longer_than_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda _at: NOBODY)
+    assert host.follow() is False
+    assert host.asked == 11
+
+
+def test_one_that_has_not_begun_yet_gets_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda at: NOBODY if at % 10 else f"{RUNNING}\n" if at < 100 else "")
+    assert host.follow() is True
+    assert host.asked == 100
+
+
+def test_a_lost_connection_is_no_sign_that_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda at: NOBODY if at < 9 else "lost" if at < 20 else NOBODY if at < 29 else "")
+    assert host.follow() is True
+    assert "connection lost" in host.said[0]
+
+
+def test_a_result_that_is_there_counts_though_nobody_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda _at: f" 0:09  all ready in 9 s\n{ENDED}\n{ALONE}\n")
+    assert host.follow() is True
+    assert host.said == [" 0:09  all ready in 9 s"]
+
+
+def test_what_is_said_of_one_that_died_tells_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda _at: "")
+    found = ActionModule._died(host, "/p q", "/r")  # type: ignore[arg-type]
+    assert found["failed"] is True
+    assert found["msg"] == (
+        "The bring-up on box ended without a result: its process was killed, or the host went down. What it had done so far stands. Run "
+        "the playbook again: it goes on from there."
+    )
+    assert host.commands == ["rm -f '/p q' /r"]
