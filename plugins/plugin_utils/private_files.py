@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import string
 from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 _LETTERS = string.ascii_letters + string.digits
 
@@ -23,14 +24,7 @@ def write(path: Path, text: str, folder_mode: int | None = 0o700) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder_mode is not None:
         path.parent.chmod(folder_mode)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
-        file.flush()
-        os.fsync(handle)
-    draft.replace(path)
+    atomic.write(path, f"{text}\n")
 
 
 def read(path: Path) -> str:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import certificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 DAY_S = 86_400
@@ -44,7 +44,7 @@ class OwnCertificate:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         draft = self.folder / ".draft"
-        shutil.rmtree(draft, ignore_errors=True)
+        atomic.clear(draft)
         draft.mkdir(mode=0o700)
         try:
             code, _out, error = self.run(
@@ -65,4 +65,4 @@ class OwnCertificate:
                 os.chmod(draft / path.name, mode)
                 (draft / path.name).replace(path)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            atomic.clear(draft)

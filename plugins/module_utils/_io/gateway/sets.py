@@ -11,28 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+
 
 def put(path: Path, content: bytes, mode: int, group: int = 0) -> None:
-    """Put a whole file in place at once. It is closed to everyone else until it has its owner, and has no moment of half its text."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            _give(handle, mode, group)
-            os.fsync(handle)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _give(handle: int, mode: int, group: int) -> None:
-    if os.geteuid() == 0:
-        os.fchown(handle, 0, group)
-    os.fchmod(handle, mode)
+    """Put a whole file in place, root's and readable to a group where its mode says so."""
+    atomic.write(path, content, mode, (0, group) if os.geteuid() == 0 else None)
 
 
 def read(path: Path) -> bytes | None:
@@ -81,28 +65,24 @@ class Sets:
     def stage(self, files: Mapping[str, bytes]) -> None:
         """Write the candidate anew."""
         # Whoever runs what is live still has to get to it, should the candidate be refused: only the sets themselves are closed.
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic.make_folder(self.folder, 0o755)
         self.folder.chmod(0o755)
-        if self.candidate.exists():
-            shutil.rmtree(self.candidate)
-        self.candidate.mkdir(mode=0o700)
-        handle = os.open(self.candidate, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            _give(handle, 0o750, self.group)
-        finally:
-            os.close(handle)
+        atomic.clear(self.candidate)
+        atomic.make_folder(self.candidate, 0o700)
+        if os.geteuid() == 0:
+            os.chown(self.candidate, 0, self.group, follow_symlinks=False)
+        self.candidate.chmod(0o750)
         for name, content in files.items():
             put(self.candidate / name, content, 0o640, self.group)
 
     def swap(self) -> None:
         """Put the candidate in the live set's place."""
         old = self.folder / "live.old"
-        if old.exists():
-            shutil.rmtree(old)
+        atomic.clear(old)
         if self.live.exists():
-            self.live.rename(old)
+            atomic.move(self.live, old)
         try:
-            self.candidate.rename(self.live)
+            atomic.move(self.candidate, self.live)
         except OSError:
             self.recover()
             raise
