@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.filter.driver_packages import driver_packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_mirror as hm
 
@@ -67,11 +68,12 @@ def test_a_pattern_that_matches_nothing_is_said_before_the_gap() -> None:
 
 
 def test_patterns_that_only_some_repositories_have_may_match_nothing() -> None:
-    """NVIDIA's names for Debian: five libraries of the driver's source have no "nvidia" in them."""
-    names = ("nvidia-driver-cuda", "libcuda1", "libcudadebugger1", "libnvidia-ml1", "libnvcuvid1", "libnvoptix1")
+    """NVIDIA's names for Debian: five libraries of the driver's source have no "nvidia" in them; the bundle's list is the pin's."""
+    names = (
+        *("nvidia-driver-cuda", "libcuda1", "libcudadebugger1", "libnvidia-ml1", "libnvidia-ptxjitcompiler1"),
+        *("nvidia-persistenced", "nvidia-kernel-open-dkms", "nvidia-kernel-support", "firmware-nvidia-gsp"),
+        *("libnvcuvid1", "libnvoptix1", "nvidia-modprobe", "libxnvctrl0"),
+    )
     index = [(name, "595.84.01-1", hm.File(f"{name}.deb", 1, "0" * 64)) for name in names]
-    wanted = [
-        hm.Wanted("*nvidia*", "595.*"),
-        *(hm.Wanted(f"{start}*", "595.*", True) for start in ("libcuda", "libnvcuvid", "libnvoptix", "cuda-drivers")),
-    ]
+    wanted = [hm.Wanted(**entry) for entry in driver_packages("595.*")]
     assert {name.split("=")[0] for name in hm.select(index, wanted)} == set(names)
