@@ -261,7 +261,12 @@ def describe(card: pci.Card) -> dict[str, Any]:
 def read_packages(run: gpu.Run, others: Sequence[str]) -> dict[str, distribution.Package]:
     """Ask dpkg for the driver's whole set and for kernels; where there is no dpkg, there are none."""
     fields = "${Package}\t${Version}\t${db:Status-Abbrev}\n"
-    names = [*driver_packages.PATTERNS, *KERNELS, KEYRING_PACKAGE, *others]
+    names = [
+        *driver_packages.PATTERNS,
+        *KERNELS,
+        KEYRING_PACKAGE,
+        *(distribution.split_wanted(name)[0] for name in others),
+    ]
     return distribution.parse_dpkg(run(["dpkg-query", "-W", "-f", fields, *names])[1])
 
 

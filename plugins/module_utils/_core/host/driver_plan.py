@@ -66,7 +66,7 @@ def parse_madison(text: str) -> dict[str, list[Offer]]:
 def names_to_ask(choice: Choice, request: Request, host: Host) -> list[str]:
     """Name what apt has to be asked about: the set that moves, what tells a repository's branches, and headers."""
     names = [*choice.packages, *driver_packages.closure(host.packages), *_branch_markers(choice, host)]
-    return sorted({*names, *request.extra_packages, *_wanted_headers(choice, host)})
+    return sorted({*names, *_wanted_headers(choice, host)})
 
 
 def _branch_markers(choice: Choice, host: Host) -> list[str]:
@@ -217,7 +217,7 @@ def targets(request: Request, choice: Choice, host: Host, offers: Mapping[str, S
                 due.append(name)
     check_held(request, host, [entry.partition("=")[0] for entry in due], choice.pin, NO_PACKAGE_CHANGED)
     install += request.extra_packages
-    due += [name for name in request.extra_packages if name not in host.packages]
+    due += missing_packages(request.extra_packages, host.packages)
     return Targets(tuple(install), tuple(due))
 
 

@@ -97,8 +97,9 @@ def test_the_default_is_what_the_repository_really_has(tree: HostTree, call: Any
 
 def test_a_driver_that_is_there_needs_nothing(tree: HostTree, call: Any) -> None:
     host = Host(installed(tree, VERSION), dpkg(VERSION, "hi "))
-    answer = call(host, request={})
+    answer = call(host, request={"extra_packages": ["libcuda1=595.*"]})
     assert answer["plan"] == {"missing": [], "headers": [], "touched": False}
+    assert any(command.endswith(" libcuda1") for command in host.asked)
     assert answer["installed"] == {"source": "cuda_repo", "branch": 595, "version": VERSION, "held": sorted(NAMES)}
 
 

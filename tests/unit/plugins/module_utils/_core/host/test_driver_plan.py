@@ -228,3 +228,11 @@ def test_the_branches_that_a_source_has() -> None:
     assert driver_plan.available_branches(offers("620.11.01", "595.84.01"), choice, request, there) == {620, 595}
     elsewhere = offers("620.11.01", origin="http://mirror.example/other")
     assert driver_plan.available_branches(elsewhere, choice, request, there) == set()
+
+
+def test_extra_packages_may_name_a_version() -> None:
+    there = host({**nvidia("595.84.01"), "nvtop": "3.1.0-1"})
+    assert plan(there, extra_packages=("nvtop=3.1*",)).missing == ()
+    assert plan(there, extra_packages=("nvtop=3.2*",)).missing == ("nvtop=3.2*",)
+    found = targets(there, offers("595.84.01"), extra_packages=("nvtop=3.2*",))
+    assert (found.due, found.install[-1]) == (("nvtop=3.2*",), "nvtop=3.2*")
