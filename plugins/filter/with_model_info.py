@@ -26,17 +26,7 @@ options:
       - RV(gpuserve.fleet.model_info#module:models) of that module.
     type: dict
     required: true
-  fetched:
-    description:
-      - Whether M(gpuserve.fleet.model_fetch) has their files on the host before they start, so that their engines can start offline.
-    type: bool
-    default: false
-  endpoint:
-    description:
-      - The mirror of the hub for engines that load their own.
-    type: str
-    default: ""
-positional: read, fetched, endpoint
+positional: read
 """
 
 EXAMPLES = r"""
@@ -53,26 +43,14 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.fetch import is_folder, stays_online
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, answer_key
 
 
-def with_model_info(models: Any, read: Mapping[str, Any], fetched: bool = False, endpoint: str = "") -> Any:
+def with_model_info(models: Any, read: Mapping[str, Any]) -> Any:
     """The models with their info and commit; what is no list of models is left to who checks it."""
     if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
         return models
-    found = [_with_info(entry, read) if isinstance(entry, Mapping) else entry for entry in models]
-    return [_with_hub(entry, fetched, endpoint) if isinstance(entry, Mapping) else entry for entry in found]
-
-
-def _with_hub(entry: Mapping[str, Any], fetched: bool, endpoint: str) -> Mapping[str, Any]:
-    """Say where the engine finds the hub: nowhere, where all that it needs is on the disk; what the user wrote counts before."""
-    offline = is_folder(entry.get("model")) or (fetched and not stays_online(entry))
-    hub = {"HF_HUB_OFFLINE": "1"} if offline else {"HF_ENDPOINT": endpoint} if endpoint else {}
-    own = entry.get("env")
-    if not hub or not (own is None or isinstance(own, Mapping)):
-        return entry
-    return {**entry, "env": {**hub, **(own or {})}}
+    return [_with_info(entry, read) if isinstance(entry, Mapping) else entry for entry in models]
 
 
 def _with_info(entry: Mapping[str, Any], read: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -86,6 +86,17 @@ options:
     type: list
     elements: str
     default: [vllm, serve]
+  offline:
+    description:
+      - Names of models whose files are all on the host, so that their engines start without a hub.
+    type: list
+    elements: str
+    default: []
+  hub_endpoint:
+    description:
+      - The mirror of the hub for engines that load their own files; empty for the public one.
+    type: str
+    default: ""
   hf_token:
     description:
       - Token for gated models.
@@ -252,6 +263,8 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
         surge_offset=params["surge_offset"],
         stop_grace_s=params["stop_grace_s"],
         entrypoint=tuple(params["entrypoint"]),
+        offline=frozenset(params["offline"]),
+        hub_endpoint=params["hub_endpoint"],
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
@@ -321,6 +334,8 @@ def main() -> NoReturn:
             "reserved_ports": {"type": "dict", "default": {}},
             "stop_grace_s": {"type": "int", "default": 30},
             "entrypoint": {"type": "list", "elements": "str", "default": ["vllm", "serve"]},
+            "offline": {"type": "list", "elements": "str", "default": []},
+            "hub_endpoint": {"type": "str", "default": ""},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "api_key": {"type": "str", "default": "", "no_log": True},
         },

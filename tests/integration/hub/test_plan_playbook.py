@@ -120,3 +120,13 @@ def test_a_config_path_and_a_folder_are_read(hub: Hub, inventory: Path) -> None:
 def test_what_is_no_list_of_models_is_told_by_the_plan(hub: Hub, inventory: Path) -> None:
     done, _ = plan(inventory, hub, MODEL, vllm_stack_models=["acme/small"])
     assert done.returncode != 0 and "Render the plan of each preset" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_a_recipe_is_planned_without_a_network_and_without_the_inventory(hub: Hub, inventory: Path) -> None:
+    done, plans = plan(inventory, hub, MODEL, recipe="32gb-guide")
+    assert done.returncode == 0, done.stdout
+    assert [model["name"] for model in plans["localhost"]["gpus"][0]["models"]] == ["tinyllama", "qwen", "yi"]
+    assert "planned, not measured" in done.stdout and "model: 01-ai/Yi-6B-Chat" in done.stdout
+    assert hub.requests == [] and kept(inventory) == []
+    done, _ = plan(inventory, hub, MODEL, recipe="32gb-nothing")
+    assert done.returncode != 0 and "there is no 32gb-nothing. Take one of 16gb-chat," in done.stdout

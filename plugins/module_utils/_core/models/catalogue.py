@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.published import PUBLISHED
+
 
 def _config(
     architecture: str, sizes: tuple[int, int, int, int, int, int], length: int, tied: bool = False, **more: Any
@@ -32,6 +34,7 @@ _LLAMA, _QWEN2, _QWEN3 = "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausal
 _GEMMA2, _GEMMA3, _PHI3 = "Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM"
 _GEMMA2_MORE: dict[str, Any] = {"head_dim": 256, "sliding_window": 4096}
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    **PUBLISHED,
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": _config(_LLAMA, (2048, 5632, 22, 32, 4, 32000), 2048),
     "Qwen/Qwen2.5-0.5B-Instruct": _config(_QWEN2, (896, 4864, 24, 14, 2, 151936), 32768, True),
     "Qwen/Qwen2.5-3B-Instruct": _config(_QWEN2, (2048, 11008, 36, 16, 2, 151936), 32768, True),

@@ -71,7 +71,7 @@ def needed_files(files: Mapping[str, int], weights: Sequence[str]) -> dict[str, 
     return {
         path: size
         for path, size in files.items()
-        if not _NOT_NEEDED.search(path)
+        if (path in weights or not _NOT_NEEDED.search(path))
         and not path.startswith(_OTHER_FORMATS)
         and (path in weights or "/" in path or not path.endswith(".safetensors"))
     }
@@ -89,7 +89,7 @@ def without_safetensors(files: Iterable[str], where: str, model: str) -> FleetEr
         fact, remedy = "is an adapter and no model", "Name its base model here and the adapter in lora_adapters"
     elif pickled:
         fact = f"has its weights as pickled files only ({pickled[0]}), which are not read: loading one runs code"
-        remedy = "Name a repository with safetensors files, or convert it and name the folder"
+        remedy = "Name a repository with safetensors files; where you trust it, give its config.json as config_path"
     elif nested:
         fact, remedy = f"has its safetensors in folders ({nested[0]})", "Name a repository for one model"
     else:

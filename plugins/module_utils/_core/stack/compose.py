@@ -51,6 +51,8 @@ class StackOptions:
     surge_offset: int = 0
     stop_grace_s: int = 30
     entrypoint: tuple[str, ...] = ("vllm", "serve")
+    offline: frozenset[str] = frozenset()
+    hub_endpoint: str = ""
 
 
 def container_name(model: str) -> str:
@@ -140,7 +142,7 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         # A start is never repeated behind our back; the policy for reboots is set once the engine has proved itself.
         "restart": "no",
         "command": _command(spec, model, options),
-        "environment": _environment(spec, model),
+        "environment": _environment(spec, model, options),
         "volumes": _volumes(spec, options),
     }
     hidden = secrets.of_model(spec, options.hf_token, options.api_key)
@@ -197,14 +199,16 @@ def _command(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     return [spec.model, "--served-model-name", *names, *host, *model["engine_args"]]
 
 
-def _environment(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:
+def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
     found = {"VLLM_NO_USAGE_STATS": "1"}
     if model["tensor_parallel_size"] == 1:
         # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609).
         found["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     found.update(model["env"])
-    if spec.is_local:
+    if spec.is_local or spec.name in options.offline:
         found["HF_HUB_OFFLINE"] = "1"
+    elif options.hub_endpoint:
+        found["HF_ENDPOINT"] = options.hub_endpoint
     # Code that a model brings is nobody else's: it lies beside what was compiled for it.
     found["HF_MODULES_CACHE"] = f"{ENGINE_CACHE}/modules"
     return found

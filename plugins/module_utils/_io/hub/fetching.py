@@ -147,8 +147,10 @@ class Fetching:
         except ValueError as error:
             raise HubError(Trouble.NO_HUB, repository.id) from error
         weights = checkpoint.weight_files(found.files, index)
-        adapters = [path for path in found.files if path.startswith("adapter_")]
-        return found.commit, checkpoint.needed_files(found.files, [*weights, *adapters])
+        if not weights:
+            # An adapter, or a model whose shape the user gave: pickled weights are the user's choice then.
+            weights = tuple(path for path in found.files if path.startswith(("adapter_", "pytorch_model")))
+        return found.commit, checkpoint.needed_files(found.files, weights)
 
     def _whole(self, model: str, commit: str) -> Mapping[str, int]:
         """Return the files of a commit in the cache where its weights are all there; nothing where they are not, or nobody knows."""
@@ -156,7 +158,9 @@ class Fetching:
         try:
             there = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
             text = (folder / checkpoint.INDEX).read_text(encoding="utf-8") if checkpoint.INDEX in there else "null"
-            weights = checkpoint.weight_files(there, json.loads(text)) or [p for p in there if p.startswith("adapter_")]
+            weights = checkpoint.weight_files(there, json.loads(text)) or tuple(
+                path for path in there if path.startswith(("adapter_model", "pytorch_model"))
+            )
         except (OSError, ValueError, FleetError):
             return {}
         return there if weights and ("config.json" in there or "adapter_config.json" in there) else {}

@@ -66,7 +66,7 @@ def test_an_engine_needs_no_weights_in_other_forms() -> None:
     ("files", "fact", "remedy"),
     [
         (["m.Q4_K_M.gguf", "README.md"], "GGUF only (m.Q4_K_M.gguf)", "that it was made from"),
-        (["pytorch_model.bin"], "pickled files only (pytorch_model.bin)", "convert it"),
+        (["pytorch_model.bin"], "pickled files only (pytorch_model.bin)", "config_path"),
         (["adapter_model.safetensors", "adapter_config.json"], "is an adapter", "lora_adapters"),
         (["unet/model.safetensors"], "in folders (unet/model.safetensors)", "one model"),
         (["README.md"], "holds no weights", "that has them"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.filter.offline_models import offline_models
 from ansible_collections.gpuserve.fleet.plugins.filter.with_model_info import with_model_info
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import fetch
 
@@ -49,16 +50,12 @@ def test_each_repository_once_folders_never_adapters_too() -> None:
             True,
         ),
         ({"model": "o/m", "trust_remote_code": True}, False),
-        ({"model": "o/m", "info": INFO, "env": {"HF_HUB_OFFLINE": "0"}}, False),
     ],
 )
 def test_an_engine_starts_offline_where_all_that_it_needs_is_there(entry: dict[str, Any], offline: bool) -> None:
-    (fetched,) = with_model_info([entry], {}, True, "http://mirror")
-    assert (fetched.get("env", {}).get("HF_HUB_OFFLINE") == "1") is offline
-    if not offline and "env" not in entry:
-        assert fetched["env"] == {"HF_ENDPOINT": "http://mirror"}
-    (loads_its_own,) = with_model_info([entry], {}, False)
-    assert (loads_its_own.get("env", {}).get("HF_HUB_OFFLINE") == "1") is (entry["model"] == "/srv/m")
+    entry = {"name": "m", **entry}
+    assert (offline_models([entry], True) == ["m"]) is offline
+    assert (offline_models([entry], False) == ["m"]) is (entry["model"] == "/srv/m")
 
 
 def test_a_model_that_was_read_is_pinned_and_brings_its_info_along() -> None:

@@ -100,3 +100,10 @@ def test_ranks_that_share_their_graphs_buffers_have_no_expandable_segments() -> 
     rendered = render(parse_models(GUIDE), two, OPTIONS)["services"]
     assert "PYTORCH_CUDA_ALLOC_CONF" in rendered["qwen"]["environment"]
     assert "PYTORCH_CUDA_ALLOC_CONF" not in rendered["yi"]["environment"]
+
+
+def test_an_engine_whose_files_are_on_the_host_starts_offline_and_others_find_the_mirror() -> None:
+    rendered = stack(replace(OPTIONS, offline=frozenset({"tinyllama"}), hub_endpoint="http://mirror"))["services"]
+    assert rendered["tinyllama"]["environment"]["HF_HUB_OFFLINE"] == "1"
+    others = [service["environment"] for name, service in rendered.items() if name != "tinyllama"]
+    assert others and all(found["HF_ENDPOINT"] == "http://mirror" and "HF_HUB_OFFLINE" not in found for found in others)
