@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.view 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.own_certificate import OwnCertificate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets import Sets, put, read
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 TMPFILES = Path("/etc/tmpfiles.d/gpuserve-gateway.conf")
@@ -45,15 +47,16 @@ class Place:
         folders = [path for path in self._folders() if not path.is_dir()]
         restart = self.folder / "compose.yml" in other
         if not self.check_mode:
-            if changed or not closed or restart:
-                self._judge(files, live)
-                self.sets.swap()
+            with self._drafts({path: plain[path] for path in other}) as drafts:
+                if changed or not closed or restart:
+                    self._judge(files, live)
+                    self.sets.swap()
+                for draft, path in drafts.items():
+                    atomic.move(draft, path)
             for path in gone:
                 path.unlink()
             for path in folders:
                 path.mkdir(mode=0o755, parents=True)
-            for path in other:
-                put(path, *plain[path])
         return {
             "changed": bool(made or changed or other or gone or folders or not closed),
             "changed_files": [*changed, *(str(path) for path in [*other, *gone, *folders])],
@@ -64,6 +67,19 @@ class Place:
                 *(self._plain_diff(path, plain[path][0]) for path in other),
             ],
         }
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _drafts(files: Mapping[Path, tuple[bytes, int]]) -> Iterator[dict[Path, Path]]:
+        """Write files beside their places, so that all are on the disk before the first takes its own."""
+        drafts = {path.with_name(f".{path.name}.next"): path for path in files}
+        try:
+            for draft, path in drafts.items():
+                put(draft, *files[path])
+            yield drafts
+        finally:
+            for draft in drafts:
+                draft.unlink(missing_ok=True)
 
     def _certificate(self, files: dict[str, bytes]) -> bool:
         """Add certificate and key to the files; return whether one of our own was made."""

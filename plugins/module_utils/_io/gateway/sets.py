@@ -72,8 +72,12 @@ class Sets:
         if os.geteuid() == 0:
             os.chown(self.candidate, 0, self.group, follow_symlinks=False)
         self.candidate.chmod(0o750)
-        for name, content in files.items():
-            put(self.candidate / name, content, 0o640, self.group)
+        try:
+            for name, content in files.items():
+                put(self.candidate / name, content, 0o640, self.group)
+        except OSError:
+            atomic.clear(self.candidate)
+            raise
 
     def swap(self) -> None:
         """Put the candidate in the live set's place."""

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import place, sets
+from ansible_collections.gpuserve.fleet.tests.support.disk import FullDisk, picture
 
 DIGEST, ENGINE_KEY = "a" * 64, "engine-key-of-yi"
 
@@ -170,3 +171,23 @@ def test_a_first_key_that_is_revoked_leaves_no_digest(host: Host) -> None:
     host.changes = {"first_key_sha256": "", "first_key_gone": True}
     assert host.put()["changed"] and not (host.folder / "default-key.sha256").exists()
     assert not host.put()["changed"]
+
+
+def test_a_disk_that_fills_at_any_byte_leaves_what_was_there(host: Host) -> None:
+    host.put()
+    before = picture(host.root)
+    host.files = {
+        name: f"{text}#\n" if name != "data.json" else data("team-a", "team-b") for name, text in host.files.items()
+    }
+    host.changes = {"compose": "name: another\n", "settings": "{1: 2}\n", "first_key_sha256": "b" * 64}
+    refused = 0
+    for room in range(0, 5000, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            FullDisk(patch, room)
+            try:
+                host.put()
+                break
+            except OSError:
+                refused += 1
+        assert picture(host.root) == before
+    assert refused > 20 and host.live() == host.files and (host.folder / "compose.yml").read_text() == "name: another\n"

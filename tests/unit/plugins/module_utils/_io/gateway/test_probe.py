@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read on the gateway's host, from a docker that answers as Docker 28 did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
+
+CONTAINER = {
+    "Id": "c0ffee",
+    "State": {"Running": True},
+    "Config": {"Labels": {"fleet.gpuserve.listen": "0.0.0.0:8000"}},
+}
+
+
+class Docker:
+    """Docker's client: what is there answers, everything else ends with 1."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = answers
+
+    def __call__(self, argv: list[str]) -> tuple[int, str, str]:
+        answer = self.answers.get(argv[1])
+        return (1, "", "no such object") if answer is None else (0, answer, "")
+
+
+@pytest.fixture(autouse=True)
+def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "listeners", lambda _files, ports, ours: dict.fromkeys(ports, "ours" if ours else "x"))
+
+
+def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
+    def absent(argv: list[str]) -> tuple[int, str, str]:
+        raise FileNotFoundError(argv[0])
+
+    facts = probe.probe(tmp_path, "image", [], ["/nowhere"], absent)
+    assert facts == {
+        "has_compose": False,
+        "has_image": False,
+        "is_running": False,
+        "listen": "",
+        "listening": {},
+        "missing": ["/nowhere"],
+        "first_key_sha256": "",
+        "saved": None,
+    }
+
+
+def test_a_host_with_a_gateway_tells_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "default-key.sha256").write_text(f"{'a' * 64}\n")
+    (tmp_path / "settings.json").write_text('{"port": 8000}\n')
+    docker = Docker(compose="2.40.3", image="[]", container=json.dumps([CONTAINER]))
+    facts = probe.probe(tmp_path, "image", [8000], [str(tmp_path)], docker)
+    assert facts["has_compose"] and facts["has_image"] and facts["is_running"] and facts["listen"] == "0.0.0.0:8000"
+    assert (facts["listening"], facts["missing"]) == ({8000: "ours"}, [])
+    assert (facts["first_key_sha256"], facts["saved"]) == ("a" * 64, {"port": 8000})
+
+
+@pytest.mark.parametrize("answers", [{"compose": "2"}, {"compose": "2", "container": "[]"}])
+def test_without_a_container_nobody_of_ours_listens(tmp_path: Path, answers: dict[str, str]) -> None:
+    facts = probe.probe(tmp_path, "image", [8000], [], Docker(**answers))
+    assert not facts["is_running"] and not facts["has_image"] and facts["listening"] == {8000: "x"}
+
+
+def test_a_container_without_labels_is_read(tmp_path: Path) -> None:
+    bare = {**CONTAINER, "Config": {"Labels": None}}
+    assert probe.probe(tmp_path, "", [], [], Docker(compose="2", container=json.dumps([bare])))["listen"] == ""
