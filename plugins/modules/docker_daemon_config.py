@@ -125,7 +125,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import credentials, daemon_json, daemon_options
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -228,17 +228,17 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if params["swarm_active"]:
         defaults.pop("live-restore", None)
     # Whatever is said from here on, by us or by dockerd, says none of these.
-    module.no_log_values.update(credentials.secrets([before, required, defaults]))
+    module.no_log_values.update(daemon_json.secrets([before, required, defaults]))
     keep = frozenset(tuple(name.split(".")) for name in params["keep"])
     merge = daemon_json.merge(before, required, defaults, ours, keep)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
-    state = daemon_options.HostState(
+    state = daemon_json.HostState(
         swarm_active=params["swarm_active"],
         hosts_flag=passes_hosts(files),
         files=frozenset(p for p in programs if isinstance(p, str) and files.exists(p)),
     )
     variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in required}
-    daemon_options.check(merge.options, state, variables, path)
+    daemon_json.check(merge.options, state, variables, path)
     changed = merge.options != before
     text = render(merge.options)
     validated = validate(module, path, text)
@@ -247,7 +247,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         daemon_json.check_consent(before, merge.options, params["containers_running"])
     if not module.check_mode:
         if changed:
-            write(path, text, 0o600 if credentials.secrets(merge.options) else 0o644)
+            write(path, text, 0o600 if daemon_json.secrets(merge.options) else 0o644)
         keep_record(record, render(daemon_json.store_ours(merge.ours)))
     return {
         "changed": changed,
@@ -258,8 +258,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "diff": {
             "before_header": path,
             "after_header": path,
-            "before": credentials.redact(before_text or ""),
-            "after": credentials.redact(text if changed else before_text or ""),
+            "before": daemon_json.redact(before_text or ""),
+            "after": daemon_json.redact(text if changed else before_text or ""),
         },
     }
 

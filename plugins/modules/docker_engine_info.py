@@ -149,7 +149,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution, docker_packages
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -166,7 +166,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
     release = files.read("/etc/os-release") or files.read("/usr/lib/os-release") or ""
     family = distribution.parse_os_release(release).family
-    watched = [*docker_packages.WATCHED, *docker_packages.DOCKER_PACKAGES, *params["extra_packages"]]
+    watched = [*engine.WATCHED, *engine.DOCKER_PACKAGES, *params["extra_packages"]]
     answers = docker_engine.read_answers(params["docker_socket"], module.run_command, which)
     host = engine.Host(
         uid=os.geteuid(),
@@ -178,7 +178,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         containerd_root=docker_engine.read_containerd_root(files),
     )
     request = engine.Request(
-        source=docker_packages.Source(params["source"]),
+        source=engine.Source(params["source"]),
         version=params["version"],
         extra_packages=tuple(params["extra_packages"]),
         require_compose=params["require_compose"],
@@ -187,7 +187,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         min_free_bytes=params["min_free_bytes"],
         allow_stopping_containers=params["allow_stopping_containers"],
     )
-    in_the_way = docker_packages.conflicts(request.source, host.installed)
+    in_the_way = engine.conflicts(request.source, host.installed)
     removed, failure = packages.read_removals(module.run_command, family, in_the_way), ""
     if params["simulate"]:
         wanted = engine.decide(request, host, {}).missing

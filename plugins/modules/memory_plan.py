@@ -23,21 +23,22 @@ requirements:
 options:
   models:
     description:
-      - The models, each with at least C(name) and C(model), a hub id or a folder on the host.
+      - A list of the models, each with at least C(name) and C(model), a hub id or a folder on the host.
       - The shape comes from C(config) (what the model's C(config.json) holds), from the file C(config_path), from C(info) (what
         M(gpuserve.fleet.model_info) returned), from the folder, or from the shipped catalogue by hub id, the first of these that is there.
-      - Weights are counted from the shape. Where a C(model.safetensors.index.json), or the files, beside the C(config.json), or the tensors
-        in C(info), say otherwise by more than 2 %, they are as large as those. C(weights_bytes) (C(15GiB), or plain bytes) is believed
-        before all of them.
+      - Weights are those that C(weights_bytes) (C(15GiB), or plain bytes) says, else the tensors in C(info) as the engine loads them, else
+        they are counted from the shape; where a C(model.safetensors.index.json), or the files, beside the C(config.json) say otherwise by
+        more than 2 %, they are as large as those. A model that can't be counted is refused.
+      - C(task) is C(generate), C(embed), C(score), C(classify) or C(transcribe), and told from the model's files where it is left out.
+      - C(max_model_len) may be C(32k) (32,000), C(32K) (32,768), or C(auto), the most that fits.
       - An adapter of C(lora_adapters) has C(name), C(path) and, where it is not 16, C(rank).
-    type: list
-    elements: dict
+    type: raw
     required: true
   gpus:
     description:
-      - The cards, as M(gpuserve.fleet.gpu_info) returns them, or named from the catalogue.
-    type: list
-    elements: dict
+      - A list of the cards, as M(gpuserve.fleet.gpu_info) returns them, or named from the catalogue, in short too (C(5090)).
+      - Of what C(memory_free_bytes) says is taken, everything that no process in a container holds stays others'.
+    type: raw
     required: true
   preset:
     description:
@@ -140,12 +141,13 @@ plan:
         budget_bytes: {description: Bytes that the stack may hold under the preset., type: int}
         used_bytes: {description: Bytes that it will hold., type: int}
         headroom_bytes: {description: Usable bytes that stay free., type: int}
+        foreign_bytes: {description: Bytes that processes outside of containers hold now., type: int}
         models:
           description:
             - The models on the card, with C(weights_bytes), C(kv_cache_bytes), C(activation_bytes), C(cuda_graph_bytes), C(context_bytes),
               C(total_bytes) (what NVML will show in steady state after traffic), C(traffic_bytes) (of the total,
               what is taken only once traffic fills batches), C(kv_cache_tokens), C(max_concurrency) (full-length requests),
-              C(exact_kv), C(engine_args), C(env), C(parts) and C(notes).
+              C(task), C(exact_kv), C(engine_args), C(env), C(parts) and C(notes).
           type: list
           elements: dict
 """
@@ -158,7 +160,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization
@@ -182,8 +184,8 @@ GLOBAL = ("preset", "engine_version", "device", "image")
 NOT_PLANNED = ("env", "aliases")
 # The action plugin, which plans on the controller, takes the same.
 ARGUMENT_SPEC: dict[str, Any] = {
-    "models": {"type": "list", "elements": "dict", "required": True},
-    "gpus": {"type": "list", "elements": "dict", "required": True},
+    "models": {"type": "raw", "required": True},
+    "gpus": {"type": "raw", "required": True},
     "preset": {"type": "str", "default": "balanced"},
     "engine_version": {"type": "str", "default": ""},
     "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
@@ -217,7 +219,13 @@ def model_config(spec: ModelSpec, where: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FleetError(
-            f"{key}: {path} can't be read ({error.strerror}).", "Put the model there, or correct the path.", key
+            f"{key}: {path} can't be read ({error.strerror}).",
+            "Put the model there, or correct the path. A folder in Mistral's own format (params.json, consolidated.safetensors) needs the "
+            "config.json of the same model beside it, or its config written here; the engine then wants --tokenizer-mode mistral, "
+            "--config-format mistral and --load-format mistral in extra_args."
+            if spec.config_path is None
+            else "Put the file there, or correct the path.",
+            key,
         ) from error
     except ValueError as error:
         raise FleetError(
@@ -272,9 +280,26 @@ def shape_of(spec: ModelSpec, where: str) -> ModelShape:
     """A model's shape, from what the user wrote and what is on the disk."""
     info, on_disk = info_of(spec, where)
     config = spec.config if spec.config is not None else info.config
+    if overrides := flags.read(spec.extra_args, where).hf_overrides:
+        config = merged(config, overrides)
     return ModelShape.from_config(
-        config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, on_disk, info
+        config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, on_disk, info, spec.task
     )
+
+
+def merged(config: Any, overrides: Mapping[str, Any]) -> Any:
+    """A config.json with --hf-overrides in it, section by section."""
+    if not isinstance(config, Mapping):
+        return config
+    return {
+        **config,
+        **{
+            key: merged(config.get(key), value)
+            if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)
+            else value
+            for key, value in overrides.items()
+        },
+    }
 
 
 def plan(params: dict[str, Any]) -> dict[str, Any]:
@@ -286,14 +311,14 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     names = [name for spec in specs for name in (spec.name, *spec.aliases, *(a["name"] for a in spec.lora_adapters))]
     for parameter, variable in VARIABLES.items():
         check(params.get(parameter, ""), variable, names)
-    version = vllm.profile(params["engine_version"])
+    profile = vllm.profile(params["engine_version"])
     shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)
     calibration = Calibration.read(params["calibration"], params["image"])
     proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None
     # A record of another shape counts as none.
     whole = proved if isinstance(proved, dict) and proved.get("gpus") else None
-    found = dict(whole or choose(specs, shapes, gpus, preset, version, calibration))
+    found = dict(whole or choose(specs, shapes, gpus, preset, profile, calibration))
     return {
         **found,
         "image": params["image"],

@@ -150,7 +150,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution, docker_packages, preflight
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution, preflight
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket, gpu, net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -186,7 +186,7 @@ def docker_disks(module: AnsibleModule, files: HostFiles, command: Run) -> list[
         return []
     answers = docker_engine.read_answers(module.params["docker_socket"], command, module.get_bin_path)
     release = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
-    request = engine.Request(source=docker_packages.Source(wanted["source"]), data_root=wanted["data_root"])
+    request = engine.Request(source=engine.Source(wanted["source"]), data_root=wanted["data_root"])
     *others, images = engine.data_folders(request, docker_engine.read_host(answers, files, release))
     disks = [preflight.Disk(images, "images", files.free_bytes(images)[0], wanted["min_bytes"])]
     for folder in others:

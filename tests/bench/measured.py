@@ -24,6 +24,8 @@ DATA = Path(__file__).parents[1] / "data" / "measurements"
 REFERENCE = "vllm-0.26.0-h200-memory.json"
 # Starts of the release that the constants are measured with, and of another one.
 SOURCES = (REFERENCE, "vllm-0.26.0-h200-memory-architectures.json", "vllm-0.26.0-h100-memory.json")
+# Starts of architectures that no constant was found with.
+NEW = "vllm-0.26.0-h100-memory-2026-11.json"
 OTHER_RELEASE = "vllm-0.21.0-h100-memory.json"
 
 

@@ -10,6 +10,7 @@ python -m tests.bench.plan --markdown the table of docs/memory-model.md
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -19,13 +20,14 @@ import numpy as np
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import ARCHITECTURES
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import candidate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Choice, candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
-from tests.bench.measured import OTHER_RELEASE, REFERENCE, Row, rows, summary, weights_error
+from tests.bench.measured import NEW, OTHER_RELEASE, REFERENCE, Row, rows, summary, weights_error
 from tests.bench.memory_fit import leave_one_model_out
 
 GUIDE = [
@@ -38,12 +40,18 @@ GUIDE = [
 
 def plan_host(gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One host's plan, from what a user writes to flags."""
-    cards, version = parse_gpus(gpus), vllm.profile("0.33.0")
+    cards, profile = parse_gpus(gpus), vllm.profile("0.33.0")
     found = [
-        candidate(index, spec, ModelShape.from_config(CONFIGS[spec.model]), version, cards[0], Calibration())
+        candidate(Choice(spec, shape_of(spec.model), index), profile, cards[0], Calibration())
         for index, spec in enumerate(parse_models(GUIDE))
     ]
-    return make_plan(found, cards, "balanced", version)
+    return make_plan(found, cards, "balanced", profile)
+
+
+@functools.cache
+def shape_of(model: str) -> ModelShape:
+    """A model's shape, read once for all hosts."""
+    return ModelShape.from_config(CONFIGS[model])
 
 
 def seconds_for(hosts: int, plan: Callable[[Sequence[dict[str, Any]]], Any] = plan_host) -> float:
@@ -84,6 +92,7 @@ def main() -> None:
         ("experts and latents", [row for row in data if row.family != "dense"]),
         ("all others", [row for row in data if row.family == "dense" and not row.is_plain and not row.unexplained]),
         ("another release", rows([OTHER_RELEASE])),
+        ("new architectures", rows([NEW])),
     ):
         print(f"{name:20s}", summary([row.error_mib() for row in chosen]))
     weights = [weights_error(row) for row in data if not row.load.lora_slots]
@@ -97,6 +106,9 @@ def main() -> None:
     found = summary([row.error_mib() for row in reference])
     line = {"bench": "plan", **{key: found[key] for key in ("rows", "p50_mib", "p95_mib", "worst_under_mib")}}
     line |= {"leave_one_model_out_p95_mib": left_out["p95_mib"], "hosts_1000_s": round(seconds[1000], 2)}
+    new = summary([row.error_mib() for row in rows([NEW])])
+    line |= {"architectures": len(ARCHITECTURES), "new_rows": new["rows"]}
+    line |= {"new_p95_mib": new["p95_mib"], "new_worst_under_mib": new["worst_under_mib"]}
     print(json.dumps(line))
 
 

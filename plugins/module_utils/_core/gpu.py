@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up
 
 CPU_UUID = "cpu"
+# Less than this is what a driver's own bookkeeping moves by.
+_FOREIGN_STEP = 128 * MIB
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,31 @@ CATALOGUE: Mapping[str, CardFacts] = {
     "NVIDIA GeForce RTX 4090": CardFacts(24080, "8.9", "23.52 GiB in torch's texts (drivers before 560: 23.64)"),
     "NVIDIA GeForce RTX 3090": CardFacts(
         24124, "8.6", "23.56 GiB in torch's texts (23.58 in an engine's log, older drivers 23.69)"
+    ),
+    "NVIDIA GeForce RTX 5080": CardFacts(
+        15831, "12.0", "15.47 to 15.49 GiB in torch's texts of the series' 16 GB cards"
+    ),
+    "NVIDIA GeForce RTX 5070 Ti": CardFacts(15831, "12.0", "as the 5080, of 16303 MiB"),
+    "NVIDIA GeForce RTX 5060 Ti": CardFacts(15831, "12.0", "as the 5080, of 16311 MiB (there is one with 8 GB)"),
+    "NVIDIA GeForce RTX 4080": CardFacts(15943, "8.9", "15.57 GiB, the least in torch's texts of 16 GB cards of 8.x"),
+    "NVIDIA GeForce RTX 4080 SUPER": CardFacts(15943, "8.9", "as the 4080"),
+    "NVIDIA GeForce RTX 3080": CardFacts(10014, "8.6", "9.78 GiB in torch's text (zai-org/CogVideo#34)"),
+    "NVIDIA RTX A4000": CardFacts(15984, "8.6", "15.61 GiB in torch's text (DengKaiCQ/VGGT-Long#6)"),
+    "NVIDIA RTX A5000": CardFacts(24124, "8.6", "as the 3090, which is the same chip with 24 GB; not reported itself"),
+    "NVIDIA RTX A6000": CardFacts(
+        48404, "8.6", "47.27 to 47.53 GiB in torch's texts of 48 GB cards of 8.6, of 49140 MiB"
+    ),
+    "NVIDIA RTX 6000 Ada Generation": CardFacts(
+        45496, "8.9", "44.43 GiB in torch's text with ECC on, of 46068 MiB (DINGYANB/MTVCrafter#21)"
+    ),
+    "Tesla T4": CardFacts(14929, "7.5", "14.58 GiB in torch's text with ECC on (datawhalechina/self-llm#162)"),
+    "NVIDIA RTX PRO 5000 Blackwell": CardFacts(
+        48130,
+        "12.0",
+        "2 % less than 48 GB, as the most that a driver keeps elsewhere; not reported itself (there is one with 72 GB)",
+    ),
+    "NVIDIA GB10": CardFacts(
+        124610, "12.1", "121.69 GiB in engines' texts; the host's own memory, and shared with it (vss-blueprint#1743)"
     ),
     "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": CardFacts(
         97249, "12.0", "94.97 GiB by CUDA on a card with 97887 MiB"
@@ -61,10 +88,25 @@ class Gpu:
     usable_bytes: int
     free_bytes: int | None
     compute_capability: str
+    # What processes outside of containers hold now: a desktop, a notebook, another stack's.
+    foreign_bytes: int = 0
 
     @property
     def is_cpu(self) -> bool:
         return self.uuid == CPU_UUID
+
+    @property
+    def capability(self) -> tuple[int, int] | None:
+        """Its compute capability as numbers; None where it is not known."""
+        if not self.compute_capability:
+            return None
+        major, _, minor = self.compute_capability.partition(".")
+        return int(major), int(minor)
+
+    @property
+    def left_bytes(self) -> int:
+        """Bytes that others leave."""
+        return max(0, self.usable_bytes - self.foreign_bytes)
 
 
 def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
@@ -86,11 +128,31 @@ def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
     return found
 
 
+_NOT_TELLING = ("nvidia", "geforce", "rtx", "tesla", "quadro", "generation", "edition", "gpu", "blackwell")
+
+
 def _known(name: str) -> str:
-    """The catalogue's name for one as NVML gives it, or as people do: "RTX 5090", "L4", "h200"; itself where there is none."""
-    wanted = name.casefold().removeprefix("nvidia ").removeprefix("geforce ")
-    short = {known.casefold().removeprefix("nvidia ").removeprefix("geforce "): known for known in CATALOGUE}
-    return short.get(wanted, name)
+    """The catalogue's name for one as NVML gives it, or as people do: "rtx-5090", "5090", "h200"; itself where there is none."""
+    if name in CATALOGUE:
+        return name
+    wanted = _short(name)
+    found = [known for known in CATALOGUE if _short(known) == wanted]
+    if not found and wanted:
+        # "H100" and "A100 80GB": the words of one card alone.
+        found = [known for known in CATALOGUE if set(wanted.split()) <= set(_short(known).split())]
+    return found[0] if len(found) == 1 or (found and _same(found)) else name
+
+
+def _short(name: str) -> str:
+    spaced = re.sub(r"[^a-z0-9]+", " ", name.casefold())
+    # "RTX5090" and "5070ti" are written in one.
+    spaced = re.sub(r"\brtx(?=\d)", "rtx ", re.sub(r"(?<=\d)(ti|super)\b", r" \1", spaced))
+    return " ".join(word for word in spaced.split() if word not in _NOT_TELLING)
+
+
+def _same(names: Sequence[str]) -> bool:
+    """Whether several cards are the same to a plan."""
+    return len({(CATALOGUE[name].usable_mib, CATALOGUE[name].compute_capability) for name in names}) == 1
 
 
 def _parse(entry: Any, index: int, where: str) -> Gpu:
@@ -130,11 +192,24 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
         )
     free = entry.get("memory_free_bytes")
     uuid = str(entry.get("uuid") or "")
+    free_bytes = None if free is None else parse_size(free, f"{where}.memory_free_bytes")
     return Gpu(
         index=int(number),
         uuid=uuid or f"catalogue-{index}",
         name=name,
         usable_bytes=usable,
-        free_bytes=None if free is None else parse_size(free, f"{where}.memory_free_bytes"),
+        free_bytes=free_bytes,
         compute_capability=capability,
+        foreign_bytes=0
+        if free_bytes is None or uuid == CPU_UUID
+        else _foreign(usable, free_bytes, entry.get("processes")),
     )
+
+
+def _foreign(usable: int, free: int, processes: Any) -> int:
+    """Bytes that nothing in a container holds, in whole steps: a desktop's moves by a few MiB from one look to the next."""
+    used = max(0, usable - free)
+    for process in processes if isinstance(processes, Sequence) and not isinstance(processes, str) else ():
+        held = process.get("used_bytes") if isinstance(process, Mapping) and process.get("container") else None
+        used -= held if isinstance(held, int) else 0
+    return 0 if used < _FOREIGN_STEP else round_up(used, _FOREIGN_STEP)

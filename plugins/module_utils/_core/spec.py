@@ -23,6 +23,10 @@ PRESETS = ("conservative", "balanced", "aggressive", "auto")
 ENGINES = ("vllm",)
 # A name becomes a Compose service, a container, a file and a host name in Docker's DNS.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_THOUSANDS = {"k": 1000, "m": 1000**2, "g": 1000**3}
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+# What a model may be for; where nobody says, its files do.
+TASKS = ("generate", "embed", "score", "classify", "transcribe")
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
 _KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
 # What has a variable of its own, which renews it everywhere at once.
@@ -69,6 +73,9 @@ class ModelSpec:
     config: Mapping[str, Any] | None = None
     config_path: str | None = None
     info: Mapping[str, Any] | None = None
+    task: str | None = None
+    # The length is the most that fits, up to what the model can.
+    auto_length: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -76,7 +83,7 @@ class ModelSpec:
         return self.model.startswith("/")
 
 
-_KNOWN = frozenset(ModelSpec.__dataclass_fields__)
+_KNOWN = frozenset(ModelSpec.__dataclass_fields__) - {"auto_length"}
 
 
 def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, ...]:
@@ -127,8 +134,11 @@ def _require_mapping(entry: Any, index: int) -> Mapping[str, Any]:
 
 def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
     at = f"{LIST}[{index}]"
+    auto_length = entry.get("max_model_len") in ("auto", -1, "-1")
+    if auto_length:
+        entry = {**entry, "max_model_len": None}
     whole = {
-        key: None if entry.get(key) is None else _integer(entry[key], f"{at}.{key}", 1, 2**31)
+        key: None if entry.get(key) is None else _integer(_human(entry[key]), f"{at}.{key}", 1, 2**31)
         for key in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size")
     }
     seqs, tokens = whole["max_num_seqs"], whole["max_num_batched_tokens"]
@@ -142,7 +152,9 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
     if utilization is not None and not (_is_number(utilization) and 0 < float(utilization) <= 1):
         raise FleetError(
             f"{at}.gpu_memory_utilization: {utilization!r} is not a share.",
-            "Take a number above 0 and up to 1.",
+            f"Write {float(utilization) / 100:g}."
+            if _is_number(utilization) and 1 < float(utilization) <= 100
+            else "Take a number above 0 and up to 1.",
             f"{at}.gpu_memory_utilization",
         )
     if utilization is not None and entry.get("kv_cache_memory_bytes") is not None:
@@ -175,6 +187,8 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         config=entry.get("config"),
         config_path=_text(entry, "config_path", at),
         info=entry.get("info"),
+        task=_choice(entry, "task", TASKS, at, "") or None,
+        auto_length=auto_length,
     )
 
 
@@ -258,6 +272,17 @@ def _integer(value: Any, where: str, low: int, high: int) -> int:
     return int(value)
 
 
+def _human(value: Any) -> Any:
+    """A number as the engine's parser reads one: 32k is 32,000 and 32K 32,768; fractions only of thousands."""
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kKmMgG])", value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    number, unit = match.groups()
+    if unit in _THOUSANDS:
+        return int(float(number) * _THOUSANDS[unit])
+    return int(number) * _UNITS[unit] if "." not in number else value
+
+
 def _size(entry: Mapping[str, Any], key: str, at: str) -> int | None:
     value = entry.get(key)
     if value is None:
@@ -294,7 +319,7 @@ def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:
 
 def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str, default: str) -> str:
     value = entry.get(key) or default
-    if value not in choices:
+    if value not in choices and value != default:
         raise FleetError(f"{at}.{key}: {value!r} is not known.", f"Take one of {', '.join(choices)}.", f"{at}.{key}")
     return str(value)
 

@@ -67,6 +67,13 @@ KEYS: dict[str, Key] = {
     "config": Key("mapping", "", "What the model's config.json holds.", "{architectures: [LlamaForCausalLM]}", "found"),
     "config_path": Key("path", "", "The model's config.json, where it is.", "/srv/qwen/config.json", "found"),
     "info": Key("mapping", "", "What is kept of the model's files without its weights.", "{format: 1}", "found"),
+    "task": Key(
+        "text",
+        "",
+        "What it is for: generate, embed, score, classify or transcribe.",
+        "embed",
+        "what its files say",
+    ),
 }
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Package as Installed
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import packages
@@ -95,13 +94,13 @@ def test_what_an_installation_pushes_out_is_told(apt: Apt) -> None:
     """Nobody names the fan, and it conflicts with what comes."""
     apt.install(*INSTALLED, Package("fan", "1"))
     apt.offer(*DOCKER[:2], Package("containerd.io", "2.3.2-1", conflicts="containerd, runc, fan"), *DOCKER[3:])
-    removed, failure = packages.simulate_install(apt.run, "debian", docker_packages.DOCKER_PACKAGES, CONFLICTS)
+    removed, failure = packages.simulate_install(apt.run, "debian", engine.DOCKER_PACKAGES, CONFLICTS)
     assert (sorted(removed), failure) == (sorted([*CONFLICTS, "fan"]), "")
 
 
 def test_docker_s_own_packages_take_only_the_place_of_the_named(apt: Apt) -> None:
     apt.offer(*DOCKER)
-    wanted = docker_packages.wanted(docker_packages.Source.DOCKER, "29.10.0", (), docker_packages.DistroDocker(), "5:")
+    wanted = engine.wanted(engine.Request(version="29.10.0"), engine.DistroDocker(), "5:")
     removed, failure = packages.simulate_install(apt.run, "debian", wanted, CONFLICTS)
     assert (sorted(removed), failure) == (sorted(CONFLICTS), "")
 
@@ -117,7 +116,7 @@ def test_what_can_t_be_installed_is_said_before_the_old_docker_goes(
     apt: Apt, offered: list[Package], said: str
 ) -> None:
     apt.offer(*offered)
-    _removed, failure = packages.simulate_install(apt.run, "debian", docker_packages.DOCKER_PACKAGES, CONFLICTS)
+    _removed, failure = packages.simulate_install(apt.run, "debian", engine.DOCKER_PACKAGES, CONFLICTS)
     assert said in failure
     host = engine.Host(uid=0, distribution=NOBLE, installed={name: Installed("1") for name in CONFLICTS})
     (sentence,) = engine.decide(engine.Request(), host, {}, [], failure).refusals

@@ -10,60 +10,16 @@ within seconds, and a restart policy makes that a loop.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
 # Older engines charge a neighbour's memory to themselves.
 OLDEST = (0, 9, 1)
 NEWEST_KNOWN = (0, 33, 0)
-# Flags of older guides that a parser of some supported version refuses or ignores, and what to do instead.
-REFUSED_FLAGS = {
-    "--use-v2-block-manager": "No version since 0.10 has it.",
-    "--swap-space": "It was removed in 0.18 and did nothing before.",
-    "--disable-log-requests": "Requests aren't logged unless asked for.",
-    "--max-parallel-loading-workers": "It does nothing.",
-    "--device": "The image decides.",
-    "--max-seq-len-to-capture": "It was removed.",
-    "--task": "It was removed.",
-    "--guided-decoding-backend": "It was removed.",
-    "--block-size": "The attention backend picks its own, and the plan counts in those.",
-    "--pipeline-parallel-size": "Set tensor_parallel_size.",
-    "--data-parallel-size": "Write the model once for each copy.",
-}
-# These the plan decides; the same thing said twice would hide which one counts.
-OWNED_FLAGS = {
-    "--model": "model",
-    "--port": "port",
-    "--host": "nothing: the stack binds it",
-    "--served-model-name": "name",
-    "--max-model-len": "max_model_len",
-    "--max-num-seqs": "max_num_seqs",
-    "--max-num-batched-tokens": "max_num_batched_tokens",
-    "--gpu-memory-utilization": "gpu_memory_utilization",
-    "--kv-cache-memory-bytes": "kv_cache_memory_bytes",
-    "--kv-cache-dtype": "kv_cache_dtype",
-    "--tensor-parallel-size": "tensor_parallel_size",
-    "--enforce-eager": "enforce_eager",
-    "--dtype": "dtype",
-    "--quantization": "quantization",
-    "--revision": "revision",
-    "--trust-remote-code": "trust_remote_code",
-    "--num-gpu-blocks-override": "kv_cache_memory_bytes",
-    "--enable-lora": "lora_adapters",
-    "--lora-modules": "lora_adapters",
-    "--max-loras": "lora_adapters",
-    "--max-lora-rank": "rank in lora_adapters",
-    "--api-key": "vllm_stack_api_key, which keeps it out of process lists",
-}
-# The short forms of the above.
-_SHORT = {
-    "-q": "--quantization",
-    "-tp": "--tensor-parallel-size",
-    "-pp": "--pipeline-parallel-size",
-    "-dp": "--data-parallel-size",
-}
 # Quantizations that every supported version loads and a plan counts, and those that only some do: from a version on, and up to one.
 _ANY: tuple[tuple[int, int, int] | None, tuple[int, int, int] | None] = (None, None)
 QUANTIZATIONS = {
@@ -77,6 +33,19 @@ QUANTIZATIONS = {
     "bitsandbytes": (None, (0, 28, 0)),
 }
 DEFAULT_LORA_RANK = 16
+# Before it, what a model is for was said by --task.
+RUNNER_SINCE = (0, 10, 0)
+BFLOAT16_SINCE = (8, 0)
+OLDEST_CAPABILITY = (7, 0)
+# The first release whose image has kernels for cards from this capability on.
+IMAGES_SINCE: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (((12, 0), (0, 10, 0)),)
+# The least capability of a quantization's kernels, where it is above every supported card's (get_min_capability of 0.26 and 0.33).
+CAPABILITIES: Mapping[str, tuple[int, int]] = {
+    **dict.fromkeys(("awq", "awq_marlin", "fp8", "compressed-tensors", "gptq_marlin"), (7, 5)),
+    **dict.fromkeys(("experts_int8", "fbgemm_fp8", "mxfp4", "modelopt"), (8, 0)),
+    "modelopt_fp4": (7, 5),
+    "modelopt_mixed": (8, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +55,11 @@ class Profile:
     version: tuple[int, int, int]
     exact_kv: bool
     capture_flag: str
+
+    @property
+    def shown(self) -> str:
+        """The version as people write it."""
+        return ".".join(str(number) for number in self.version)
 
 
 def profile(version: str) -> Profile:
@@ -111,13 +85,13 @@ def profile(version: str) -> Profile:
     return Profile(numbers, exact, "--cudagraph-capture-sizes" if numbers >= (0, 12, 0) else "--cuda-graph-sizes")
 
 
-def loads(version: Profile, quantization: str | None) -> bool:
+def loads(profile: Profile, quantization: str | None) -> bool:
     """Whether this version serves models of this quantization; of one that is not in the table nothing is known, and it may."""
     since, before = QUANTIZATIONS.get(quantization or "", _ANY)
-    return (since is None or version.version >= since) and (before is None or version.version < before)
+    return (since is None or profile.version >= since) and (before is None or profile.version < before)
 
 
-def check_quantization(spec: ModelSpec, found: str | None, version: Profile, where: str) -> None:
+def check_quantization(spec: ModelSpec, found: str | None, profile: Profile, where: str) -> None:
     """Refuse a quantization that is none, or that this version does not load; `found` is the checkpoint's own."""
     if spec.quantization and spec.quantization not in QUANTIZATIONS:
         raise FleetError(
@@ -126,38 +100,12 @@ def check_quantization(spec: ModelSpec, found: str | None, version: Profile, whe
             f"{where}.quantization",
         )
     for name in (spec.quantization, found):
-        if not loads(version, name):
-            shown = ".".join(str(number) for number in version.version)
+        if not loads(profile, name):
             last = ".".join(str(number) for number in QUANTIZATIONS[name or ""][1] or ())
             raise FleetError(
-                f"{where}.quantization: vLLM {shown} no longer loads {name} (removed in {last}).",
+                f"{where}.quantization: vLLM {profile.shown} no longer loads {name} (removed in {last}).",
                 "Take an AWQ, GPTQ or fp8 build of the model, or quantization: fp8, or an older image.",
                 f"{where}.quantization",
-            )
-
-
-def _meant(argument: str) -> str:
-    """The flag that the engine's parser takes an argument for: it knows short forms, underscores, --no-, and beginnings of flags."""
-    flag = argument.split("=", 1)[0]
-    if not flag.startswith("--"):
-        return _SHORT.get(flag, flag)
-    flag = flag.replace("_", "-")
-    positive = "--" + flag.removeprefix("--no-") if flag.startswith("--no-") else flag
-    for known in (*REFUSED_FLAGS, *OWNED_FLAGS):
-        if known == positive or (len(positive) > 4 and known.startswith(positive)):
-            return known
-    return flag
-
-
-def check_extra_args(spec: ModelSpec, where: str) -> None:
-    """Refuse what no parser takes, and what the plan says already."""
-    for argument in spec.extra_args:
-        flag = _meant(argument)
-        if flag in REFUSED_FLAGS:
-            raise FleetError(f"{where}.extra_args: {flag} stops the engine at its start.", REFUSED_FLAGS[flag], where)
-        if flag in OWNED_FLAGS:
-            raise FleetError(
-                f"{where}.extra_args: {flag} is decided by the plan.", f"Set {OWNED_FLAGS[flag]} instead.", where
             )
 
 
@@ -168,47 +116,54 @@ def lora_rank(spec: ModelSpec) -> int:
     )
 
 
-def engine_args(
-    spec: ModelSpec,
-    version: Profile,
-    *,
-    max_model_len: int,
-    max_num_seqs: int,
-    max_num_batched_tokens: int,
-    kv_cache_bytes: int | None,
-    utilization: float | None,
-    blocks: int | None,
-    tensor_parallel: int,
-    kv_cache_dtype: str,
-    enforce_eager: bool,
-    capture_sizes: tuple[int, ...] | None,
-) -> list[str]:
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a plan decided of one engine, as far as it becomes flags; the cache in exact bytes, as a share, or in blocks."""
+
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    tensor_parallel: int = 1
+    kv_cache_dtype: str = "auto"
+    enforce_eager: bool = False
+    capture_sizes: tuple[int, ...] | None = None
+    task: str = "generate"
+    # Whether the engine has to be told: it takes the class for one that generates.
+    runner: bool = False
+    kv_cache_bytes: int | None = None
+    utilization: float | None = None
+    blocks: int | None = None
+
+
+def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> list[str]:
     """The command line after the model's name; sizes are always explicit, since defaults differ by card and version."""
     args = [
-        *("--max-model-len", str(max_model_len)),
-        *("--max-num-seqs", str(max_num_seqs)),
-        *("--max-num-batched-tokens", str(max_num_batched_tokens)),
+        *("--max-model-len", str(settings.max_model_len)),
+        *("--max-num-seqs", str(settings.max_num_seqs)),
+        *("--max-num-batched-tokens", str(settings.max_num_batched_tokens)),
     ]
-    if kv_cache_bytes is not None and version.exact_kv:
-        args += ["--kv-cache-memory-bytes", str(kv_cache_bytes)]
-    elif blocks is not None:
-        args += ["--num-gpu-blocks-override", str(blocks)]
-    if utilization is not None:
-        args += ["--gpu-memory-utilization", f"{utilization:g}"]
-    if tensor_parallel > 1:
-        args += ["--tensor-parallel-size", str(tensor_parallel)]
+    if settings.kv_cache_bytes is not None and profile.exact_kv:
+        args += ["--kv-cache-memory-bytes", str(settings.kv_cache_bytes)]
+    elif settings.blocks is not None:
+        args += ["--num-gpu-blocks-override", str(settings.blocks)]
+    if settings.utilization is not None:
+        args += ["--gpu-memory-utilization", f"{settings.utilization:g}"]
+    if settings.tensor_parallel > 1:
+        args += ["--tensor-parallel-size", str(settings.tensor_parallel)]
+    if settings.runner:
+        args += task_args(settings.task, profile)
     if spec.dtype != "auto":
         args += ["--dtype", spec.dtype]
     if spec.quantization:
         args += ["--quantization", spec.quantization]
-    if kv_cache_dtype != "auto":
-        args += ["--kv-cache-dtype", kv_cache_dtype]
+    if settings.kv_cache_dtype != "auto":
+        args += ["--kv-cache-dtype", settings.kv_cache_dtype]
     if spec.revision:
         args += ["--revision", spec.revision]
-    if enforce_eager:
+    if settings.enforce_eager:
         args.append("--enforce-eager")
-    elif capture_sizes:
-        args += [version.capture_flag, *(str(size) for size in capture_sizes)]
+    elif settings.capture_sizes:
+        args += [profile.capture_flag, *(str(size) for size in settings.capture_sizes)]
     if spec.trust_remote_code:
         args.append("--trust-remote-code")
     if spec.lora_adapters:
@@ -216,3 +171,47 @@ def engine_args(
         args += ["--max-lora-rank", str(lora_rank(spec)), "--lora-modules"]
         args += [f"{adapter['name']}={adapter['path']}" for adapter in spec.lora_adapters]
     return [*args, *spec.extra_args]
+
+
+def task_args(task: str, profile: Profile) -> list[str]:
+    """Flags that make a pooling model of a class that generates; 0.9 has --task for it, newer ones --runner and --convert."""
+    converted = {"embed": "embed", "score": "classify", "classify": "classify"}.get(task)
+    if converted is None:
+        return []
+    if profile.version < RUNNER_SINCE:
+        return ["--task", task]
+    return ["--runner", "pooling", "--convert", converted]
+
+
+def check_card(spec: ModelSpec, quantization: str | None, profile: Profile, gpu: Gpu, where: str) -> None:
+    """Refuse what a card can't compute, or the image has no kernels for, before anything is pulled."""
+    capability = gpu.capability
+    if capability is None or gpu.is_cpu:
+        return
+    shown = gpu.compute_capability
+    if spec.dtype == "bfloat16" and capability < BFLOAT16_SINCE:
+        raise FleetError(
+            f"{where}.dtype: {gpu.name} has compute capability {shown}, and bfloat16 is there from 8.0 on.",
+            "Set it to half.",
+            f"{where}.dtype",
+        )
+    if capability < OLDEST_CAPABILITY:
+        raise FleetError(
+            f"vllm_stack_gpus: {gpu.name} has compute capability {shown}, and the engine computes from 7.0 on.",
+            "Take a newer card.",
+            "vllm_stack_gpus",
+        )
+    needed = next((version for least, version in IMAGES_SINCE if capability >= least), None)
+    if needed is not None and profile.version < needed:
+        raise FleetError(
+            f"vllm_stack_engine_image: vLLM {profile.shown} has no kernels for {gpu.name}, compute capability {shown}.",
+            f"Take {'.'.join(str(number) for number in needed)} or newer.",
+            "vllm_stack_engine_image",
+        )
+    least = CAPABILITIES.get(quantization or "")
+    if least is not None and capability < least:
+        raise FleetError(
+            f"{where}.quantization: {quantization} is computed from compute capability {least[0]}.{least[1]} on, {gpu.name} has {shown}.",
+            "Take an AWQ or GPTQ build of the model, or a newer card.",
+            f"{where}.quantization",
+        )

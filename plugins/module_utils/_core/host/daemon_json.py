@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Merge our options into a daemon.json that others write too, and say what a change costs.
+"""Merge our options into a daemon.json that others write too, check them, and say what a change costs.
 
 Three sides: what the file says, what we want, and what we wrote last time. A default of ours never overrides a value
 that someone else set; an option of ours that is no longer wanted goes away again, unless someone changed it since.
@@ -10,12 +10,14 @@ that someone else set; an option of ours that is no longer wanted goes away agai
 from __future__ import annotations
 
 import copy
+import hashlib
+import ipaddress
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.credentials import conceal
 
 Path = tuple[str, ...]
 Leaves = dict[Path, Any]
@@ -41,6 +43,13 @@ RELOADABLE = frozenset(
 )
 # Drivers that know max-size and max-file; options of one driver make containers of another fail to start.
 _ROTATING_DRIVERS = frozenset({"json-file", "local"})
+_CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
+_BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
+# As Docker's own reader takes it: fractions, a blank and units with i and B, too.
+_SIZE = re.compile(r"^(?=.*[1-9])\d+(\.\d+)? ?([kmgtp]i?)?b?$", re.IGNORECASE)
+# An account in an address, up to the last @ before the path: passwords hold any sign.
+_CREDENTIALS = re.compile(r"://([^/\s\"]*)@")
+_CONCEALED = "sha256"
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,15 @@ class Merge:
     options: dict[str, Any]
     ours: Leaves
     kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What the checks need to know about the host."""
+
+    swarm_active: bool = False
+    hosts_flag: bool = False
+    files: frozenset[str] = field(default_factory=frozenset)
 
 
 def leaves(options: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -109,6 +127,26 @@ def _delete(options: dict[str, Any], path: Path) -> None:
 def _without_entries(value: Any, entries: Any) -> list[Any]:
     mine = conceal(entries) if isinstance(entries, list) else []
     return [item for item in value if conceal(item) not in mine] if isinstance(value, list) else []
+
+
+def conceal(value: Any) -> Any:
+    """Put a digest in the place of every text that holds credentials: enough to know it again, and nothing to steal."""
+    if isinstance(value, str) and _CREDENTIALS.search(value):
+        return {_CONCEALED: hashlib.sha256(value.encode()).hexdigest()}
+    return [conceal(item) for item in value] if isinstance(value, list) else value
+
+
+def secrets(options: Any) -> set[str]:
+    """Collect every text that must not be shown: whole addresses with an account, the account, and its password."""
+    if isinstance(options, Mapping):
+        return {text for value in options.values() for text in secrets(value)}
+    if isinstance(options, list):
+        return {text for value in options for text in secrets(value)}
+    match = _CREDENTIALS.search(options) if isinstance(options, str) else None
+    if match is None:
+        return set()
+    account = match.group(1)
+    return {text for text in (str(options), account, account.partition(":")[2]) if text}
 
 
 def without_empty(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,6 +248,105 @@ def check_consent(before: Mapping[str, Any], after: Mapping[str, Any], container
         )
 
 
+def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, str], path: str) -> None:
+    """Refuse what `dockerd --validate` lets through and a running daemon, or a container, then dies of."""
+
+    def fail(key: str, rest: str, problem: str, cure: str) -> None:
+        where = f"{variables[key]}{rest}" if key in variables else f"{path}: {key}{rest}"
+        raise FleetError(f"{where}: {problem}", f"{cure} Nothing was changed.", field=where)
+
+    _check_pools(options.get("default-address-pools"), fail)
+    runtimes = options.get("runtimes")
+    names = set(runtimes) if isinstance(runtimes, Mapping) else set()
+    default_runtime = options.get("default-runtime")
+    if default_runtime is not None and default_runtime not in names | _BUILT_IN_RUNTIMES:
+        fail(
+            "default-runtime",
+            "",
+            f"no runtime is named {default_runtime!r}.",
+            f"Define it under runtimes, or use one of {', '.join(sorted(names | {'runc'}))}.",
+        )
+    if isinstance(runtimes, Mapping):
+        for name, runtime in runtimes.items():
+            program = runtime.get("path") if isinstance(runtime, Mapping) else None
+            if isinstance(program, str) and program.startswith("/") and program not in host.files:
+                fail(
+                    "runtimes",
+                    f".{name}.path",
+                    f"{program} does not exist.",
+                    "Install the program first, or correct the path.",
+                )
+    for option in _strings(options.get("exec-opts")):
+        key, _sep, value = option.partition("=")
+        if key == "native.cgroupdriver" and value not in _CGROUP_DRIVERS:
+            fail(
+                "exec-opts",
+                "",
+                f"{value!r} is no cgroup driver.",
+                "Use native.cgroupdriver=systemd or native.cgroupdriver=cgroupfs.",
+            )
+    log_options = options.get("log-opts")
+    if isinstance(log_options, Mapping):
+        for key, value in log_options.items():
+            if not isinstance(value, str):
+                fail("log-opts", f".{key}", f"{value!r} must be a text.", f'Write "{value}" in quotes.')
+        size = log_options.get("max-size")
+        if isinstance(size, str) and size != "-1" and not _SIZE.match(size):
+            fail("log-opts", ".max-size", f"{size!r} is no size.", "Write a whole number and k, m or g, such as 50m.")
+    if options.get("live-restore") and host.swarm_active:
+        fail(
+            "live-restore",
+            "",
+            "a node of a swarm can't keep containers through a restart of Docker.",
+            "Set docker_engine_live_restore: false.",
+        )
+    if "hosts" in options and host.hosts_flag:
+        fail(
+            "hosts",
+            "",
+            "the docker service already passes -H, and dockerd refuses to start with both.",
+            "Remove one of the two.",
+        )
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _check_pools(pools: Any, fail: Any) -> None:
+    if not isinstance(pools, list):
+        return
+    seen: list[tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
+    for index, pool in enumerate(pools):
+        base = pool.get("base") if isinstance(pool, Mapping) else None
+        size = pool.get("size") if isinstance(pool, Mapping) else None
+        where = f"[{index}]"
+        try:
+            network = ipaddress.ip_network(str(base))
+        except ValueError:
+            fail(
+                "default-address-pools",
+                f"{where}.base",
+                f"{base!r} is not a network.",
+                "Write one with its first address, such as 10.200.0.0/16.",
+            )
+            return
+        if not isinstance(size, int) or not network.prefixlen <= size <= network.max_prefixlen:
+            fail(
+                "default-address-pools", f"{where}.size", f"{size!r} does not cut {base} into networks.",
+                f"Use a prefix length from {network.prefixlen} to {network.max_prefixlen}, such as 24.",
+            )  # fmt: skip
+        for other, taken in seen:
+            if taken.version == network.version and taken.overlaps(network):  # type: ignore[arg-type]
+                fail(
+                    "default-address-pools",
+                    f"{where}.base",
+                    f"{base} overlaps pool [{other}] ({taken}).",
+                    "Use networks that don't overlap.",
+                )
+        seen.append((index, network))
+
+
 def parse_ours(stored: Any) -> Leaves:
     """Read what we recorded last time; a record nobody can read counts as none."""
     found: Leaves = {}
@@ -222,3 +359,8 @@ def parse_ours(stored: Any) -> Leaves:
 def store_ours(ours: Leaves) -> list[dict[str, Any]]:
     """Write the record in a stable order."""
     return [{"path": list(path), "value": value} for path, value in sorted(ours.items())]
+
+
+def redact(text: str) -> str:
+    """Hide the credentials of proxy addresses before a diff is shown."""
+    return _CREDENTIALS.sub("://***@", text)

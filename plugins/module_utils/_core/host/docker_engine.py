@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import (
@@ -18,24 +19,65 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribu
     Package,
     missing_packages,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.docker_packages import (
-    SUPPORTED_TEXT,
-    DistroDocker,
-    Source,
-    conflicts,
-    distro_docker,
-    is_supported,
-    repository_os,
-    wanted,
-)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
 DOCKER_ROOT = "/var/lib/docker"
 CONTAINERD_ROOT = "/var/lib/containerd"
+SUPPORTED: Mapping[str, Sequence[str]] = {
+    "debian": ("12", "13"),
+    "ubuntu": ("22.04", "24.04", "26.04"),
+    "rhel": ("9", "10"),
+    "rocky": ("9", "10"),
+    "almalinux": ("9", "10"),
+}
+_SUPPORTED_TEXT = "Debian 12 and 13, Ubuntu 22.04, 24.04 and 26.04, RHEL, Rocky Linux and AlmaLinux 9 and 10"
 # From this release on a fresh daemon keeps images in containerd's folder, which data-root does not move (docker/cli#6645).
 FIRST_WITH_CONTAINERD_STORE = 29
+
+
+class Source(Enum):
+    """Whose packages are installed."""
+
+    DOCKER = "docker"
+    DISTRO = "distro"
+
+
+DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+# Packages that can't stand beside those of a source.
+FOREIGN_PACKAGES: Mapping[Source, Sequence[str]] = {
+    Source.DOCKER: (
+        *("docker.io", "docker-cli", "docker-doc", "docker-compose", "docker-compose-v2", "docker-buildx"),
+        *("docker-engine", "containerd", "runc"),
+    ),
+    Source.DISTRO: (
+        *("docker-ce", "docker-ce-cli", "docker-ce-rootless-extras", "docker-engine", "containerd.io"),
+        *("docker-buildx-plugin", "docker-compose-plugin"),
+    ),
+}
 # What carries containers of others, too.
 _RUNTIME_PACKAGES = frozenset({"containerd", "containerd.io", "runc"})
+_VERSIONED = frozenset({"docker-ce", "docker-ce-cli", "docker.io", "docker-cli"})
+
+
+@dataclass(frozen=True)
+class DistroDocker:
+    """The packages of a distribution's own Docker."""
+
+    packages: tuple[str, ...] = ()
+    has_compose: bool = False
+
+
+# Debian 12 has no Compose v2 and an Engine (20.10) without CDI; Enterprise Linux ships Podman and no Docker.
+_DISTRO_DOCKER: Mapping[tuple[str, str], DistroDocker] = {
+    ("debian", "12"): DistroDocker(("docker.io", "iptables", "apparmor")),
+    ("debian", "13"): DistroDocker(("docker.io", "docker-cli", "docker-compose", "iptables", "apparmor"), True),
+    ("ubuntu", ""): DistroDocker(("docker.io", "docker-compose-v2", "iptables"), True),
+}
+# Every package that a decision looks at.
+WATCHED = (
+    *sorted({name for names in FOREIGN_PACKAGES.values() for name in names}),
+    *("podman-docker", "docker-desktop", "iptables", "apparmor"),
+)
 
 
 @dataclass(frozen=True)
@@ -108,12 +150,12 @@ def decide(
     request: Request, host: Host, free_bytes: Mapping[str, int], removed_too: Sequence[str] = (), failure: str = ""
 ) -> Decision:
     """Decide what it takes, given what a simulation would remove beside the conflicts, or why it could not be done."""
-    if not is_supported(host.distribution):
+    if not _is_supported(host.distribution):
         name = host.distribution.name
-        return Decision(refusals=(f"docker_engine does not know {name}. It knows {SUPPORTED_TEXT}.",))
+        return Decision(refusals=(f"docker_engine does not know {name}. It knows {_SUPPORTED_TEXT}.",))
     own = distro_docker(host.distribution)
     epoch = "5:" if request.source is Source.DOCKER and host.distribution.family == "debian" else ""
-    packages = wanted(request.source, request.version, request.extra_packages, own, epoch)
+    packages = wanted(request, own, epoch)
     decision = Decision(
         packages=packages,
         missing=tuple(missing_packages(packages, host.installed)),
@@ -130,6 +172,30 @@ def decide(
             "whether an entry below /etc/apt is at fault, and check docker_engine_version."
         )
     return Decision(**{**decision.__dict__, "refusals": tuple(refusals)})
+
+
+def distro_docker(distribution: Distribution) -> DistroDocker:
+    """Return what the distribution calls its own Docker."""
+    exact = _DISTRO_DOCKER.get((distribution.id, distribution.major))
+    return exact or _DISTRO_DOCKER.get((distribution.id, "")) or DistroDocker()
+
+
+def repository_os(distribution: Distribution) -> str:
+    """Name the folder of Docker's repository; clones of RHEL are published under centos."""
+    return "centos" if distribution.id in ("rocky", "almalinux") else distribution.id
+
+
+def wanted(request: Request, own: DistroDocker, epoch: str) -> tuple[str, ...]:
+    """Name the packages, those that carry the Engine's version with the one to stay on."""
+    names = (*(DOCKER_PACKAGES if request.source is Source.DOCKER else own.packages), *request.extra_packages)
+    if not request.version:
+        return names
+    return tuple(f"{name}={epoch}{request.version}*" if name in _VERSIONED else name for name in names)
+
+
+def conflicts(source: Source, installed: Mapping[str, Package]) -> tuple[str, ...]:
+    """Name the installed packages that have to go."""
+    return tuple(name for name in FOREIGN_PACKAGES[source] if name in installed)
 
 
 def keeps_images_in_containerd(request: Request, host: Host) -> bool:
@@ -177,6 +243,11 @@ def _major(version: str) -> int:
     """Return the Engine's major version; none asked for takes the newest."""
     match = re.match(r"(\d+)\.", version)
     return int(match.group(1)) if match else FIRST_WITH_CONTAINERD_STORE
+
+
+def _is_supported(distribution: Distribution) -> bool:
+    release = distribution.major if distribution.family == "redhat" else distribution.version
+    return release in SUPPORTED.get(distribution.id, ())
 
 
 def _refusals(

@@ -30,6 +30,8 @@ class Architecture:
     # One layer of so many has full attention, of 1 none; and the window that holds where config.json is silent.
     sliding_pattern: int = 0
     window: int | None = None
+    # Attention and MLP read the same input, side by side.
+    parallel: bool = False
     # Positions are learned, and so many come before the first.
     learned_positions: int | None = None
     # Layers without an attention key of their own are of this kind.
@@ -45,7 +47,7 @@ QWEN3 = Architecture(qk_norm=True)
 DEEPSEEK = Architecture(latent=True)
 GEMMA = Architecture(tied=True)
 GEMMA3 = Architecture(tied=True, norms=4, qk_norm=True, sliding_pattern=6)
-COHERE = Architecture(tied=True, norms=1)
+COHERE = Architecture(tied=True, norms=1, parallel=True)
 OLMO2 = Architecture(wide_qk_norm=True)
 GPT2 = Architecture(tied=True, gated=False, bias=True, norm_bias=True, learned_positions=0)
 # Encoders have no KV cache and no output layer; BERT's have biases everywhere and no gate in the MLP.
@@ -66,7 +68,6 @@ _DECODERS = {
                 "InternLM3ForCausalLM",
                 "Ernie4_5ForCausalLM",
                 "Ernie4_5_MoeForCausalLM",
-                "ArceeForCausalLM",
                 "Ministral3ForCausalLM",
             ),
             *(
@@ -94,6 +95,7 @@ _DECODERS = {
     "Qwen2MoeForCausalLM": Architecture(qkv_bias=True, shared_gate=True),
     "Qwen3ForCausalLM": QWEN3,
     "Qwen3MoeForCausalLM": QWEN3,
+    "ArceeForCausalLM": Architecture(gated=False),
     "ApertusForCausalLM": Architecture(qk_norm=True, gated=False),
     "HunYuanDenseV1ForCausalLM": QWEN3,
     "HunYuanMoEV1ForCausalLM": QWEN3,
@@ -123,14 +125,14 @@ _DECODERS = {
     "Cohere2ForCausalLM": replace(COHERE, sliding_pattern=4),
     "Exaone4ForCausalLM": QWEN3,
     "StableLmForCausalLM": Architecture(norm_bias=True),
-    "Starcoder2ForCausalLM": Architecture(gated=False, bias=True, norm_bias=True, tied=True),
+    "Starcoder2ForCausalLM": Architecture(gated=False, bias=True, norm_bias=True, tied=True, sliding_pattern=1),
     "NemotronForCausalLM": Architecture(gated=False, norm_bias=True),
-    "PhiForCausalLM": Architecture(norms=1, gated=False, bias=True, norm_bias=True),
+    "PhiForCausalLM": Architecture(norms=1, parallel=True, gated=False, bias=True, norm_bias=True),
     "GPT2LMHeadModel": GPT2,
     "GPTBigCodeForCausalLM": GPT2,
     "GPTNeoXForCausalLM": Architecture(gated=False, bias=True, norm_bias=True),
     "OPTForCausalLM": replace(GPT2, learned_positions=2),
-    "FalconForCausalLM": Architecture(norms=1, gated=False, norm_bias=True, tied=True),
+    "FalconForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True, tied=True),
     "GraniteMoeHybridForCausalLM": Architecture(mixer="mamba2"),
     "GraniteMoeSharedForCausalLM": LLAMA,
     "BambaForCausalLM": Architecture(mixer="mamba2"),

@@ -24,9 +24,25 @@ class Encoders:
     hidden_size: int = 0
     intermediate_size: int = 0
     kinds: tuple[str, ...] = ()
+    # Patches of the largest picture, and the tokens that they become in the language model.
+    patches: int = 0
+    tokens: int = 0
 
 
 NO_ENCODERS = Encoders()
+# Tokens of the largest picture or piece of sound that a family's processor makes by itself.
+_OTHER_ITEM_TOKENS = 4096
+_ITEM_TOKENS: Mapping[str, int] = {
+    **dict.fromkeys(
+        ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "glm4v", "glm4v_moe"), 16384
+    ),
+    **dict.fromkeys(("gemma3", "paligemma"), 256),
+    "gemma4": 1120,
+    "llava": 576,
+    "llava_next": 2880,
+    **dict.fromkeys(("internvl_chat", "internvl"), 3328),
+    **dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 1500),
+}
 
 
 def read(config: Config) -> Encoders:
@@ -42,12 +58,17 @@ def read(config: Config) -> Encoders:
         if key is None:
             continue
         section = Config(outer[key], outer[key], f"{config.where}.{key}")
-        parameters, hidden, inner = count(section, config, str(outer.get("model_type") or ""))
+        family = str(outer.get("model_type") or "")
+        parameters, hidden, inner = count(section, config, family)
+        tokens = _ITEM_TOKENS.get(family, _OTHER_ITEM_TOKENS)
+        merged = _first(section, "spatial_merge_size", default=1) ** 2 if name == "vision" else 1
         found = Encoders(
             found.parameters + parameters,
             max(found.hidden_size, hidden),
             max(found.intermediate_size, inner),
             (*found.kinds, name),
+            max(found.patches, tokens * merged),
+            max(found.tokens, tokens),
         )
     return found
 
@@ -71,6 +92,9 @@ def _vision(section: Config, config: Config, family: str) -> tuple[int, int, int
     if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
         inner = int(hidden * ratio)
     inner = inner or 4 * hidden
+    if family in ("glm4v", "glm4v_moe"):
+        # What it calls so is its merger's; layers are as wide as the language model.
+        inner = section.count("out_hidden_size") or config.whole("hidden_size")
     gated = family in ("qwen2_5_vl", "qwen2_5_omni", "glm4v", "glm4v_moe", "mistral3", "pixtral") or section.values.get(
         "model_type"
     ) in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
@@ -146,10 +170,9 @@ def _gemma4(_section: Config, config: Config, hidden: int) -> int:
 
 
 def _glm4v(section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one, and a gated MLP of the width that the section writes."""
     text = section.count("out_hidden_size") or config.whole("hidden_size")
-    inner = section.count("intermediate_size") or 4 * hidden
-    # The merger's own gated MLP is as wide as the language model's context of a patch.
-    return 4 * hidden * text + text * text + 3 * text * inner
+    return 4 * hidden * text + text * text + 3 * text * (section.count("intermediate_size") or 4 * hidden) + 3 * text
 
 
 _PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {

@@ -9,7 +9,7 @@ Source: vLLM, v1/core/kv_cache_utils.py (groups and their pages) and platforms/i
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -105,11 +105,8 @@ class KvPool:
         return kv_bytes // self.block_bytes // max(1, self.blocks_per_request(1, 1))
 
 
-def build(layers: Sequence[CacheSpec], states: int = 1) -> KvPool:
-    """Cut the cache up as the engine does for these layers."""
-    alike: dict[CacheSpec, int] = {}
-    for layer in layers:
-        alike[layer] = alike.get(layer, 0) + 1
+def build(alike: Mapping[CacheSpec, int], states: int = 1) -> KvPool:
+    """Cut the cache up as the engine does for so many layers of each kind."""
     kinds = {spec.kind for spec in alike}
     spans = {spec.span for spec in alike}
     if len(alike) == 1 or kinds == {Kind.FULL} or (kinds in ({Kind.SLIDING}, {Kind.CHUNKED}) and len(spans) == 1):

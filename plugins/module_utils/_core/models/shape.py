@@ -17,6 +17,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     kv_pool,
     layers,
     layout,
+    lengths,
+    tasks,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization as quantizations
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
@@ -34,6 +36,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info i
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind, KvPool
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout, Matrix, Part
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.lengths import UNBOUNDED, Length
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
     VOCABULARY_STEP,
     Loading,
@@ -119,6 +122,12 @@ class ModelShape:
     plain_parts: str = ""
     # The share of a head's size that is turned with its position.
     rotary_share: float = 1.0
+    # Elements a token that are alive where states are computed; 0 where there are none.
+    state_units: int = 0
+    length: Length = UNBOUNDED
+    task: str = "generate"
+    # The engine serves the class as a pooling model by itself.
+    pools_unasked: bool = False
 
     @classmethod
     def from_config(
@@ -130,6 +139,7 @@ class ModelShape:
         weights_bytes: int | None = None,
         checkpoint_bytes: int | None = None,
         info: ModelInfo | None = None,
+        task: str | None = None,
     ) -> ModelShape:
         """Read a config.json.
 
@@ -138,7 +148,11 @@ class ModelShape:
         """
         read = configs.read(config, where, DEFAULTS)
         info = info or ModelInfo(config if isinstance(config, Mapping) else {})
+        purpose = task or tasks.told(read.outer, info)
         name, kind = _kind(read)
+        if kind is not None and purpose in tasks.POOLING:
+            # The engine drops the output layer over the vocabulary.
+            kind = replace(kind, head=False)
         stored = str(read.get("torch_dtype", "dtype", default="float16")).removeprefix("torch.")
         stored_bytes = _DTYPE_BYTES.get(stored, 2)
         # vLLM serves a checkpoint in float32 as float16 unless told otherwise.
@@ -202,6 +216,10 @@ class ModelShape:
             fp8_cache=quantized.fp8_cache,
             plain_parts=_plain_parts(quantized, matrices, nested),
             rotary_share=_rotary_share(read),
+            state_units=layers.state_units(read, {mixer for one in counted.layers for mixer in one.mixers}),
+            length=lengths.derive(read, info, purpose in tasks.POOLING),
+            task=purpose,
+            pools_unasked=tasks.is_pooling_class(read.outer) or bool(info.modules),
         )
         if info.tensors:
             loading = Loading(
@@ -275,14 +293,27 @@ class ModelShape:
         """Parameters as they are published: every tensor once, tied embeddings too."""
         return self.plain_parameters + self.linear_parameters
 
-    def kv_pool(self, kv_dtype_bytes: float, tensor_parallel: int = 1, states: int = 1) -> KvPool:
-        """How the engine cuts the cache into blocks for this model; `states` are blocks of state a sequence."""
-        specs = [
-            one.spec(kv_dtype_bytes, self.dtype_bytes, tensor_parallel)
-            for one, count in self.keeps
-            for _ in range(count)
-        ]
-        return kv_pool.build(specs, states) if specs else KvPool(1, ())
+    def kv_pool(
+        self,
+        kv_dtype_bytes: float,
+        tensor_parallel: int = 1,
+        states: int = 1,
+        one_kind: bool = False,
+        ahead: bool = False,
+    ) -> KvPool:
+        """How the engine cuts the cache into blocks for this model.
+
+        `states` are blocks of state a sequence; `one_kind` has windows keep every token; `ahead` is one layer more that predicts.
+        """
+        counts: dict[CacheSpec, int] = {}
+        for one, count in self.keeps:
+            spec = one.spec(kv_dtype_bytes, self.dtype_bytes, tensor_parallel)
+            if one_kind and spec.kind in (Kind.SLIDING, Kind.CHUNKED):
+                spec = replace(spec, kind=Kind.FULL, span=0)
+            more = ahead and spec.kind is Kind.FULL
+            ahead = ahead and not more
+            counts[spec] = counts.get(spec, 0) + count + more
+        return kv_pool.build(counts, states) if counts else KvPool(1, ())
 
 
 @dataclass(frozen=True)

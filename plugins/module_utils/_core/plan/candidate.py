@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import EngineSettings
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
@@ -25,27 +27,57 @@ DEFAULT_SEQS = 16
 DEFAULT_BATCHED_TOKENS = 2048
 # From here on an engine takes the fp8 cache that a checkpoint brings scales for, unless told otherwise.
 CHECKPOINT_CACHE_SINCE = (0, 26, 0)
-# From here on hybrids cache prefixes unasked, and a sequence then holds two states: the one it has and the one it makes.
+# Newer ones cache prefixes of hybrids unasked, and a sequence then holds two states: the one it has and the one it makes.
 TWO_STATES_AFTER = (0, 26, 0)
 # The CPU engine cuts its cache into blocks of this many tokens.
 CPU_BLOCK_TOKENS = 128
+# What an encoder is given on the CPU, where the engine checks for most of the host's memory unless a cache is named.
+CPU_ENCODER_CACHE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model with what was chosen for it so far, and why."""
+
+    spec: ModelSpec
+    shape: ModelShape
+    index: int = 0
+    capture_sizes: tuple[int, ...] | None = None
+    reasons: tuple[str, ...] = ()
+
+    def having(self, reason: str, capture_sizes: tuple[int, ...] | None = None, **settings: Any) -> Choice:
+        return replace(
+            self,
+            spec=replace(self.spec, **settings),
+            capture_sizes=capture_sizes or self.capture_sizes,
+            reasons=(*self.reasons, reason),
+        )
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model with everything decided but its place and its KV cache."""
+    """One model with everything decided but its place and its KV cache, as it would be on one kind of card."""
 
     index: int
     spec: ModelSpec
     shape: ModelShape
     load: estimate.Load
-    length: int
+    settings: EngineSettings
     pool: KvPool
     parts: tuple[estimate.Part, ...]
-    kv_dtype: str
     notes: tuple[str, ...]
     measured_fixed_bytes: int | None = None
     pinned_kv_bytes: int | None = None
+    # The same model on cards of another kind; None where it can't be there.
+    elsewhere: Mapping[str, Candidate | None] = field(default_factory=dict)
+
+    def on(self, uuid: str) -> Candidate | None:
+        """The model as it would be on this card; None where it can't be there."""
+        return self.elsewhere.get(uuid, self)
+
+    @property
+    def length(self) -> int:
+        return self.settings.max_model_len
 
     @property
     def fixed_bytes(self) -> int:
@@ -76,110 +108,151 @@ class Candidate:
         return self.fixed_bytes + self.floor_bytes
 
 
-def candidate(
-    index: int,
-    spec: ModelSpec,
-    shape: ModelShape,
-    version: vllm.Profile,
-    gpu: Gpu,
-    calibration: Calibration,
-    capture_sizes: tuple[int, ...] | None = None,
-    choices: Sequence[str] = (),
-) -> Candidate:
-    """Fill in what the user left open, and refuse what can't be; `choices` says what was chosen for the model, and why."""
-    at = f"{LIST}[{index}]"
-    notes = [*choices]
-    if spec.max_model_len is not None and spec.max_model_len > shape.max_positions:
+def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Calibration) -> Candidate:
+    """Fill in what the user left open for one kind of card, and refuse what can't be."""
+    spec, shape, at = choice.spec, choice.shape, f"{LIST}[{choice.index}]"
+    flags.check(spec.extra_args, at)
+    memory = flags.read(spec.extra_args, at)
+    vllm.check_quantization(spec, shape.quantization, profile, at)
+    vllm.check_card(spec, shape.quantization, profile, gpu, at)
+    length, length_note = _length(spec, shape, at)
+    kv_dtype, cache_notes = _cache_dtype(spec, shape, profile, at)
+    ranks = _ranks(spec, shape, at)
+    cache_bytes = 1 if kv_dtype.startswith("fp8") else shape.dtype_bytes
+    pool = shape.kv_pool(cache_bytes, ranks, _states(profile, memory), memory.one_kind_of_cache, memory.ahead)
+    seqs, tokens = _batch(spec, shape, length, at)
+    task = spec.task or shape.task
+    settings = EngineSettings(
+        max_model_len=length,
+        max_num_seqs=seqs,
+        max_num_batched_tokens=tokens,
+        tensor_parallel=ranks,
+        kv_cache_dtype=kv_dtype,
+        enforce_eager=spec.enforce_eager or gpu.is_cpu,
+        capture_sizes=choice.capture_sizes,
+        task=task,
+        runner=task in tasks.POOLING and not shape.pools_unasked,
+    )
+    load = _load(spec, shape, settings, memory, gpu)
+    if (pinned := spec.kv_cache_memory_bytes) and shape.has_kv_cache:
+        load = replace(load, cached_tokens=pool.tokens(pinned, length, tokens))
+    found = estimate.parts(shape, load)
+    if not shape.known:
+        # What is known of the weights is believed; all else is a Llama's, and a tenth more.
+        found = tuple(
+            part if part.name == "weights" else replace(part, size_bytes=part.size_bytes * 11 // 10) for part in found
+        )
+    made = Candidate(
+        index=choice.index,
+        spec=spec,
+        shape=shape,
+        load=load,
+        settings=settings,
+        pool=pool,
+        parts=found,
+        notes=(*choice.reasons, *length_note, *_doubts(shape), *cache_notes, *memory.notes),
+    )
+    measured = calibration.fixed_bytes(
+        gpu.name, spec.model, vllm.engine_args(spec, profile, settings), made.fixed_bytes
+    )
+    made = replace(made, measured_fixed_bytes=measured)
+    return replace(made, pinned_kv_bytes=_pinned(made, gpu, profile, at))
+
+
+def on_cards(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calibration: Calibration) -> Candidate:
+    """The model on every kind of card that it may lie on: what can't be on any of them is refused."""
+    wanted = [
+        gpu for gpu in gpus if not choice.spec.gpus or {gpu.uuid, str(gpu.index)} & set(choice.spec.gpus)
+    ] or list(gpus)
+    made: dict[tuple[Any, ...], Candidate | None] = {}
+    by_uuid: dict[str, Candidate | None] = {}
+    refused: FleetError | None = None
+    for gpu in wanted:
+        kind = (gpu.name, gpu.usable_bytes, gpu.compute_capability)
+        if kind not in made:
+            try:
+                made[kind] = candidate(choice, profile, gpu, calibration)
+            except FleetError as error:
+                made[kind], refused = None, refused or error
+        by_uuid[gpu.uuid] = made[kind]
+    first = next((one for one in by_uuid.values() if one is not None), None)
+    if first is None:
+        assert refused is not None
+        raise refused
+    return first if len(made) == 1 else replace(first, elsewhere=by_uuid)
+
+
+def _length(spec: ModelSpec, shape: ModelShape, at: str) -> tuple[int, list[str]]:
+    most = shape.length
+    if spec.max_model_len is not None and spec.max_model_len > most.most:
         raise FleetError(
-            f"{at}.max_model_len: {spec.max_model_len} is more than {spec.model} can, {shape.max_positions}.",
-            f"Set it to {shape.max_positions} or less.",
+            f"{at}.max_model_len: {spec.max_model_len} is more than {spec.model} can, {most.most} by {most.key}.",
+            f"Set it to {most.most} or less.",
             f"{at}.max_model_len",
         )
-    length = spec.max_model_len or min(shape.max_positions, DEFAULT_LENGTH)
-    if spec.max_model_len is None and length < shape.max_positions:
-        notes.append(f"max_model_len {length}: none was set, and the model could {shape.max_positions}")
-    seqs, tokens = _batch(spec, shape, length, at)
-    notes += _doubts(shape)
-    vllm.check_extra_args(spec, at)
-    vllm.check_quantization(spec, shape.quantization, version, at)
+    if spec.max_model_len is not None:
+        return spec.max_model_len, []
+    if spec.auto_length:
+        return most.most, []
+    length = min(most.default, DEFAULT_LENGTH)
+    return length, [
+        f"max_model_len {length}: none was set, and the model could {most.most}"
+    ] if length < most.most else []
+
+
+def _cache_dtype(spec: ModelSpec, shape: ModelShape, profile: vllm.Profile, at: str) -> tuple[str, list[str]]:
     kv_dtype = spec.kv_cache_dtype
-    if kv_dtype == "auto" and shape.fp8_cache and version.version >= CHECKPOINT_CACHE_SINCE:
-        kv_dtype = "fp8"
-        notes.append("kv_cache_dtype fp8: the checkpoint brings the scales, and the engine would take it by itself")
     if kv_dtype == "fp8_e5m2" and shape.quantization in ("fp8", "fbgemm_fp8") and not spec.quantization:
         raise FleetError(
             f"{at}.kv_cache_dtype: fp8_e5m2 does not go with a checkpoint in fp8.",
             "Set it to fp8.",
             f"{at}.kv_cache_dtype",
         )
-    fp8_cache = kv_dtype.startswith("fp8")
-    tensor_parallel = spec.tensor_parallel_size or 1
-    if (shape.kv_heads % tensor_parallel and tensor_parallel % shape.kv_heads) or shape.heads % tensor_parallel:
+    if kv_dtype == "auto" and shape.fp8_cache and profile.version >= CHECKPOINT_CACHE_SINCE:
+        return "fp8", ["kv_cache_dtype fp8: the checkpoint brings the scales, and the engine would take it by itself"]
+    return kv_dtype, []
+
+
+def _ranks(spec: ModelSpec, shape: ModelShape, at: str) -> int:
+    ranks = spec.tensor_parallel_size or 1
+    if (shape.kv_heads % ranks and ranks % shape.kv_heads) or shape.heads % ranks:
         raise FleetError(
-            f"{at}.tensor_parallel_size: {tensor_parallel} does not divide {spec.model}'s {shape.heads} heads.",
+            f"{at}.tensor_parallel_size: {ranks} does not divide {spec.model}'s {shape.heads} heads.",
             "Take a power of two that does.",
             f"{at}.tensor_parallel_size",
         )
-    states = 2 if version.version > TWO_STATES_AFTER else 1
-    pool = shape.kv_pool(1 if fp8_cache else shape.dtype_bytes, tensor_parallel, states)
-    pinned = spec.kv_cache_memory_bytes
-    load = estimate.Load(
-        max_num_seqs=seqs,
-        max_num_batched_tokens=tokens,
-        enforce_eager=spec.enforce_eager or gpu.is_cpu,
-        capture_sizes=capture_sizes,
-        tensor_parallel=tensor_parallel,
-        fp8_cache=fp8_cache,
+    return ranks
+
+
+def _states(profile: vllm.Profile, memory: flags.Memory) -> int:
+    cached = profile.version > TWO_STATES_AFTER if memory.prefix_caching is None else memory.prefix_caching
+    # Each guess ahead has a state of its own.
+    return (2 if cached else 1) + memory.drafts
+
+
+def _load(
+    spec: ModelSpec, shape: ModelShape, settings: EngineSettings, memory: flags.Memory, gpu: Gpu
+) -> estimate.Load:
+    sizes = memory.capture_sizes or settings.capture_sizes
+    if memory.largest_capture and not sizes:
+        sizes = estimate.default_capture_sizes(memory.largest_capture) or None
+    return estimate.Load(
+        max_num_seqs=settings.max_num_seqs,
+        max_num_batched_tokens=settings.max_num_batched_tokens,
+        enforce_eager=settings.enforce_eager or memory.no_graphs,
+        capture_sizes=sizes,
+        tensor_parallel=settings.tensor_parallel,
+        fp8_cache=settings.kv_cache_dtype.startswith("fp8"),
         compute_capability=gpu.compute_capability,
-        max_model_len=length,
+        max_model_len=settings.max_model_len,
         lora_slots=len(spec.lora_adapters),
         lora_rank=vllm.lora_rank(spec),
         online_fp8=spec.quantization == "fp8" and shape.quantization == "fp8",
         on_cpu=gpu.is_cpu,
-        cached_tokens=pool.tokens(pinned, length, tokens) if pinned and shape.has_kv_cache else None,
-    )
-    found = estimate.parts(shape, load)
-    if not shape.known:
-        # What is known of the weights is believed; all else is a Llama's, and a tenth more.
-        found = tuple(
-            part if part.name == "weights" else dataclasses.replace(part, size_bytes=part.size_bytes * 11 // 10)
-            for part in found
-        )
-    made = Candidate(
-        index=index,
-        spec=spec,
-        shape=shape,
-        load=load,
-        length=length,
-        pool=pool,
-        parts=found,
-        kv_dtype=kv_dtype,
-        notes=tuple(notes),
-    )
-    args = arguments(made, version, None, None, None)
-    made = dataclasses.replace(
-        made, measured_fixed_bytes=calibration.fixed_bytes(gpu.name, spec.model, args, made.fixed_bytes)
-    )
-    return dataclasses.replace(made, pinned_kv_bytes=_pinned(made, gpu, version, at))
-
-
-def arguments(
-    item: Candidate, version: vllm.Profile, kv_cache_bytes: int | None, utilization: float | None, blocks: int | None
-) -> list[str]:
-    """The engine's command line for a cache of this size (exact bytes, a share, or blocks)."""
-    return vllm.engine_args(
-        item.spec,
-        version,
-        max_model_len=item.length,
-        max_num_seqs=item.load.max_num_seqs,
-        max_num_batched_tokens=item.load.max_num_batched_tokens,
-        kv_cache_bytes=kv_cache_bytes,
-        utilization=utilization,
-        blocks=blocks,
-        tensor_parallel=item.load.tensor_parallel,
-        kv_cache_dtype=item.kv_dtype,
-        enforce_eager=item.load.enforce_eager,
-        capture_sizes=item.load.capture_sizes,
+        samples=settings.task not in tasks.POOLING,
+        offloaded_bytes=memory.cpu_offload_bytes,
+        ahead=memory.ahead,
+        encodes=not memory.language_alone,
     )
 
 
@@ -222,7 +295,7 @@ def _doubts(shape: ModelShape) -> list[str]:
     return found
 
 
-def _pinned(made: Candidate, gpu: Gpu, version: vllm.Profile, at: str) -> int | None:
+def _pinned(made: Candidate, gpu: Gpu, profile: vllm.Profile, at: str) -> int | None:
     """The KV cache that the user pinned, in bytes or as what a share of the card leaves; None where the plan decides."""
     spec = made.spec
     key = "kv_cache_memory_bytes" if spec.kv_cache_memory_bytes is not None else "gpu_memory_utilization"
@@ -232,7 +305,7 @@ def _pinned(made: Candidate, gpu: Gpu, version: vllm.Profile, at: str) -> int | 
         raise FleetError(f"{at}.{key}: {spec.model} has no KV cache.", "Leave it out.", f"{at}.{key}")
     least = made.kv_bytes(1)
     if spec.kv_cache_memory_bytes is not None:
-        if not version.exact_kv:
+        if not profile.exact_kv:
             raise FleetError(
                 f"{at}.{key}: this engine version takes no exact bytes.",
                 "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
@@ -249,11 +322,11 @@ def _pinned(made: Candidate, gpu: Gpu, version: vllm.Profile, at: str) -> int | 
     given = int((spec.gpu_memory_utilization or 0) * gpu.usable_bytes) - profiled
     if given < least:
         share = math.ceil((profiled + least) / gpu.usable_bytes * 100) / 100
-        cure = f"Raise it to {share:g}" if share <= 1 else "Take a larger card"
+        remedy = f"Raise it to {share:g}" if share <= 1 else "Take a larger card"
         raise FleetError(
             f"{at}.{key}: {spec.gpu_memory_utilization:g} of {gpu.name} leaves {gib(max(0, given))} for the KV cache and one request of "
             f"{made.length} tokens needs {gib(least)}.",
-            f"{cure}, or lower max_model_len.",
+            f"{remedy}, or lower max_model_len.",
             f"{at}.{key}",
         )
     return given // made.pool.block_bytes * made.pool.block_bytes

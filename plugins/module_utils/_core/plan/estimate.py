@@ -17,6 +17,13 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 
 # FlashInfer's workspace, taken where FlashAttention has no kernel for an fp8 cache: its default size, read and not measured.
 FLASHINFER_BYTES = 394 * MIB
+# MXFP4 experts are put into another order while they load, and so much of one layer's stays reserved; the kernels that multiply them are
+# loaded by the driver. Seen in one start (gpt-oss 20b on an H100).
+MXFP4_LAYERS_KEPT = 3
+MXFP4_KERNELS_BYTES = 290 * MIB
+# AWQ with the embedding as output layer keeps twice its bytes reserved, in all four starts on Hopper (Llama 3.2 3B), and in none where
+# the two are apart (Qwen2.5 7B). Other cards have other kernels.
+AWQ_TIED_EMBEDDINGS_KEPT = 2
 # An engine on the CPU: Python, torch and the compiled kernels, as proportional set size.
 CPU_PROCESS_BYTES = 1256 * MIB
 # Graphs are captured for batches of at most this many tokens.
@@ -48,6 +55,13 @@ class Load:
     lora_rank: int = 16
     online_fp8: bool = False
     on_cpu: bool = False
+    # Whether tokens are made: an embedding model samples nothing.
+    samples: bool = True
+    # Bytes of the weights that stay in the host's memory, and whether a layer that predicts ahead is loaded.
+    offloaded_bytes: int = 0
+    ahead: bool = False
+    # Whether pictures and sounds are taken.
+    encodes: bool = True
     # Tokens of the KV cache where its size is given: a batch can't hold more.
     cached_tokens: int | None = None
 
@@ -61,7 +75,7 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
     """Everything but the KV cache, in the order in which a person would ask."""
     weights = Part(
         "weights",
-        shape.weights_bytes() // load.tensor_parallel,
+        weights_bytes(shape, load),
         f"{shape.layers} layers of {shape.hidden_size}, {shape.quantization or f'{shape.dtype_bytes * 8} bits a weight'}"
         + ("" if not shape.plain_parts else f"; {shape.plain_parts} stay in {shape.dtype_bytes * 8} bits"),
     )
@@ -89,11 +103,26 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         )
     if not shape.latent and not shape.experts:
         found.append(_allocator(shape, load, measured))
+    if shape.encoders.patches and load.encodes:
+        found.append(_encoder(shape, load, measured))
+    if (kept := kept_while_loading(shape, load)) > 0:
+        found.append(Part("loading", kept, "what stays reserved of weights put into another order while they load"))
     if load.fp8_cache and load.compute_capability != "9.0":
         found.append(Part("attention_workspace", FLASHINFER_BYTES, "FlashInfer serves an fp8 cache on this card"))
     if load.lora_slots:
         found.append(_lora(shape, load))
     return tuple(found)
+
+
+def weights_bytes(shape: ModelShape, load: Load) -> int:
+    """Bytes of the weights on each card."""
+    whole = shape.weights_bytes()
+    if load.ahead:
+        # A layer like one of the model's own, and what joins it to the last.
+        whole += shape.linear_bytes // max(1, shape.layers) + 2 * shape.hidden_size**2 * shape.dtype_bytes
+    if not load.encodes and shape.given_weights_bytes is None:
+        whole -= shape.encoders.parameters * shape.dtype_bytes
+    return max(0, whole // load.tensor_parallel - load.offloaded_bytes)
 
 
 def traffic_bytes(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> int:
@@ -146,7 +175,10 @@ def tensors_alive(shape: ModelShape, load: Load) -> int:
     tokens, width = load.largest_batch, shape.dtype_bytes
     hidden, mlp = shape.hidden_size, shape.intermediate_size // load.tensor_parallel
     attention = 2 * (shape.heads + shape.kv_heads) * shape.head_dim // load.tensor_parallel
-    wide = tokens * width * max(3 * (hidden + mlp), 2 * hidden + attention)
+    # Without a gate there are two of the MLP's tensors; beside an attention that read the same input there is its output too.
+    units = 3 * (hidden + mlp) if shape.kind.gated else hidden + 2 * mlp
+    units += hidden if shape.kind.parallel else 0
+    wide = tokens * width * max(units, 2 * hidden + attention, shape.state_units // load.tensor_parallel)
     if not is_fp8(shape):
         return wide
     narrow = tokens * (hidden + mlp)
@@ -198,7 +230,7 @@ def _persistent(shape: ModelShape, load: Load, measured: Constants) -> Part:
 
 
 def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:
-    if not shape.has_kv_cache:
+    if not shape.has_kv_cache or not load.samples:
         return Part("sampler", 0, "an embedding model samples nothing")
     # Mixtures of experts are served by vLLM's older runner, whose sampler sorts whole copies.
     floats = measured.sampler_floats + (measured.expert_sampler_floats if shape.experts and not shape.latent else 0)
@@ -244,9 +276,34 @@ def _allocator(shape: ModelShape, load: Load, measured: Constants) -> Part:
         size = measured.allocator_bytes + measured.allocator_hidden * batch
     if shape.quantization and shape.weight_bits < 8:
         size += measured.allocator_packed_bytes
-    if shape.kind.norms > 2 or shape.kind.qk_norm:
+    if shape.kind.norms > 2 or shape.kind.qk_norm or shape.kind.parallel:
         size += measured.allocator_norms_bytes
     return Part("allocator", int(size), "what PyTorch's allocator keeps beyond what is alive at once")
+
+
+def kept_while_loading(shape: ModelShape, load: Load) -> int:
+    """Bytes that the allocator keeps from loading the weights and can't use again."""
+    if shape.quantization == "mxfp4" and shape.experts:
+        weights = 3 * shape.experts.count * shape.hidden_size * shape.experts.intermediate_size
+        layer = int(weights * shape.weight_bits / 8) // load.tensor_parallel
+        return MXFP4_LAYERS_KEPT * layer + MXFP4_KERNELS_BYTES
+    if shape.quantization in ("awq", "awq_marlin") and shape.tied_embeddings and load.compute_capability == "9.0":
+        return (
+            AWQ_TIED_EMBEDDINGS_KEPT * shape.vocab_size * shape.hidden_size * shape.dtype_bytes // load.tensor_parallel
+        )
+    return 0
+
+
+def _encoder(shape: ModelShape, load: Load, measured: Constants) -> Part:
+    """The largest picture in the encoder, beyond what a batch takes there, and what waits for the language model.
+
+    Source: vLLM, v1/core/encoder_cache_manager.py (the budget is the larger of a batch and one item). Read, not measured.
+    """
+    encoder, width = shape.encoders, shape.dtype_bytes
+    running = encoder.patches * width * 3 * (encoder.hidden_size + encoder.intermediate_size)
+    waiting = max(load.max_num_batched_tokens, encoder.tokens) * width * shape.hidden_size
+    more = max(0, running - _activations(shape, load, measured).size_bytes)
+    return Part("encoder", more + waiting, f"a picture or sound of up to {encoder.tokens} tokens")
 
 
 def _lora(shape: ModelShape, load: Load) -> Part:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST
 
 
@@ -28,7 +28,7 @@ def _place_by(
 ) -> tuple[dict[int, tuple[str, ...]], list[str], bool]:
     """One way to place them, the largest first, and whether every card holds its own."""
     sign = 1 if tight else -1
-    left = {gpu.uuid: budget_bytes(preset, gpu.usable_bytes) for gpu in gpus}
+    left = {gpu.uuid: budget_on(preset, gpu) for gpu in gpus}
     names = {key: gpu.uuid for gpu in gpus for key in (gpu.uuid, str(gpu.index))}
     placed: dict[int, tuple[str, ...]] = {}
     reasons: list[str] = []
@@ -42,9 +42,12 @@ def _place_by(
                 f"Take from {', '.join(str(gpu.index) for gpu in gpus)}.",
                 f"{LIST}[{item.index}].gpus",
             )
-        need = item.need_bytes
+        need = {uuid: one.need_bytes for uuid in left if (one := item.on(uuid)) is not None}
         # Balanced: onto the card with most left. Tight: onto the one with least left that holds it.
-        among = sorted(wanted or list(left), key=lambda uuid: (tight and left[uuid] < need, sign * left[uuid], uuid))
+        among = sorted(
+            [uuid for uuid in wanted or left if uuid in need],
+            key=lambda uuid: (tight and left[uuid] < need[uuid], sign * left[uuid], uuid),
+        )
         chosen = tuple(among[: item.load.tensor_parallel])
         if len(chosen) < item.load.tensor_parallel:
             reasons.append(
@@ -52,7 +55,7 @@ def _place_by(
             )
         placed[item.index] = chosen
         for uuid in chosen:
-            left[uuid] -= need
+            left[uuid] -= need[uuid]
     return placed, reasons, not reasons and min(left.values()) >= 0
 
 

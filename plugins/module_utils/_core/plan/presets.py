@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import check_preset
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
@@ -17,3 +18,8 @@ def budget_bytes(preset: str, usable_bytes: int) -> int:
     if preset == "auto":
         return max(0, usable_bytes - max(512 * MIB, usable_bytes // 50))
     return int(usable_bytes * SHARES[preset])
+
+
+def budget_on(preset: str, gpu: Gpu) -> int:
+    """The same bound on one card, which is never more than others leave of it."""
+    return min(budget_bytes(preset, gpu.usable_bytes), gpu.left_bytes)

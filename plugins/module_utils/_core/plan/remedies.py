@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.placement import fit
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_bytes, budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
 # What max_model_len is lowered by where that is the cure.
@@ -26,9 +26,11 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
     text = (
         f"{names} {'needs' if len(here) == 1 else 'need'} {gib(short)} more than preset {preset} allows on {gpu.name}."
     )
-    budget = budget_bytes(preset, gpu.usable_bytes)
+    budget = budget_on(preset, gpu)
+    if gpu.foreign_bytes and short <= budget_bytes(preset, gpu.usable_bytes) - budget:
+        text += f" {gib(gpu.foreign_bytes)} of it are held by others now."
     for other, share in SHARES.items():
-        if share > SHARES.get(preset, 1.0) and fit(here, budget_bytes(other, gpu.usable_bytes))[1] == 0:
+        if share > SHARES.get(preset, 1.0) and fit(here, budget_on(other, gpu))[1] == 0:
             return f"{text} Set vllm_stack_preset: {other}, where they fit."
     shorter = [(length, item) for item in here if (length := _shorter(item, here, budget))]
     if shorter:
@@ -54,7 +56,9 @@ def _shorter(item: Candidate, here: Sequence[Candidate], budget: int) -> int:
     low, high = 0, (item.length - 1) // LENGTH_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        less = dataclasses.replace(item, length=middle * LENGTH_STEP)
+        less = dataclasses.replace(
+            item, settings=dataclasses.replace(item.settings, max_model_len=middle * LENGTH_STEP)
+        )
         fits = fit([less if one is item else one for one in here], budget)[1] == 0
         low, high = (middle, high) if fits else (low, middle - 1)
     return low * LENGTH_STEP

@@ -5,44 +5,25 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, candidate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, Choice, on_cards
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_on
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.remedies import LENGTH_STEP
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
 FEW_CAPTURE_SIZES = (1, 2, 4, 8, 16)
 FEW_SEQS = 4
+# Cards compute in fp8 from this capability on.
+FP8_SINCE = (8, 9)
 MORE_SEQS = (32, 64, 128, 256)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One model with what was chosen for it so far."""
-
-    spec: ModelSpec
-    shape: ModelShape
-    capture_sizes: tuple[int, ...] | None = None
-    reasons: tuple[str, ...] = ()
-
-    def having(self, reason: str, capture_sizes: tuple[int, ...] | None = None, **settings: Any) -> Choice:
-        return replace(
-            self,
-            spec=replace(self.spec, **settings),
-            capture_sizes=capture_sizes or self.capture_sizes,
-            reasons=(*self.reasons, reason),
-        )
-
-
-Trade = Callable[[Choice, Gpu], Choice]
 
 
 def choose(
@@ -50,26 +31,26 @@ def choose(
     shapes: Sequence[ModelShape],
     gpus: Sequence[Gpu],
     preset: str,
-    version: vllm.Profile,
+    profile: vllm.Profile,
     calibration: Calibration,
 ) -> dict[str, Any]:
     """The plan with everything decided; pinned values are never changed."""
     if not gpus:
-        return make_plan([], gpus, preset, version)
-
-    def made(index: int, c: Choice) -> Candidate:
-        return candidate(index, c.spec, c.shape, version, gpus[0], calibration, c.capture_sizes, c.reasons)
+        return make_plan([], gpus, preset, profile)
 
     def plan(choices: Sequence[Choice]) -> tuple[dict[str, Any], list[Candidate]]:
-        found = [made(index, c) for index, c in enumerate(choices)]
-        return make_plan(found, gpus, preset, version), found
+        found = [on_cards(c, profile, tuple(gpus), calibration) for c in choices]
+        return make_plan(found, gpus, preset, profile), found
 
-    choices = [Choice(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
+    choices = [Choice(spec, shape, index) for index, (spec, shape) in enumerate(zip(specs, shapes, strict=True))]
+    for index, choice in enumerate(choices):
+        if choice.spec.auto_length:
+            choices[index] = _longest(choices, index, plan)
     result, found = plan(choices)
     if len(gpus) > 1 and not result["feasible"]:
-        smallest = min(budget_bytes(preset, gpu.usable_bytes) for gpu in gpus)
+        smallest = min(budget_on(preset, gpu) for gpu in gpus)
         choices = [
-            _spread(c, item, smallest, len(gpus), functools.partial(made, item.index))
+            _spread(c, item, smallest, len(gpus), lambda each: on_cards(each, profile, tuple(gpus), calibration))
             for c, item in zip(choices, found, strict=True)
         ]
         result, found = plan(choices)
@@ -89,6 +70,29 @@ def choose(
         ]
         result, found = plan(choices)
     return _more_sequences(choices, result, plan) if result["feasible"] else result
+
+
+def _longest(choices: Sequence[Choice], index: int, plan: Callable[[Sequence[Choice]], Any]) -> Choice:
+    """The longest max_model_len that fits, in steps; the shortest step where none does."""
+    most = choices[index].shape.length.most
+
+    def tried(length: int) -> Choice:
+        return choices[index].having(
+            f"max_model_len {length}: the most that fits, of {most}", max_model_len=length, auto_length=False
+        )
+
+    def fits(length: int) -> bool:
+        others = [replace(c, spec=replace(c.spec, auto_length=False)) if c.spec.auto_length else c for c in choices]
+        others[index] = tried(length)
+        return bool(plan(others)[0]["feasible"])
+
+    if fits(most):
+        return tried(most)
+    low, high = 1, max(1, most // LENGTH_STEP)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * LENGTH_STEP) else (low, middle)
+    return tried(min(most, low * LENGTH_STEP))
 
 
 def _with_hints(
@@ -133,7 +137,7 @@ def _spread(choice: Choice, item: Candidate, smallest: int, cards: int, again: C
 
 def _smaller_cache(choice: Choice, gpu: Gpu) -> Choice:
     """Half the cache for a little accuracy, on cards that compute in fp8."""
-    capable = gpu.compute_capability and tuple(int(part) for part in gpu.compute_capability.split(".")) >= (8, 9)
+    capable = gpu.capability is not None and gpu.capability >= FP8_SINCE
     if not capable or choice.spec.kv_cache_dtype != "auto" or choice.shape.latent or not choice.shape.has_kv_cache:
         return choice
     return choice.having("kv_cache_dtype fp8: nothing fits without it", kv_cache_dtype="fp8")

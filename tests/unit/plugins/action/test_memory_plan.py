@@ -49,7 +49,7 @@ def test_a_config_path_is_the_controller_s_where_it_is_here(monkeypatch: pytest.
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     refused = run(monkeypatch, models=[{**MODEL, "config_path": str(tmp_path / "config.json")}])
     assert refused["failed"]
-    assert "hidden_size" in refused["msg"]
+    assert "num_hidden_layers" in refused["msg"]
 
 
 def test_a_folder_of_which_the_config_is_given_needs_no_trip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_hostile_models(model: Any) -> None:
         ({"port": 80}, "port"),
         ({"port": "many"}, "port"),
         ({"max_num_seqs": 0}, "max_num_seqs"),
-        ({"max_model_len": -1}, "max_model_len"),
+        ({"max_model_len": -2}, "max_model_len"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "max_num_batched_tokens"),
         ({"gpu_memory_utilization": 1.5}, "gpu_memory_utilization"),
         ({"kv_cache_memory_bytes": "much"}, "kv_cache_memory_bytes"),
@@ -125,6 +125,7 @@ def test_what_is_no_size(text: Any) -> None:
 )
 def test_hostile_shapes_name_the_field(change: dict[str, Any]) -> None:
     config = {
+        "architectures": ["LlamaForCausalLM"],
         "hidden_size": 64,
         "num_attention_heads": 4,
         "num_hidden_layers": 2,

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import credentials, daemon_options
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json as dd
 
 REQUIRED: dict[str, Any] = {"features": {"cdi": True}, "insecure-registries": ["lab:5000"]}
@@ -176,9 +175,9 @@ def test_effect(before: dict[str, Any], after: dict[str, Any], needed: str) -> N
     ],
 )
 def test_what_dockerd_validate_lets_through_is_refused(options: dict[str, Any], said: str) -> None:
-    state = daemon_options.HostState(swarm_active=True, hosts_flag=True)
+    state = dd.HostState(swarm_active=True, hosts_flag=True)
     with pytest.raises(FleetError) as caught:
-        daemon_options.check(options, state, {"default-address-pools": "docker_engine_address_pools"}, "daemon.json")
+        dd.check(options, state, {"default-address-pools": "docker_engine_address_pools"}, "daemon.json")
     assert caught.value.message == said
     assert caught.value.hint.endswith("Nothing was changed.")
 
@@ -192,9 +191,7 @@ def test_good_options_pass() -> None:
         "exec-opts": ["native.cgroupdriver=systemd"],
         "live-restore": True,
     }
-    daemon_options.check(
-        options, daemon_options.HostState(files=frozenset({"/usr/bin/nvidia-container-runtime"})), {}, "daemon.json"
-    )
+    dd.check(options, dd.HostState(files=frozenset({"/usr/bin/nvidia-container-runtime"})), {}, "daemon.json")
 
 
 def test_a_restart_that_stops_containers_needs_consent() -> None:
@@ -207,7 +204,7 @@ def test_a_restart_that_stops_containers_needs_consent() -> None:
 
 
 def test_credentials_of_a_proxy_are_hidden() -> None:
-    assert credentials.redact('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://***@proxy:3128"'
+    assert dd.redact('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://***@proxy:3128"'
 
 
 @pytest.mark.parametrize("stored", [None, {}, "x", [1], [{"path": "x"}]])
@@ -220,7 +217,7 @@ PROXIES: dict[str, Any] = {"proxies": {"http-proxy": PROXY}, "registry-mirrors":
 
 
 def test_credentials_are_collected_with_whatever_signs_they_hold() -> None:
-    assert credentials.secrets(PROXIES) == {
+    assert dd.secrets(PROXIES) == {
         PROXY,
         "me:p@ss:w0rd",
         "p@ss:w0rd",
@@ -228,7 +225,7 @@ def test_credentials_are_collected_with_whatever_signs_they_hold() -> None:
         "u:s3cret",
         "s3cret",
     }
-    assert credentials.secrets({"bip": "10.0.0.1/24", "dns": ["1.1.1.1"], "labels": ["mail=a@b"]}) == set()
+    assert dd.secrets({"bip": "10.0.0.1/24", "dns": ["1.1.1.1"], "labels": ["mail=a@b"]}) == set()
 
 
 def test_the_record_holds_no_credentials_and_is_still_known_again() -> None:
@@ -253,7 +250,7 @@ def test_a_proxy_that_someone_changed_since_stays() -> None:
 
 
 def test_a_diff_hides_a_password_with_signs_in_it() -> None:
-    assert credentials.redact(f'"http-proxy": "{PROXY}"') == '"http-proxy": "http://***@proxy:3128"'
+    assert dd.redact(f'"http-proxy": "{PROXY}"') == '"http-proxy": "http://***@proxy:3128"'
 
 
 def test_what_has_no_value_is_not_asked_for() -> None:
@@ -280,7 +277,7 @@ def test_a_host_handed_back_keeps_where_its_data_lies_and_what_others_wrote() ->
 
 @pytest.mark.parametrize("size", ["50m", "10MB", "1.5g", "50 MB", "100MiB", "1048576", "-1"])
 def test_sizes_that_docker_takes_are_taken(size: str) -> None:
-    daemon_options.check({"log-opts": {"max-size": size}}, daemon_options.HostState(), {}, "daemon.json")
+    dd.check({"log-opts": {"max-size": size}}, dd.HostState(), {}, "daemon.json")
 
 
 NVIDIA = {"runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"}}}
@@ -300,7 +297,7 @@ NVIDIA = {"runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"
 )
 def test_what_other_recipes_leave_is_kept_and_no_reason_to_stop(there: dict[str, Any]) -> None:
     merge = dd.merge(there, REQUIRED, DEFAULTS, {})
-    daemon_options.check(merge.options, daemon_options.HostState(), {}, "daemon.json")
+    dd.check(merge.options, dd.HostState(), {}, "daemon.json")
     dd.check_consent(there, merge.options, 2)
     assert {key: merge.options[key] for key in there if key != "log-opts"} == {
         key: value for key, value in there.items() if key != "log-opts"

@@ -16,7 +16,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribu
     Package,
     parse_removals,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.docker_packages import DOCKER_PACKAGES, Source
 
 NOBLE = Distribution("ubuntu", "24.04", "24", "noble", "debian", "Ubuntu 24.04")
 BOOKWORM = Distribution("debian", "12", "12", "bookworm", "debian", "Debian 12")
@@ -46,7 +45,7 @@ def refusal(on: de.Host, removed_too: tuple[str, ...] = (), **request: Any) -> s
 
 def test_a_bare_host_gets_docker_s_packages() -> None:
     decision = decide(host())
-    assert decision.missing == decision.packages == DOCKER_PACKAGES
+    assert decision.missing == decision.packages == de.DOCKER_PACKAGES
     assert (decision.refusals, decision.conflicts, decision.repository_os, decision.epoch) == ((), (), "ubuntu", "5:")
 
 
@@ -69,12 +68,12 @@ def test_enterprise_linux_has_no_epoch_and_the_folder_of_centos() -> None:
     ],
 )
 def test_what_a_distribution_calls_its_own(distribution: Distribution, packages: tuple[str, ...]) -> None:
-    decision = decide(host(distribution=distribution), source=Source.DISTRO, require_compose=False)
+    decision = decide(host(distribution=distribution), source=de.Source.DISTRO, require_compose=False)
     assert (decision.packages, decision.refusals) == (packages, ())
 
 
 def test_a_second_run_finds_nothing_to_do() -> None:
-    decision = decide(host(*DOCKER_PACKAGES, daemon=CONTAINERD_STORE))
+    decision = decide(host(*de.DOCKER_PACKAGES, daemon=CONTAINERD_STORE))
     assert (decision.missing, decision.conflicts, decision.refusals, decision.options) == ((), (), (), {})
 
 
@@ -127,13 +126,13 @@ def test_what_apt_would_remove_besides_is_named() -> None:
 
 
 def test_a_kubelet_whose_containerd_stays_is_none_of_our_business() -> None:
-    on = host(*DOCKER_PACKAGES, traces=de.Traces(runtime_users=("kubelet",)), daemon=CONTAINERD_STORE)
+    on = host(*de.DOCKER_PACKAGES, traces=de.Traces(runtime_users=("kubelet",)), daemon=CONTAINERD_STORE)
     assert decide(on).refusals == ()
 
 
 def test_a_distribution_without_docker_or_compose_is_refused() -> None:
-    assert "ships no Docker. Set it to docker." in refusal(host(distribution=ROCKY), source=Source.DISTRO)
-    assert "ships no Compose v2." in refusal(host(distribution=BOOKWORM), source=Source.DISTRO)
+    assert "ships no Docker. Set it to docker." in refusal(host(distribution=ROCKY), source=de.Source.DISTRO)
+    assert "ships no Compose v2." in refusal(host(distribution=BOOKWORM), source=de.Source.DISTRO)
 
 
 def test_containers_may_be_stopped_with_consent() -> None:
@@ -146,7 +145,7 @@ def test_containers_may_be_stopped_with_consent() -> None:
     [
         (host(), {}, (de.DOCKER_ROOT, de.CONTAINERD_ROOT)),
         (host(), {"version": "28.5.2"}, (de.DOCKER_ROOT,)),
-        (host(), {"source": Source.DISTRO}, (de.DOCKER_ROOT,)),
+        (host(), {"source": de.Source.DISTRO}, (de.DOCKER_ROOT,)),
         (host(), {"data_root": "/data/docker"}, ("/data/docker",)),
         (host(), {"options": {"features": {"containerd-snapshotter": False}}}, (de.DOCKER_ROOT,)),
         (host(daemon=CONTAINERD_STORE), {}, (de.DOCKER_ROOT, de.CONTAINERD_ROOT)),

@@ -20,7 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import pa
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import candidate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Choice, candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
@@ -71,9 +71,9 @@ def plan(
     cards, profile = parse_gpus(gpus), vllm.profile(version)
     found = [
         candidate(
-            index,
-            spec,
-            ModelShape.from_config(spec.config or CONFIGS[spec.model], spec.dtype, spec.quantization),
+            Choice(
+                spec, ModelShape.from_config(spec.config or CONFIGS[spec.model], spec.dtype, spec.quantization), index
+            ),
             profile,
             cards[0],
             Calibration(),
@@ -305,9 +305,7 @@ def test_models_are_packed_where_spreading_them_does_not_fit() -> None:
     ]
     found = [
         candidate(
-            index,
-            spec,
-            ModelShape.from_config(CONFIGS[spec.model], weights_bytes=spec.weights_bytes),
+            Choice(spec, ModelShape.from_config(CONFIGS[spec.model], weights_bytes=spec.weights_bytes), index),
             vllm.profile("0.33.0"),
             parse_gpus(sizes)[0],
             Calibration(),

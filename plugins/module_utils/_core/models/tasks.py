@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a model is for, told from its files: to generate, to embed, to score, to classify or to transcribe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
+
+# Of these the engine makes no tokens.
+POOLING = ("embed", "score", "classify")
+_TRANSCRIBE = (
+    "WhisperForConditionalGeneration",
+    "CohereAsrForConditionalGeneration",
+    "Qwen3ASRForConditionalGeneration",
+)
+_CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification")
+_ENCODERS = ("Model", "ForMaskedLM", "ForTextEncoding", "ForImageClassification", "EncoderModel")
+
+
+def architecture(config: Mapping[str, Any]) -> str:
+    """The class that config.json names; empty where it names none."""
+    names = config.get("architectures")
+    return str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
+
+
+def told(config: Mapping[str, Any], info: ModelInfo) -> str:
+    """What a model is for, where nobody says."""
+    name = architecture(config)
+    if name in _TRANSCRIBE:
+        return "transcribe"
+    if name.endswith(_CLASSIFIERS):
+        return "score" if _labels(config) == 1 and not name.endswith("ForTokenClassification") else "classify"
+    if info.modules or (name.endswith(_ENCODERS) and not name.endswith("ChatModel")):
+        return "embed"
+    return "generate"
+
+
+def is_pooling_class(config: Mapping[str, Any]) -> bool:
+    """Whether the engine serves the class as a pooling model unasked."""
+    return architecture(config).endswith((*_CLASSIFIERS, *_ENCODERS)) and not architecture(config).endswith("ChatModel")
+
+
+def _labels(config: Mapping[str, Any]) -> int:
+    labels = config.get("id2label")
+    if isinstance(labels, Mapping):
+        return len(labels)
+    count = config.get("num_labels", 1)
+    return count if isinstance(count, int) else 1
