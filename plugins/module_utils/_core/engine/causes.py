@@ -290,7 +290,7 @@ RULES = (
     Rule(
         "permission",
         (r"Permission denied: '(?P<what>/[^']+)'", r"Permission denied \(os error 13\)"),
-        "the engine, root without its powers, may not use a file of its caches or of the model {what}",
+        "the engine, root without its powers, may not use a file of its caches or of the model ({what})",
         "Hand what is behind it on the host to root: chown -R root:root on vllm_stack_cache_dir, or on the model's folder.",
     ),
     Rule(

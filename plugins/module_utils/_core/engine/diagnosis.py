@@ -88,7 +88,7 @@ def _match(rule: Rule, line: str) -> re.Match[str] | None:
 
 
 def _cause(rule: Rule, match: re.Match[str]) -> Cause:
-    what = harmless(match.groupdict().get("what") or "", 200)
+    what = harmless(match.groupdict().get("what") or "its log says which", 200)
     return Cause(rule.id, rule.text.replace("{what}", what), rule.remedy, rule.memory)
 
 

@@ -273,7 +273,11 @@ def test_the_table_itself() -> None:
         (
             next(line for cause, line in LINES if cause == "permission"),
             "the engine, root without its powers, may not use a file of its caches or of the model "
-            "/root/.cache/huggingface/hub/models--o--m/.locks",
+            "(/root/.cache/huggingface/hub/models--o--m/.locks)",
+        ),
+        (
+            "I/O error: Permission denied (os error 13)",
+            "the engine, root without its powers, may not use a file of its caches or of the model (its log says which)",
         ),
     ],
 )
