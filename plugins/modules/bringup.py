@@ -289,7 +289,7 @@ generating:
   type: list
   elements: str
 report:
-  description: RV(models) with what a person asks for, and where each model answers.
+  description: RV(models) with what a person asks for, and where each model answers; left as C(report.json) in O(state_dir), too.
   returned: always
   type: list
   elements: dict

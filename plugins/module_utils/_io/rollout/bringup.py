@@ -143,7 +143,10 @@ class Bringup:
         for name in () if self.check_mode else ("project_dir", "state_dir", "lock_dir", "drain_dir"):
             ownership.check(self.params[name])
         try:
-            return self._run(self.target)
+            result = self._run(self.target)
+            if result.get("report") and not result.get("failures"):
+                self.state_dir.keep_report(result["report"])
+            return {**result, "warnings": [*self.sets.notes, *self.state_dir.notes]}
         finally:
             self.progress.tell([ENDED])
 
@@ -296,7 +299,6 @@ class Bringup:
             },
             "serving": state.serving,
             "failures": list(loop.failures.values()),
-            "warnings": [*self.sets.notes, *self.state_dir.notes],
             **target.as_result,
             "report": [
                 {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}

@@ -76,6 +76,17 @@ class StateDir:
             return str(path)
         return ""
 
+    # For people
+
+    def keep_report(self, models: list[dict[str, Any]]) -> None:
+        """Leave what each model came to, and where it answers, for everybody on the host to read."""
+        text = json.dumps({"models": models}, indent=4, sort_keys=True) + "\n"
+        path = self._folder / "report.json"
+        with self._noted("report.json"):
+            if not path.is_file() or path.read_bytes() != text.encode():
+                atomic.make_folder(self._folder, 0o755)
+                atomic.write(path, text, 0o644)
+
     def _read(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads((self._folder / name).read_text(encoding="utf-8"))

@@ -96,3 +96,19 @@ def test_a_full_disk_is_a_note_and_never_the_end(tmp_path: Path, monkeypatch: py
     assert len(state.notes) == 4 and all("No space left" in note for note in state.notes)
     assert StateDir(str(tmp_path)).models() == {"a": {"ready_s": 1}}
     assert (tmp_path / "calibration.json").read_text() == calibrated
+
+
+def test_the_report_is_for_everybody_and_written_where_it_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDir(str(tmp_path / "state"))
+    state.keep_report([{"name": "a", "endpoint": "http://127.0.0.1:8001/v1"}])
+    path = tmp_path / "state" / "report.json"
+    assert json.loads(path.read_text())["models"][0]["name"] == "a"
+    assert path.stat().st_mode & 0o777 == 0o644
+    disk = FullDisk(monkeypatch, 0)
+    state.keep_report([{"name": "a", "endpoint": "http://127.0.0.1:8001/v1"}])
+    assert disk.refused == 0 and state.notes == []
+    state.keep_report([{"name": "b"}])
+    assert len(state.notes) == 1 and "report.json could not be written" in state.notes[0]
+    assert json.loads(path.read_text())["models"][0]["name"] == "a"
