@@ -27,6 +27,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import ENGINE_PORT, LABEL
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 # Docker has no code for these: they are told apart by its words, here and nowhere else.
 _PORT = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
@@ -231,7 +232,7 @@ class Executor:
         # Where there is no folder there is no gateway; and one that can't be told keeps nobody from going on.
         with contextlib.suppress(OSError):
             if self._drain_dir.is_dir():
-                self._drain_file(port).write_text(self._mark, encoding="utf-8")
+                atomic.write(self._drain_file(port), self._mark, 0o644)
 
     @staticmethod
     def _undrain(path: Path) -> None:

@@ -134,10 +134,10 @@ def test_a_rename_that_fails_is_undone(
     for at in range(len(GUIDE) + 1):
         done: list[str] = []
 
-        def fail(source: Any, target: Any, at: int = at, done: list[str] = done, **named: Any) -> None:
+        def fail(source: Any, target: Any, last: int = at, moved: Any = done, **named: Any) -> None:
             if not named and ".before" not in str(source):
-                done.append(str(target))
-                if len(done) == at + 1:
+                moved.append(str(target))
+                if len(moved) == last + 1:
                     raise OSError(5, "Input/output error")
             rename(source, target, **named)
 
