@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 VARIABLE = "vllm_stack_model_info_dir"
 _NAME = re.compile(r"(?P<owner>[^@]+)--(?P<name>[^@]+)@(?P<commit>[0-9a-f]{12})\.json")
@@ -68,7 +67,7 @@ class Kept:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self._path(_file(info)), checkpoint.dump(info))
+            atomic.write(self._path(_file(info)), checkpoint.dump(info), 0o644)
             for name in self._names():
                 if name.startswith(_stem(info["id"])) and name != _file(info) and self._is_of(name, info["revision"]):
                     self._path(name).unlink()
@@ -90,7 +89,7 @@ class Kept:
     def write_note(self, name: str, note: Mapping[str, Any]) -> None:
         """Leave a note beside what is kept."""
         if self.folder is not None:
-            _write(self._path(f"{name}.note"), json.dumps(note))
+            atomic.write(self._path(f"{name}.note"), json.dumps(note), 0o644)
 
     def _is_of(self, name: str, revision: str) -> bool:
         try:
@@ -144,17 +143,3 @@ def _stem(model: str) -> str:
 def _is_commit(revision: str, commit: str) -> bool:
     """Tell whether a revision is this commit, written whole or shortened."""
     return bool(re.fullmatch(r"[0-9a-f]{7,40}", revision)) and commit.startswith(revision)
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
