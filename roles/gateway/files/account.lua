@@ -8,6 +8,7 @@
 local config = require("config")
 local counts = require("counts")
 local requests = require("requests")
+local usage = require("usage")
 
 local dict = ngx.shared.gw
 -- The upper edges of the histograms in seconds.
@@ -38,13 +39,40 @@ function account.hand_over()
     end
 end
 
+-- What came of a request, by its status: an answer that an engine broke off was none (502), one that its client left was not read (499).
+local function ending(request, status)
+    if not request or not request.answers or status == "499" then
+        return status, status == "499" and "left" or ""
+    end
+    if request.whole then
+        return status, request.garbage and "broken" or "ok"
+    end
+    return request.broken and "502" or "499", request.broken and "broken" or "left"
+end
+
+-- How long a model's requests take, as this process has seen it.
+local usual = {}
+
+-- Seconds after which there may be room at a model again.
+function account.wait_of(model, under_way)
+    local wait = (usual[model.name] or 1) * under_way / math.max(1, model.queue or under_way)
+    return math.max(1, math.min(60, math.ceil(wait)))
+end
+
 function account.count()
     local var = ngx.var
     local request = requests.current(var)
-    local model, status = var.gw_model, var.status
+    local model, status, outcome = var.gw_model, ending(request, var.status)
     model = (not model or model == "") and "-" or model
     if request then
         requests.finish(request)
+        if request.body then
+            request.body:close()
+        end
+        if status ~= var.status then
+            var.gw_ended = status
+        end
+        var.gw_outcome = outcome
     end
     if not request or not request.endpoint then
         dict:incr("ended " .. model .. " " .. status, 1, 0)
@@ -53,7 +81,9 @@ function account.count()
         end
         return
     end
+    usage.account(request)
     local whole, times = tonumber(var.request_time), var.upstream_header_time
+    usual[model] = (usual[model] or whole) * 0.9 + whole * 0.1
     local ended = "ended " .. model .. " " .. status .. " " .. bucket(whole)
     took("sum " .. model, whole)
     -- Of several engines that were tried ("- : 0.001") the last.
@@ -102,7 +132,8 @@ local function sorted(counts)
     return names
 end
 
-local function listed(lines, title, counts, label)
+local function listed(lines, title, counts, label, help)
+    lines[#lines + 1] = "# HELP " .. title .. " " .. help
     lines[#lines + 1] = "# TYPE " .. title .. " counter"
     for _, model in ipairs(sorted(counts)) do
         for _, name in ipairs(sorted(counts[model])) do
@@ -111,7 +142,8 @@ local function listed(lines, title, counts, label)
     end
 end
 
-local function histogram(lines, title, counts, sums)
+local function histogram(lines, title, counts, sums, help)
+    lines[#lines + 1] = "# HELP " .. title .. " " .. help
     lines[#lines + 1] = "# TYPE " .. title .. " histogram"
     for _, model in ipairs(config.models) do
         local counted, sum = counts[model.name] or {}, 0
@@ -125,7 +157,9 @@ local function histogram(lines, title, counts, sums)
 end
 
 local function endpoints(lines)
-    local busy, up = {"# TYPE gpuserve_gateway_in_flight gauge"}, {"# TYPE gpuserve_gateway_endpoint_up gauge"}
+    local busy = {"# HELP gpuserve_gateway_in_flight Requests that an endpoint is at.\n# TYPE gpuserve_gateway_in_flight gauge"}
+    local up = {"# HELP gpuserve_gateway_endpoint_up Whether an endpoint answers its health check.\n"
+        .. "# TYPE gpuserve_gateway_endpoint_up gauge"}
     for _, model in ipairs(config.models) do
         for at, endpoint in ipairs(model.all) do
             local labels = string.format('{model="%s",endpoint="%s"} ', model.name, endpoint)
@@ -144,11 +178,13 @@ end
 function account.metrics()
     local statuses, rejected, whole, first = tally()
     local lines = {}
-    listed(lines, "gpuserve_gateway_requests_total", statuses, "status")
-    listed(lines, "gpuserve_gateway_rejected_total", rejected, "reason")
+    listed(lines, "gpuserve_gateway_requests_total", statuses, "status",
+        "Requests that have ended, by status; 502 also for an answer broken off, 499 for one that its client left.")
+    listed(lines, "gpuserve_gateway_rejected_total", rejected, "reason", "Requests refused with 429, by what there was too much of.")
     endpoints(lines)
-    histogram(lines, "gpuserve_gateway_request_seconds", whole, "sum")
-    histogram(lines, "gpuserve_gateway_first_byte_seconds", first, "first")
+    histogram(lines, "gpuserve_gateway_request_seconds", whole, "sum", "How long requests took, to their last byte.")
+    histogram(lines, "gpuserve_gateway_first_byte_seconds", first, "first", "How long engines took to begin their answer.")
+    usage.metrics(lines)
     ngx.header["Content-Type"] = "text/plain; version=0.0.4"
     ngx.say(table.concat(lines, "\n"))
 end

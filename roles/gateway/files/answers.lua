@@ -5,6 +5,7 @@
 -- What the gateway itself says: errors in the shape that a path's clients read, the list of models, its health.
 
 local config = require("config")
+local dict = ngx.shared.gw
 local engines = require("engines")
 
 local answers = {}
@@ -72,18 +73,23 @@ function answers.unknown_model(owner, name)
         .. "` does not exist here; there are: " .. answers.existing(owner) .. ".", "model")
 end
 
+local STARTED = ngx.time()
+
 local function described(model, id)
     local length = model.max_model_len
+    -- When what serves it came up; before that, when nginx did.
+    local since = dict:get("since " .. model.all[1])
     return string.format('{"id":%s,"object":"model","created":%d,"owned_by":"gpuserve","root":%s,"parent":null,"max_model_len":%s,'
-        .. '"status":"%s"}', quoted(id), config.created, quoted(model.name), length ~= config.json.null and length or "null",
+        .. '"status":"%s"}', quoted(id), since or STARTED, quoted(model.name), length ~= config.json.null and length or "null",
         engines.state_of(model))
 end
 
-function answers.list_models(owner)
+-- All that a key may use, or the names of one model.
+function answers.list_models(owner, of)
     local only_ready = ngx.req.get_uri_args()["ready"] == "true"
     local found = {}
     for at, model in ipairs(config.models) do
-        if answers.may_use(owner, at - 1) and (not only_ready or engines.state_of(model) == "ready") then
+        if (not of or at - 1 == of) and answers.may_use(owner, at - 1) and (not only_ready or engines.state_of(model) == "ready") then
             found[#found + 1] = described(model, model.name)
             for _, id in ipairs(model.aliases) do
                 found[#found + 1] = described(model, id)
@@ -96,6 +102,15 @@ function answers.list_models(owner)
     say(200, '{"object":"list","data":[' .. table.concat(found, ",") .. "]}\n")
 end
 
+-- What a model's own address lists: that model.
+function answers.list_one(owner, name)
+    local found = config.names[name]
+    if not found or not answers.may_use(owner, found.at) then
+        return answers.unknown_model(owner, name)
+    end
+    answers.list_models(owner, found.at)
+end
+
 function answers.one_model(owner, name)
     local found = config.names[name]
     if not found or not answers.may_use(owner, found.at) then
@@ -104,18 +119,29 @@ function answers.one_model(owner, name)
     say(200, described(config.models[found.at + 1], name) .. "\n")
 end
 
-function answers.health()
-    local states, missing = {}, {}
+-- Whether nginx answers: what restarts it, or sends requests to this host, asks this.
+function answers.alive()
+    ngx.header["Cache-Control"] = "no-store"
+    say(200, '{"status":"alive"}\n')
+end
+
+-- Whether all models are ready. Names are for those who have a key, and theirs only.
+function answers.health(owner)
+    local states, missing, all_ready = {}, {}, true
     for at, model in ipairs(config.models) do
         local state = engines.state_of(model)
-        states[at] = quoted(model.name) .. ':"' .. state .. '"'
-        if state ~= "ready" then
-            missing[#missing + 1] = model.name
+        all_ready = all_ready and state == "ready"
+        if owner and answers.may_use(owner, at - 1) then
+            states[#states + 1] = quoted(model.name) .. ':"' .. state .. '"'
+            if state ~= "ready" then
+                missing[#missing + 1] = model.name
+            end
         end
     end
     ngx.header["Cache-Control"] = "no-store"
-    say(missing[1] and 503 or 200, string.format('{"status":%s,"models":{%s},"generation":"%s"}\n',
-        quoted(missing[1] and "not ready: " .. table.concat(missing, ", ") or "ready"), table.concat(states, ","), config.generation))
+    local word = all_ready and "ready" or "not ready" .. (missing[1] and ": " .. table.concat(missing, ", ") or "")
+    say(all_ready and 200 or 503, string.format('{"status":%s%s,"generation":"%s"}\n', quoted(word),
+        owner and ',"models":{' .. table.concat(states, ",") .. "}" or "", config.generation))
 end
 
 return answers

@@ -24,6 +24,11 @@ local function bytes_of(size)
     return tonumber(number) * ({[""] = 1, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3})[unit]
 end
 
+-- What is written, nil for nothing.
+local function set(value)
+    return value ~= json.null and value or nil
+end
+
 -- models: index of a model, from 0, to true; nil where a key may use all.
 local function owner(record)
     local models
@@ -35,7 +40,8 @@ local function owner(record)
     end
     return {
         name = record.name, models = models, expires = record.expires > 0 and record.expires or nil,
-        per_minute = limit(record.requests_per_minute), most = limit(record.max_concurrent),
+        per_minute = limit(record.requests_per_minute), most = limit(record.max_concurrent), policy = set(record.policy),
+        day_tokens = limit(record.tokens_per_day), month_tokens = limit(record.tokens_per_month),
     }
 end
 
@@ -49,6 +55,22 @@ end
 data.limits = {
     body = bytes_of(data.max_body), body_text = data.max_body, key_bytes = bytes_of(data.max_key_bytes), all_bytes = bytes_of(data.max_bytes),
 }
+-- Widened and narrowed by a model's and a key's own (policy.lua).
+local policy = {n = 16, best_of = 16, logprobs = 20, images = 16, list_bytes = 16384, schema_bytes = 65536, schema_depth = 32, allow = {}}
+for name, value in pairs(set(data.policy) or {}) do
+    policy[name] = value
+end
+data.policy = policy
+for _, model in ipairs(data.models) do
+    model.policy = set(model.policy)
+end
+-- Where pages may come from whose browsers ask here, nil for nowhere.
+local origins
+for _, origin in ipairs(set(data.cors_origins) or {}) do
+    origins = origins or {}
+    origins[origin:lower()] = true
+end
+data.origins = origins
 data.keys = keys
 data.anyone = owner(data.anyone)
 data.json = json

@@ -12,9 +12,15 @@ local answers = require("answers")
 local body_of = require("body")
 local config = require("config")
 local counts = require("counts")
+local account = require("account")
 local engines = require("engines")
+local filters = require("filters")
+local form = require("form")
+local gunzip = require("gunzip")
+local policy = require("policy")
 local requests = require("requests")
 local scan = require("scan")
+local usage = require("usage")
 
 local C, ffi_string = ffi.C, ffi.string
 local decode = config.json.decode
@@ -38,19 +44,24 @@ local function digest(text)
     return ffi_string(bytes, 32)
 end
 
+-- What is asked for as a websocket.
+local REALTIME = "/v1/realtime"
+
 -- What a direct address asks for: the model's name, and what the engine is asked.
 local function addressed(name, path)
     if path == "/v1/models" then
-        return {kind = "model", name = name}
+        return {kind = "list_one", name = name}
     end
-    if direct[path] then
+    if direct[path] and path == REALTIME then
+        return {kind = "socket", name = name, path = path}
+    elseif direct[path] then
         return {kind = "post", name = name, path = path}
     end
 end
 
-local plain = {["/v1/models"] = {kind = "models"}, ["/health"] = {kind = "health"}}
+local plain = {["/v1/models"] = {kind = "models"}, ["/health"] = {kind = "health"}, ["/livez"] = {kind = "alive"}}
 for path in pairs(config.posts) do
-    plain[path] = {kind = "post", path = path}
+    plain[path] = {kind = path == REALTIME and "socket" or "post", path = path}
 end
 
 -- What follows the /v1 of an engine's path; /chat/completions ends like /completions, so the longer ones come first.
@@ -58,9 +69,10 @@ local tails = {}
 for path in pairs(direct) do
     tails[#tails + 1] = sub(path, 4)
 end
+tails[#tails + 1] = "/models"
 table.sort(tails, function(one, other) return #one > #other end)
 
--- What a request's path asks for: kind (post, models, model, health), name of the model where the path has it, path for the engine.
+-- What a request's path asks for: kind (post, socket, models, list_one, model, health, alive), name of the model where the path has it, path for the engine.
 local function target(uri)
     if plain[uri] then
         return plain[uri]
@@ -87,7 +99,8 @@ end
 local function credential(var)
     local authorization, other = var.http_authorization, var.http_x_api_key
     local bearer
-    if authorization then
+    -- "Bearer" and nothing is what clients send that were given no key: it says nothing.
+    if authorization and lower(authorization) ~= "bearer" then
         if lower(sub(authorization, 1, 7)) ~= "bearer " then
             return nil
         end
@@ -105,11 +118,11 @@ end
 
 -- The record of the key that a request carries, nil for none that is good. Looking up the digest of what was sent takes the same time
 -- whatever part of a key is right: how long it takes says nothing about the key.
-local function owner_of(var)
+local function owner_of(var, other)
     if not config.auth then
         return config.anyone
     end
-    local sent = credential(var)
+    local sent = credential(var) or other
     if not sent or sent == "" or #sent > 256 then
         return nil
     end
@@ -120,8 +133,6 @@ local function owner_of(var)
     return owner
 end
 
--- Members of a body that are looked for.
-local WANTED = {model = true}
 -- Longer names are nobody's; escaped, each of a name's characters can take six.
 local LONGEST_VALUE = 1024
 local STRING = ('"'):byte()
@@ -129,7 +140,7 @@ local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels 
 
 -- What a scan has found of a body, or nil after having refused it.
 local function looked_through(body, wanted)
-    local found = scan.new(WANTED, find(wanted.path, "/messages", 1, true) ~= nil)
+    local found = scan.new(policy.wanted, find(wanted.path, "/messages", 1, true) ~= nil)
     local good, problem = body:scanned_by(found)
     if good then
         return found
@@ -185,19 +196,71 @@ local function send(request, at, path)
     return ngx.exec("/_u/" .. request.index .. "/" .. at - 1 .. path)
 end
 
--- Whether a model's engines have room for one more that waits.
-local function has_room(model)
-    if not model.queue or model.queue == 0 then
-        return true
-    end
-    local under_way = 0
+-- How many requests a model's engines are at and have waiting.
+local function under_way(model)
+    local number = 0
     for _, endpoint in ipairs(model.endpoints) do
-        under_way = under_way + counts.of("in " .. endpoint)
+        number = number + counts.of("in " .. endpoint)
     end
-    return under_way < model.queue
+    return number
 end
 
--- Reads the body, settles which model it is for, and sends it there.
+-- The name that a form has in its part "model", the edits that put the engine's own there; nil after having refused it.
+local function named_by_form(owner, body, var)
+    local name, from, to = form.model_of(body, var.content_type)
+    if not name or name == "" then
+        return refuse(400, "invalid_request_error", "missing_model", "The form has to have a part \"model\"; there are: "
+            .. answers.existing(owner) .. ".", "model")
+    end
+    local known = is_open(owner, name)
+    if not known then
+        return answers.unknown_model(owner, name)
+    end
+    return name, known.alias == 1 and {{from = from, to = to, text = config.models[known.at + 1].name}} or {}
+end
+
+-- A body that was sent with gzip, made plain; nil after having refused it.
+local function plain_body(request, body, var)
+    local coding = lower(var.http_content_encoding or "")
+    if coding == "" or coding == "identity" then
+        return body
+    end
+    if coding ~= "gzip" and coding ~= "x-gzip" then
+        return refuse(415, "invalid_request_error", "unsupported_encoding", "A body may be sent plain or with gzip.")
+    end
+    local path = "/tmp/client_body/plain-" .. request.at
+    local size, problem = gunzip.to_file(body, path, config.limits.body)
+    if not size then
+        if problem == "too_large" then
+            return answers.page(413)
+        end
+        return refuse(400, "invalid_request_error", "invalid_encoding", "The body is not what gzip makes.")
+    end
+    body:close()
+    -- nginx removes it when the request has ended.
+    ngx.req.set_body_file(path, true)
+    ngx.req.clear_header("Content-Encoding")
+    return body_of.of_file(path)
+end
+
+-- Sends a request on where its model has an engine with room for it.
+local function dispatch(request, owner, name, path, var)
+    request.index = names[name].at
+    local model = config.models[request.index + 1]
+    request.model = model
+    var.gw_model = model.name
+    local number = model.queue and model.queue > 0 and under_way(model) or 0
+    if number > 0 and number >= model.queue then
+        return admission.too_many(request, "concurrency", account.wait_of(model, number), "Too many requests at once; try again shortly.")
+    end
+    local at = engines.pick(owner, model, "")
+    if not at then
+        return unavailable(503, "model_unavailable", "The engine of this model takes nothing new right now; try again shortly.")
+    end
+    return send(request, at, path)
+end
+
+-- Reads the body, settles which model it is for and whether that may be asked it, and sends it there.
 local function forward(request, owner, wanted, var)
     local name = wanted.name
     -- Where the path names the model, nothing has to be read to refuse it.
@@ -212,47 +275,117 @@ local function forward(request, owner, wanted, var)
     if not body then
         return answers.page(400)
     end
+    body = plain_body(request, body, var)
+    if not body then
+        return
+    end
     request.body = body
     admission.settle(request, body.size)
+    local edits = {}
     if is_multipart(var) then
+        if find(wanted.path, "/audio/", 1, true) == nil then
+            return refuse(415, "invalid_request_error", "unsupported_media_type", "This path takes JSON, no form.")
+        end
         if not name then
-            return refuse(415, "invalid_request_error", "unsupported_media_type",
-                "A multipart body names no model that can be read here: send it to /m/MODEL/v1/... instead.")
+            name, edits = named_by_form(owner, body, var)
+            if not name then
+                return
+            end
         end
     else
         local found = looked_through(body, wanted)
         if not found then
             return
         end
-        if not name then
+        local named = name == nil
+        if named then
             name = named_by_body(owner, body, found)
             if not name then
                 return
             end
-            local known = is_open(owner, name)
-            if not known then
-                return answers.unknown_model(owner, name)
-            end
-            if known.alias == 1 then
-                -- An alias is ours: the engine has never heard of it.
-                local member = found.members.model
-                body:replace({{from = member.from, to = member.to, text = '"' .. config.models[known.at + 1].name .. '"'}})
-            end
+        end
+        local known = is_open(owner, name)
+        if not known then
+            return answers.unknown_model(owner, name)
+        end
+        local model = config.models[known.at + 1]
+        if not policy.admits(body, found, model, owner) then
+            return
+        end
+        edits = usage.asked_for(request, body, found, wanted.path)
+        if named and known.alias == 1 then
+            -- An alias is ours: the engine has never heard of it.
+            local member = found.members.model
+            edits[#edits + 1] = {from = member.from, to = member.to, text = '"' .. model.name .. '"'}
         end
     end
+    if edits[1] then
+        body:replace(edits)
+    end
     body:close()
-    request.index = names[name].at
-    request.model = config.models[request.index + 1]
-    var.gw_model = request.model.name
-    if not has_room(request.model) then
-        return admission.too_many(request, "concurrency", 1, "Too many requests at once; try again shortly.")
-    end
-    local at = engines.pick(owner, request.model, "")
-    if not at then
-        return unavailable(503, "model_unavailable", "The engine of this model takes nothing new right now; try again shortly.")
-    end
-    return send(request, at, wanted.path)
+    request.tells_usage = true
+    return dispatch(request, owner, name, wanted.path, var)
 end
+
+-- Opens a websocket to the model that the address names.
+local function connect(request, owner, wanted, var)
+    local name = wanted.name or ngx.req.get_uri_args()["model"]
+    if lower(var.http_upgrade or "") ~= "websocket" then
+        return refuse(400, "invalid_request_error", "no_websocket", "This path speaks WebSocket only.")
+    end
+    if type(name) ~= "string" or not is_open(owner, name) then
+        return answers.unknown_model(owner, type(name) == "string" and name or "")
+    end
+    if not admission.enter(request, owner, var) then
+        return
+    end
+    var.gw_upgrade, var.gw_connection = "websocket", "upgrade"
+    return dispatch(request, owner, name, wanted.path, var)
+end
+
+-- The key that a browser can send with a websocket: among the protocols that it offers.
+local function key_among_protocols(var)
+    return (var.http_sec_websocket_protocol or ""):match("openai%-insecure%-api%-key%.([%w._~+/=-]+)")
+end
+
+-- What a browser asks before it asks: whether pages from there may. It sends no key with it.
+local function preflight(var)
+    local header = ngx.header
+    if filters.allowed_origin(var) then
+        header["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        local asked = var.http_access_control_request_headers or ""
+        header["Access-Control-Allow-Headers"] = #asked < 1024 and asked:match("^[%w%-_, ]+$")
+            or "authorization, content-type, x-api-key, x-request-id"
+        header["Access-Control-Max-Age"] = "600"
+    end
+    ngx.status = 204
+    ngx.exit(204)
+end
+
+-- Who sends wrong keys waits longer for each answer, up to a second; nobody else does, from the same address neither.
+local wrong = ngx.shared.wrong
+local MOST_WAITING = 64
+
+local function denied(var)
+    ngx.req.discard_body()
+    local address = var.remote_addr
+    -- A network of IPv6 is one sender.
+    address = find(address, ":", 1, true) and address:match("^%x*:%x*:%x*:%x*") or address
+    local number = wrong:incr("of " .. address, 1, 0, 60) or 1
+    if number > 3 then
+        local waiting = wrong:incr("waiting " .. address, 1, 0, 10) or 1
+        if waiting <= MOST_WAITING then
+            ngx.sleep(math.min(1, 0.05 * 2 ^ math.min(number - 4, 5)))
+        end
+        wrong:incr("waiting " .. address, -1, 0, 10)
+    end
+    ngx.header["WWW-Authenticate"] = "Bearer"
+    return refuse(401, "invalid_request_error", "invalid_api_key",
+        'No valid API key was sent: put one into "Authorization: Bearer KEY" or "x-api-key: KEY".')
+end
+
+local METHODS = {post = {POST = true}, socket = {GET = true}}
+local READS = {GET = true, HEAD = true}
 
 local door = {}
 
@@ -261,39 +394,50 @@ function door.enter()
     local var, method = ngx.var, ngx.req.get_method()
     local uri = var.uri
     local wanted = target(uri)
-    if #uri > 200 then
-        -- A line of the log has to stay shorter than what is written at once.
-        var.gw_path = sub(uri, 1, 200)
+    if #uri > 200 or find(uri, "[^\32-\126]") then
+        -- A line of the log has to stay shorter than what is written at once, and be text.
+        var.gw_path = sub(uri, 1, 200):gsub("[^\32-\126]", "?")
+    end
+    local id = var.http_x_request_id
+    if id and #id <= 128 and find(id, "^[%w._:-]+$") then
+        -- The engine gets one that no other client can have chosen, too.
+        var.gw_id, var.gw_engine_id = id, id .. "." .. var.gw_at
     end
     if not wanted then
         ngx.req.discard_body()
         return refuse(404, "invalid_request_error", "not_found", "There is nothing at this path.")
     end
-    if wanted.kind == "post" and method ~= "POST" or wanted.kind ~= "post" and method ~= "GET" and method ~= "HEAD" then
-        local allowed = wanted.kind == "post" and "POST" or "GET, HEAD"
+    if method == "OPTIONS" and config.origins and var.http_origin and var.http_access_control_request_method then
+        return preflight(var)
+    end
+    local kind = wanted.kind
+    if not (METHODS[kind] or READS)[method] then
+        local allowed = kind == "post" and "POST" or kind == "socket" and "GET" or "GET, HEAD"
         ngx.req.discard_body()
         ngx.header["Allow"] = allowed
         return refuse(405, "invalid_request_error", "method_not_allowed", "This path takes " .. allowed .. " only.")
     end
-    if wanted.kind == "health" then
-        return answers.health()
+    if kind == "alive" then
+        return answers.alive()
     end
-    local owner = owner_of(var)
+    local owner = owner_of(var, kind == "socket" and key_among_protocols(var) or nil)
+    if kind == "health" then
+        return answers.health(owner)
+    end
     if not owner then
-        ngx.req.discard_body()
-        ngx.header["WWW-Authenticate"] = "Bearer"
-        return refuse(401, "invalid_request_error", "invalid_api_key",
-            'No valid API key was sent: put one into "Authorization: Bearer KEY" or "x-api-key: KEY".')
+        return denied(var)
     end
     var.gw_key = owner.name
-    if wanted.kind == "models" then
+    if kind == "models" then
         return answers.list_models(owner)
-    elseif wanted.kind == "model" then
+    elseif kind == "model" then
         return answers.one_model(owner, wanted.name)
+    elseif kind == "list_one" then
+        return answers.list_one(owner, wanted.name)
     end
     local request = requests.begin(var.gw_at)
     request.owner = owner
-    return forward(request, owner, wanted, var)
+    return (kind == "socket" and connect or forward)(request, owner, wanted, var)
 end
 
 -- Of what nginx notes of each engine that it tried ("- : 0.001"), what belongs to the last.
@@ -301,26 +445,62 @@ local function last_of(times)
     return times and times:match("[^ ]*$") or ""
 end
 
--- nginx got no answer from an engine. A request that never reached it goes to another one; one that did is not sent twice.
+-- Sends a request to another engine of its model than those tried, where there is one; nil where there is none.
+local function elsewhere(request, var)
+    local tried, path = var.uri:match("^/_u/%d+/(%d+)(/.*)$")
+    var.gw_tried = var.gw_tried .. " " .. tried + 1 .. " "
+    local _, count = var.gw_tried:gsub("%d+", "")
+    local at = count < 3 and engines.pick(request.owner, request.model, var.gw_tried)
+    if at then
+        requests.give_back(request, "in " .. request.endpoint)
+        return true, send(request, at, path)
+    end
+end
+
+-- nginx got no answer from an engine, or one that is none for a client. A request that never reached it goes to another one; one that did
+-- is not sent twice.
 function door.again()
     local var = ngx.var
     local request = requests.current(var)
+    local status = last_of(var.upstream_status)
     if request and request.endpoint and last_of(var.upstream_connect_time) == "-" then
         -- Nobody else is sent there until the next look finds it well.
         engines.lost(request.endpoint)
-        local tried, path = var.uri:match("^/_u/%d+/(%d+)(/.*)$")
-        var.gw_tried = var.gw_tried .. " " .. tried + 1 .. " "
-        local _, count = var.gw_tried:gsub("%d+", "")
-        local at = count < 3 and engines.pick(request.owner, request.model, var.gw_tried)
-        if at then
-            requests.give_back(request, "in " .. request.endpoint)
-            return send(request, at, path)
+        if elsewhere(request, var) then
+            return
         end
     end
-    if last_of(var.upstream_status) == "504" then
+    if status == "503" and request and request.endpoint then
+        -- The engine's own queue is full.
+        request.rejected = "queue"
+        ngx.header["Retry-After"] = account.wait_of(request.model, under_way(request.model))
+        return refuse(429, "rate_limit_error", "rate_limit_exceeded", "The engine of this model has too many requests waiting; try again shortly.")
+    end
+    if status == "504" then
         return unavailable(504, "model_timeout", "The engine of this model took too long.")
     end
     return unavailable(502, "model_unavailable", "The engine of this model does not answer; try again shortly.")
+end
+
+-- An engine refused us (401) or sent us elsewhere: nothing that a client could mend. The client's own key was good.
+function door.refused()
+    local var = ngx.var
+    local request = requests.current(var)
+    if request and request.endpoint then
+        if last_of(var.upstream_status) == "401" then
+            ngx.log(ngx.ERR, "the engine at ", request.endpoint, " refuses the gateway's key for ", request.model.name,
+                ": set api_key of this model in gateway_models to the one that the engine takes; until then it gets nothing")
+            engines.refuses_key(request.endpoint)
+            -- Nothing was done with it there.
+            if elsewhere(request, var) then
+                return
+            end
+        else
+            ngx.log(ngx.ERR, "the engine at ", request.endpoint, " sends requests for ", request.model.name, " elsewhere (",
+                last_of(var.upstream_status), "); the gateway goes nowhere that it was not told of")
+        end
+    end
+    return unavailable(502, "model_unavailable", "The engine of this model does not take the gateway's requests; its operator has been told.")
 end
 
 return door

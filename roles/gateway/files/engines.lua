@@ -18,6 +18,16 @@ function engines.lost(endpoint)
     dict:set("up " .. endpoint, 0)
 end
 
+local function refuses(endpoint)
+    return dict:get("refuses " .. endpoint) == config.generation
+end
+
+-- An endpoint that does not take our key is not shown it again, until it has been away or the configuration is another one.
+function engines.refuses_key(endpoint)
+    dict:set("refuses " .. endpoint, config.generation)
+    dict:set("drain " .. endpoint, 1)
+end
+
 local function drained(endpoint)
     return draining[endpoint] == 1 or dict:get("drain " .. endpoint) == 1
 end
@@ -86,6 +96,9 @@ function engines.state_of(model)
         if up == 1 and takes then
             return "ready"
         end
+        if refuses(endpoint) then
+            up, takes = 0, true
+        end
         if at <= #model.endpoints then
             waiting = waiting + (takes and 0 or 1)
             down = down + (takes and up == 0 and 1 or 0)
@@ -117,6 +130,7 @@ local function look(endpoint, way)
         dict:set("failed " .. endpoint, 0)
         if dict:get("up " .. endpoint) ~= 1 then
             dict:set("since " .. endpoint, ngx.now())
+            dict:delete("refuses " .. endpoint)
             dict:set("up " .. endpoint, 1)
         end
         return
@@ -151,7 +165,7 @@ local function look_at_drain_folder()
             file:close()
         end
         -- 2 is ENOENT: one that may not be read is there.
-        dict:set("drain " .. endpoint, (file or code ~= 2) and 1 or 0)
+        dict:set("drain " .. endpoint, (file or code ~= 2 or refuses(endpoint)) and 1 or 0)
     end
 end
 

@@ -104,7 +104,8 @@ Scan.__index = Scan
 local scan = {}
 
 -- wanted: the names of the members to be found, each with true. What was found is in `members`, by name: kind (its first character as a
--- number), from and to (offsets in the text, from 0, to exclusive); in `remote` and `media` how many parts point elsewhere, and to anything.
+-- number), from and to (offsets in the text, from 0, to exclusive); in `first` where they begin, in `remote` and `media` how many
+-- parts point elsewhere, and to anything.
 function scan.new(wanted, looks_at_sources)
     return setmetatable({
         wanted = wanted, sources = looks_at_sources and 1 or 0, members = {}, remote = 0, media = 0, state = TOP, depth = 0, read = 0,
@@ -227,6 +228,9 @@ function Scan:feed(piece, length)
                     return nil, "too_deep"
                 end
                 is_object[depth] = state == FIRST_KEY and 1 or 0
+                if depth == 1 then
+                    self.first = base + at
+                end
                 if pending ~= 0 and state == FIRST_KEY then
                     self.media_at = depth
                 end

@@ -179,8 +179,8 @@ def test_a_replica_that_is_back_gets_its_share_little_by_little(gateway: Any) ->
 
 
 def test_health_says_which(gateway: Any) -> None:
-    gateway.wait_for(lambda: gateway.ask("GET", "/health", key=None).json["models"]["gone"] == "down")
-    answer = gateway.ask("GET", "/health", key=None)
+    gateway.wait_for(lambda: gateway.ask("GET", "/health").json["models"]["gone"] == "down")
+    answer = gateway.ask("GET", "/health")
     assert (answer.status, answer.json["status"]) == (503, "not ready: gone")
     gateway.tell_stub("qwen", healthy=False)
     try:

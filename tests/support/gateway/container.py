@@ -49,7 +49,7 @@ class Container(Gateway):
         address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + number // 16384 % 254}"
         super().__init__(address, address)
         self.name = f"gpuserve-lab-gateway-{number}-{id(self)}"
-        self._variables = scenario_variables() if variables is None else variables
+        self.variables = scenario_variables() if variables is None else variables
         self._stubs: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = contextlib.ExitStack()
         self._generation = ""
@@ -57,8 +57,9 @@ class Container(Gateway):
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
         self.folder.chmod(0o755)
-        for part in ("live", "draining"):
+        for part in ("live", "draining", "usage"):
             (self.folder / part).mkdir()
+        (self.folder / "usage").chmod(0o777)
         self.render()
         for name in STUBS:
             if name not in ABSENT:
@@ -67,7 +68,11 @@ class Container(Gateway):
         image = bases.ensure_base(BASE)
         self._stack.callback(docker, "rm", "--force", self.name, check=False)
         may = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", "61800:61800"]
-        volumes = [f"{self.folder}/live:/etc/gpuserve/live:ro", f"{self.folder}/draining:/draining:ro"]
+        volumes = [
+            f"{self.folder}/live:/etc/gpuserve/live:ro",
+            f"{self.folder}/draining:/draining:ro",
+            f"{self.folder}/usage:/usage",
+        ]
         more = [part for volume in volumes for part in ("--volume", volume)]
         tmp = ["--tmpfs", "/tmp:mode=1777,size=384m"]
         command = ["nginx", "-c", "/etc/gpuserve/live/nginx.conf", "-g", "daemon off;"]
@@ -82,8 +87,8 @@ class Container(Gateway):
 
     def render(self, **changes: Any) -> None:
         """Render the configuration, with variables changed for good."""
-        self._variables |= changes
-        there = json.dumps({**self._variables, "gateway_address": self.host}).replace("127.0.0.1:", f"{self.engines}:")
+        self.variables |= changes
+        there = json.dumps({**self.variables, "gateway_address": self.host}).replace("127.0.0.1:", f"{self.engines}:")
         given = {
             **json.loads(there),
             "gateway_metrics_address": f"{self.host}:{self.metrics_port}",

@@ -5,13 +5,15 @@
 """A stub of an engine, for tests of the gateway: it answers in the shapes of vLLM's API without any model.
 
 Runs on the standard library alone. What arrived (path, headers, digest of the body) is told under /_seen.
-A stream sends its tokens `stub_gap_ms` apart, each with the time it left.
+A stream sends its tokens `stub_gap_ms` apart, each with the time it left. What else a body may ask for: `stub_delay_ms`, `stub_status`,
+`stub_headers`, `stub_pieces` (each event in pieces of so many bytes) and `stub_mode`: die (hang up after three tokens), garbage (no HTTP).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import json
 import time
@@ -81,6 +83,9 @@ class Stub:
         """Answer the requests of one connection."""
         try:
             while (request := await read_request(reader)) is not None:
+                if request.headers.get("upgrade"):
+                    await self.echo(request, reader, writer)
+                    break
                 await self.answer(request, writer)
                 if request.headers.get("connection", "").lower() == "close":
                     break
@@ -88,6 +93,30 @@ class Stub:
             pass
         finally:
             writer.close()
+
+    async def echo(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Open a websocket, and send back what comes."""
+        self.note(request)
+        key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        writer.write("\r\n".join([*lines, f"Sec-WebSocket-Accept: {accept}"]).encode() + CRLF + CRLF)
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+
+    def note(self, request: Request) -> None:
+        """Keep what is told under /_seen."""
+        self.state.seen.append(
+            {
+                "method": request.method,
+                "path": request.path,
+                "headers": request.headers,
+                "bytes": len(request.body),
+                "sha256": hashlib.sha256(request.body).hexdigest(),
+                "text": request.body[:2000].decode("latin-1"),
+            }
+        )
 
     def plain(
         self, writer: asyncio.StreamWriter, value: Any, status: int = 200, extra: dict[str, str] | None = None
@@ -115,15 +144,7 @@ class Stub:
     async def inference(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """Answer what an engine would work on."""
         state = self.state
-        state.seen.append(
-            {
-                "method": request.method,
-                "path": request.path,
-                "headers": request.headers,
-                "bytes": len(request.body),
-                "sha256": hashlib.sha256(request.body).hexdigest(),
-            }
-        )
+        self.note(request)
         if state.api_key and request.headers.get("authorization") != f"Bearer {state.api_key}":
             return self.plain(writer, {"error": "Unauthorized"}, 401)
         try:
@@ -132,7 +153,11 @@ class Stub:
             body = {}
         if not isinstance(body, dict):
             body = {}
-        extra = {"X-Stub-Model": state.model, "X-Stub-Saw": request.path}
+        extra = {"X-Stub-Model": state.model, "X-Stub-Saw": request.path, **body.get("stub_headers", {})}
+        if body.get("stub_mode") == "garbage":
+            writer.write(b"\x00\xffwhat is this\r\n\r\n" * 3)
+            writer.close()
+            return None
         if body.get("model", state.model) != state.model:
             message = f"The model `{body['model']}` does not exist."
             return self.plain(writer, {"error": {"message": message, "type": "NotFoundError", "code": 404}}, 404, extra)
@@ -173,6 +198,15 @@ class Stub:
             "usage": usage,
         }
 
+    async def event(self, writer: asyncio.StreamWriter, text: str, pieces: int) -> None:
+        """Send one event, whole or in pieces."""
+        event = f"data: {text}\n\n"
+        for at in range(0, len(event), pieces or len(event)):
+            writer.write(chunk(event[at : at + pieces] if pieces else event))
+            await writer.drain()
+            if pieces:
+                await asyncio.sleep(0.001)
+
     async def stream(
         self, path: str, body: dict[str, Any], writer: asyncio.StreamWriter, extra: dict[str, str]
     ) -> None:
@@ -183,14 +217,25 @@ class Stub:
             for number in range(int(body.get("max_tokens", 5))):
                 if number:
                     await asyncio.sleep(gap_s)
+                if number == 3 and body.get("stub_mode") == "die":
+                    writer.transport.abort()
+                    return
                 delta = {"role": "assistant", "content": f"{number} "}
                 event = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": self.state.model,
                          "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
                          "stub_sent_ns": time.monotonic_ns()}  # fmt: skip
-                writer.write(chunk(f"data: {json.dumps(event)}\n\n"))
-                await writer.drain()
+                await self.event(writer, json.dumps(event), int(body.get("stub_pieces", 0)))
                 if writer.transport.is_closing():
                     raise ConnectionResetError
+            if (body.get("stream_options") or {}).get("include_usage"):
+                usage = {
+                    "prompt_tokens": 7,
+                    "completion_tokens": number + 1,
+                    "prompt_tokens_details": {"cached_tokens": 4},
+                }
+                told = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": self.state.model,
+                        "choices": [], "usage": usage}  # fmt: skip
+                await self.event(writer, json.dumps(told), int(body.get("stub_pieces", 0)))
             writer.write(chunk("data: [DONE]\n\n") + chunk(""))
         except ConnectionError:
             self.state.aborted += 1

@@ -12,10 +12,17 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, checks, keys, models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import (
+    addresses,
+    checks,
+    keys,
+    models,
+    policy,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import Endpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.models import Model
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import Policy
 
 Tls = Literal["off", "self_signed", "files"]
 TLS: tuple[Tls, ...] = ("off", "self_signed", "files")
@@ -54,6 +61,7 @@ class Gateway:
     hsts_max_age_s: int
     acme_dir: str
     cors_origins: tuple[str, ...]
+    policy: Policy
     sticky: str
     slow_start_s: int
     draining: tuple[str, ...]
@@ -144,6 +152,7 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
         auth=checks.flag(settings["auth"], "gateway_auth"),
         paths=_paths(settings["paths"]),
         sticky=_sticky(settings["sticky"]),
+        policy=policy.parse(settings["policy"], "gateway_policy"),
         draining=tuple(
             str(addresses.endpoint(one, "gateway_draining"))
             for one in checks.items(settings["draining"], "gateway_draining")

@@ -12,13 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 
 # With fewer letters, a digest that leaks can be turned back into its key.
 SHORTEST, LONGEST = 24, 256
 MOST_A_MINUTE, MOST_AT_ONCE = 1_000_000, 65_535
+MOST_TOKENS = 10**12
 FIRST = "default"
-KNOWN = ("name", "key", "sha256", "models", "requests_per_minute", "max_concurrent", "expires")
+KNOWN = (
+    "name",
+    "key",
+    "sha256",
+    "models",
+    "requests_per_minute",
+    "max_concurrent",
+    "expires",
+    "tokens_per_day",
+    "tokens_per_month",
+    "policy",
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SECRET = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -35,17 +48,22 @@ class Key:
     requests_per_minute: int = 0
     max_concurrent: int = 0
     expires: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
+    policy: Policy = UNSET
 
     def as_entry(self) -> dict[str, Any]:
         """Return the key as an entry of gateway_keys, by its digest."""
         day = datetime.datetime.fromtimestamp(self.expires, datetime.timezone.utc).strftime("%Y-%m-%d")
         limits = {"requests_per_minute": self.requests_per_minute, "max_concurrent": self.max_concurrent}
+        limits |= {"tokens_per_day": self.tokens_per_day, "tokens_per_month": self.tokens_per_month}
         return {
             "name": self.name,
             "sha256": self.sha256,
             **({"models": list(self.models)} if self.models else {}),
             **{limit: value for limit, value in limits.items() if value},
             **({"expires": day} if self.expires else {}),
+            **({"policy": self.policy.as_entry()} if self.policy != UNSET else {}),
         }
 
 
@@ -104,6 +122,9 @@ def _parse(entry: Any, where: str, models: Sequence[str]) -> Key:
         requests_per_minute=limit(entry.get("requests_per_minute"), f"{where}.requests_per_minute", MOST_A_MINUTE),
         max_concurrent=limit(entry.get("max_concurrent"), f"{where}.max_concurrent", MOST_AT_ONCE),
         expires=expiry(entry.get("expires"), f"{where}.expires"),
+        tokens_per_day=limit(entry.get("tokens_per_day"), f"{where}.tokens_per_day", MOST_TOKENS),
+        tokens_per_month=limit(entry.get("tokens_per_month"), f"{where}.tokens_per_month", MOST_TOKENS),
+        policy=policy.parse(entry.get("policy"), f"{where}.policy"),
     )
 
 

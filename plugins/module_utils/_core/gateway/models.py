@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import endpoint
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 
 VARIABLE = "gateway_models"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -31,6 +32,7 @@ class Model:
     api_key: str = ""
     max_num_seqs: int = 0
     max_model_len: int | None = None
+    policy: Policy = UNSET
 
     @property
     def all_endpoints(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ def _parse(entry: Any, where: str) -> Model:
         api_key=str(api_key),
         max_num_seqs=checks.integer(entry.get("max_num_seqs") or 0, f"{where}.max_num_seqs", 0, 1_000_000),
         max_model_len=checks.integer(length, f"{where}.max_model_len", 1, 2**40) if length else None,
+        policy=policy.parse(entry.get("policy"), f"{where}.policy"),
     )
 
 

@@ -38,6 +38,7 @@ def data(gateway: Gateway) -> dict[str, Any]:
                 "all": list(model.all_endpoints),
                 "max_model_len": model.max_model_len,
                 "queue": model.queue(gateway.queue_factor),
+                "policy": model.policy.as_data(),
             }
             for model in gateway.models
         ],
@@ -51,8 +52,8 @@ def data(gateway: Gateway) -> dict[str, Any]:
         "max_body": gateway.max_body,
         "max_key_bytes": gateway.max_key_bytes,
         "max_bytes": gateway.max_bytes,
+        "policy": gateway.policy.as_data(),
         "cors_origins": list(gateway.cors_origins),
-        "created": 0,
     }
 
 
@@ -63,6 +64,9 @@ def _key(key: Key, at: Mapping[str, int]) -> dict[str, Any]:
         "expires": key.expires,
         "requests_per_minute": key.requests_per_minute,
         "max_concurrent": key.max_concurrent,
+        "tokens_per_day": key.tokens_per_day,
+        "tokens_per_month": key.tokens_per_month,
+        "policy": key.policy.as_data(),
     }
 
 

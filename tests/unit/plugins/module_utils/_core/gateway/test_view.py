@@ -45,6 +45,9 @@ def test_lua_gets_its_decisions() -> None:
         "expires": 1801353600,
         "requests_per_minute": 0,
         "max_concurrent": 3,
+        "tokens_per_day": 0,
+        "tokens_per_month": 0,
+        "policy": {},
     }
     assert data["anyone"]["models"] is None and data["cors_origins"] == []
 
