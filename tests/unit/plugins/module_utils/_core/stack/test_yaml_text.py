@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump, scalar
 
 # A dollar is doubled for Compose, and half of a surrogate pair is no text.
 TEXT = st.text(max_size=30).filter(
@@ -48,3 +49,14 @@ def test_words_that_yaml_takes_for_something_else_are_quoted() -> None:
 
 def test_a_dollar_is_not_composes() -> None:
     assert dump({"a": "cost $HOME"}) == 'a: "cost $$HOME"\n'
+
+
+@pytest.mark.parametrize("word", ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "Yes", "NULL"])
+def test_a_word_of_yaml_is_quoted(word: str) -> None:
+    assert scalar(word) == f'"{word}"'
+
+
+@pytest.mark.parametrize(("value", "text"), [({}, "{}"), ([], "[]"), (None, "null"), (True, "true"), (3, "3")])
+def test_what_is_no_text(value: object, text: str) -> None:
+    assert scalar(value) == text
+    assert dump({"a": value}) == f"a: {text}\n"
