@@ -47,7 +47,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def _check(self) -> dict[str, Any]:
         """Judge the variables, then the host."""
         gateway, facts = self._parsed()
-        return {"changed": False, "has_image": facts.has_image, "warnings": list(gateway.warnings)}
+        return {
+            "changed": False,
+            "has_image": facts.has_image,
+            "uid": facts.uid,
+            "gid": facts.gid,
+            "warnings": list(gateway.warnings),
+        }
 
     def _parsed(self) -> tuple[config.Gateway, host.Facts]:
         settings = plain(self._task.args.get("settings") or {})

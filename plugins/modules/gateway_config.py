@@ -90,6 +90,14 @@ key_made:
   description: Whether the first key was made now.
   returned: when O(state=present)
   type: bool
+uid:
+  description: The number of the gateway's own account on the host, 0 before it is made.
+  returned: when O(state=checked)
+  type: int
+gid:
+  description: The number of that account's group.
+  returned: when O(state=checked)
+  type: int
 has_image:
   description: Whether the image is on the host.
   returned: when O(state=checked)

@@ -17,7 +17,8 @@ OURS = "ours"
 
 @dataclass(frozen=True)
 class Facts:
-    """What was read on the host. listening: who listens, by port; missing: files that are not there."""
+    """What was read on the host. listening: who listens, by port; missing: files that are not there; uid and gid:
+    the account's, 0 before it is made."""
 
     has_compose: bool = False
     has_image: bool = False
@@ -27,6 +28,8 @@ class Facts:
     missing: tuple[str, ...] = ()
     first_key_sha256: str = ""
     saved: Mapping[str, Any] | None = None
+    uid: int = 0
+    gid: int = 0
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Facts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.net import listeners
 
-CONTAINER = "gpuserve-gateway"
+CONTAINER = ACCOUNT = "gpuserve-gateway"
 FIRST_KEY, SETTINGS = "default-key.sha256", "settings.json"
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -36,8 +37,17 @@ def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], 
         "listening": listeners(HostFiles(), ports, [container["Id"]] if container else []),
         "missing": [path for path in paths if not os.path.exists(path)],
         "first_key_sha256": (read(folder / FIRST_KEY) or b"").decode().strip(),
+        **_account(),
         "saved": json.loads(saved) if saved else None,
     }
+
+
+def _account() -> dict[str, int]:
+    try:
+        entry = pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        return {"uid": 0, "gid": 0}
+    return {"uid": entry.pw_uid, "gid": entry.pw_gid}
 
 
 def _inspect(run: Run) -> dict[str, Any]:

@@ -121,6 +121,12 @@ def test_a_host_where_it_cannot_run_is_left_as_it_is(controller: Controller) -> 
 def test_checking_warns(controller: Controller) -> None:
     answer = controller.run(settings=settings(), state="checked")
     assert answer["has_image"] and "in the clear" in answer["warnings"][0] and controller.payloads == []
+    assert (answer["uid"], answer["gid"]) == (0, 0)
+
+
+def test_files_get_the_group_of_the_account(controller: Controller) -> None:
+    controller.run(settings=settings(uid=999, gid=995))
+    assert controller.payloads[0]["group"] == 995 and 'user: "999:995"' in controller.payloads[0]["compose"]
 
 
 def test_an_option_that_is_none_is_named(controller: Controller) -> None:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import pwd
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,7 +34,14 @@ class Docker:
 
 @pytest.fixture(autouse=True)
 def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "ACCOUNT", "nobody-of-this-name")
     monkeypatch.setattr(probe, "listeners", lambda _files, ports, ours: dict.fromkeys(ports, "ours" if ours else "x"))
+
+
+def test_the_account_is_told_by_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: SimpleNamespace(pw_uid=999, pw_gid=995))
+    facts = probe.probe(tmp_path, "", [], [], Docker())
+    assert (facts["uid"], facts["gid"]) == (999, 995)
 
 
 def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
@@ -49,6 +58,8 @@ def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
         "missing": ["/nowhere"],
         "first_key_sha256": "",
         "saved": None,
+        "uid": 0,
+        "gid": 0,
     }
 
 
