@@ -33,7 +33,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.gpuserve.fleet.tests.bench.gateway import clients
+from ansible_collections.gpuserve.fleet.tests.bench.gateway import abuse, clients
 from ansible_collections.gpuserve.fleet.tests.support.gateway.render import render
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
@@ -58,12 +58,24 @@ PORTS = {
     "silent": (18107, 18109),
     "plain": (18102, 18106),
     "gateway": (18103, 18103),
+    "uncounted": (18110, 18110),
     "litellm": (18105, 18105),
 }
-FAST = ("direct", "silent", "plain", "gateway")
+FAST = ("direct", "silent", "plain", "gateway", "uncounted")
 # Without a word that is not said: LiteLLM would fetch a list of prices first.
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*"}
 ROUNDS, SECONDS = 5, 3.0
+# The gateway without its counting of what clients used: what that costs is the difference.
+NO_USAGE = """\
+local usage = {}
+function usage.asked_for() return {} end
+function usage.look(_, chunk) return chunk end
+function usage.account() end
+function usage.spent() end
+function usage.metrics() end
+function usage.watch() end
+return usage
+"""
 MANY, MINUTE = 1000, 60
 
 
@@ -109,7 +121,12 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
         f"{folder}:/etc/gpuserve/live:ro",
     ]
     logs = ["--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=5"]
-    command = ["nginx", "-c", f"/etc/gpuserve/live/{config}", *(["-g", "daemon off;"] if name == "gateway" else [])]
+    command = [
+        "nginx",
+        "-c",
+        f"/etc/gpuserve/live/{config}",
+        *(["-g", "daemon off;"] if name in ("gateway", "uncounted") else []),
+    ]
     docker("run", "--detach", "--name", container, "--network", "host", *labels(), *may, *more, *logs, image, *command)
     try:
         yield int(docker("inspect", "--format", "{{.State.Pid}}", container))
@@ -231,7 +248,7 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
     def row(title: str, each: Callable[[str], str], names: tuple[str, ...] = (*FAST, "litellm")) -> list[str]:
         return [title, *(each(name) if name in names else "" for name in PORTS)]
 
-    table = [["", "direct", "nginx, no log", "plain nginx", "gateway", "LiteLLM"]]
+    table = [["", "direct", "nginx, no log", "plain nginx", "gateway", "gateway, usage uncounted", "LiteLLM"]]
     for rate, by_name in found["paced"].items():
         for which in ("p50", "p99"):
             at_rate = tuple(name for name in PORTS if name in by_name)
@@ -254,7 +271,8 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)
-        render(yaml.safe_load((HERE / "gateway-vars.yml").read_text(encoding="utf-8")), folder)
+        variables = yaml.safe_load((HERE / "gateway-vars.yml").read_text(encoding="utf-8"))
+        render(variables, folder)
         for file in ("engine.conf", "plain.conf", "chat.lua"):
             (folder / file).write_bytes((HERE / file).read_bytes())
         # The same without a log, on ports of its own.
@@ -265,14 +283,27 @@ def measure() -> dict[str, Any]:
             .replace("plain.pid", "silent.pid")
         )
         (folder / "silent.conf").write_text(text.replace("18102", "18107").replace("18106", "18109"))
+        uncounted = folder / "uncounted"
+        uncounted.mkdir()
+        uncounted.chmod(0o755)
+        render({**variables, "gateway_port": 18110, "gateway_metrics_address": "127.0.0.1:18111"}, uncounted)
+        (uncounted / "usage.lua").write_text(NO_USAGE)
         pids = {
             "direct": stack.enter_context(nginx(image, "direct", folder, "engine.conf")),
             "silent": stack.enter_context(nginx(image, "silent", folder, "silent.conf")),
             "plain": stack.enter_context(nginx(image, "plain", folder, "plain.conf")),
             "gateway": stack.enter_context(nginx(image, "gateway", folder, "nginx.conf")),
+            "uncounted": stack.enter_context(nginx(image, "uncounted", uncounted, "nginx.conf")),
         }
         stack.enter_context(program([sys.executable, stub, "slow=18104"], folder / "stub.log"))
-        for port, path in ((18101, "/"), (18102, "/"), (18107, "/"), (18104, "/health"), (18103, "/health")):
+        for port, path in (
+            (18101, "/"),
+            (18102, "/"),
+            (18107, "/"),
+            (18104, "/health"),
+            (18103, "/livez"),
+            (18110, "/livez"),
+        ):
             wait_for(port, path)
         for rate in (500, 1000):
             say(f"{rate} requests/s to each in turn")
@@ -281,6 +312,9 @@ def measure() -> dict[str, Any]:
         found["most"] = most(pids)
         say(f"{MANY} streams for {MINUTE} s")
         found["streams"] = many_streams(pids["gateway"])
+        say("bodies of 31 MB beside streams, and forty of a key that may send two")
+        found["worst_body_gap_ms"] = abuse.worst_gap_ms(PORTS["gateway"][0])
+        found["abuse_peak_mib"] = abuse.peak_mib(PORTS["gateway"][0], pids["gateway"], memory_mib)
         found["memory"] = {name: memory_mib(pids[name]) for name in ("plain", "gateway")}
         say("LiteLLM")
         argv: list[str | Path] = [
@@ -305,7 +339,7 @@ def measure() -> dict[str, Any]:
             )
             found["memory"]["litellm"] = memory_mib(pid)
             say("streams to each in turn, to their first tokens")
-            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name != "silent"}
+            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name not in ("silent", "uncounted")}
             for _round in range(ROUNDS):
                 for name in firsts:
                     firsts[name] += asyncio.run(clients.first_tokens(PORTS[name][1], 50))
@@ -339,6 +373,9 @@ def main() -> None:
         "litellm_added_p50_ms": round(slow["litellm"]["p50"] - slow["direct"]["p50"], 3),
         "added_ttft_ms": round(found["first"]["gateway"] - found["first"]["direct"], 3),
         "streams_lost": int(streams["lost"]),
+        "worst_body_gap_ms": round(found["worst_body_gap_ms"], 1),
+        "abuse_peak_mib": round(found["abuse_peak_mib"], 1),
+        "usage_added_us": round(found["most"]["gateway"]["us"] - found["most"]["uncounted"]["us"], 1),
     }
     print(json.dumps(result))
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -21,19 +20,9 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY, Gateway
 from ansible_collections.gpuserve.fleet.tests.support.gateway.container import Container
+from ansible_collections.gpuserve.fleet.tests.support.gateway.hostile import SIZE, WORST, Held
 
 CHAT = "/v1/chat/completions"
-SIZE = 31_000_000
-# Each is long to look through in its own way.
-WORST = {
-    "lists": b'{"model":"qwen","x":[' + b"[]," * 10_000_000 + b"[]]}",
-    "objects": b'{"model":"qwen","x":[' + b'{"a":1},' * 3_700_000 + b"1]}",
-    "numbers": b'{"model":"qwen","input":[' + b"1," * 15_000_000 + b"1]}",
-    "string": b'{"model":"qwen","x":"' + b"x" * 30_000_000 + b'"}',
-    "escapes": b'{"model":"qwen","x":"' + b"\\u0041" * 5_000_000 + b'"}',
-    "members": b'{"model":"qwen"' + b',"model":"qwen"' * 2_000_000 + b"}",
-    "urls": b'{"model":"qwen","x":[' + b'{"a_url":{"url":"data:"}},' * 1_100_000 + b"1]}",
-}
 
 
 @pytest.fixture
@@ -44,37 +33,9 @@ def here(gateway: Gateway) -> Container:
     return gateway
 
 
-class Held:
-    """Bodies that were begun and are not finished."""
-
-    def __init__(self, gateway: Gateway, number: int, key: str, size: int = SIZE) -> None:
-        head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {size}\r\n\r\n"
-        begun = head.encode() + b'{"model":"qwen","x":"' + b"x" * (size - 100)
-        self.sockets = []
-        for _at in range(number):
-            connection = socket.create_connection((gateway.host, gateway.port), timeout=30)
-            self.sockets.append(connection)
-            # Refused before it had all been sent.
-            with contextlib.suppress(OSError):
-                connection.sendall(begun)
-
-    def refused(self) -> int:
-        """How many have been told to come back."""
-        number = 0
-        for connection in self.sockets:
-            connection.settimeout(0.2)
-            with contextlib.suppress(OSError):
-                number += connection.recv(64).startswith(b"HTTP/1.1 429")
-        return number
-
-    def drop(self) -> None:
-        for connection in self.sockets:
-            connection.close()
-
-
 def test_a_key_at_its_limit_holds_no_more_bodies_than_it_may(here: Container) -> None:
     before = here.memory_mib()
-    held = Held(here, 40, "key-that-is-narrow")
+    held = Held(here.host, here.port, 40, "key-that-is-narrow")
     try:
         assert held.refused() == 38
         assert here.memory_mib() - before < 128
@@ -90,7 +51,7 @@ def test_a_key_at_its_limit_holds_no_more_bodies_than_it_may(here: Container) ->
 def test_bodies_under_way_hold_no_more_bytes_than_they_may(here: Container) -> None:
     """Without any limit of its own: 128 MiB a key, 256 MiB together."""
     before = here.memory_mib()
-    first, second, third = (Held(here, 10, key) for key in (KEY, "key-that-lasts", "key-that-is-slow"))
+    first, second, third = (Held(here.host, here.port, 10, key) for key in (KEY, "key-that-lasts", "key-that-is-slow"))
     try:
         assert first.refused() == 10 - (128 << 20) // SIZE
         assert second.refused() == 10 - (128 << 20) // SIZE
