@@ -41,6 +41,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     _requires_connection = True
     _name = ""
+    # What a person calls the work.
+    _what = "The bring-up"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
@@ -98,7 +100,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "failed": True,
             "changed": True,
             "msg": (
-                f"The bring-up on {self._name} ended without a result: its process was killed, or the host went down. What it had done "
+                f"{self._what} on {self._name} ended without a result: its process was killed, or the host went down. What it had done "
                 "so far stands. Run the playbook again: it goes on from there."
             ),
         }

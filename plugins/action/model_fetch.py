@@ -17,6 +17,8 @@ LIMIT_S = 16 * 3600
 class ActionModule(bringup.ActionModule):
     """Run the module of the same name, in the background where anything is missing."""
 
+    _what = "The fetch of weights"
+
     @staticmethod
     def _handed_on(first: dict[str, Any]) -> dict[str, Any]:
         """Return what the work takes from the first look: nothing, it looks for itself."""

@@ -115,7 +115,8 @@ removed_commits:
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -142,15 +143,23 @@ def token_of(path: str | None) -> str:
         raise FleetError(f"token_file: {path} can't be read ({error.strerror}).", "", "token_file") from error
 
 
-def narrator(path: str | None) -> Callable[[str], None]:
-    """Return what writes a line where the action plugin reads it."""
+@contextmanager
+def narrator(path: str | None) -> Iterator[Callable[[str], None]]:
+    """Give what writes a line where the action plugin reads it. The file's lock tells the plugin that somebody is at work."""
+    if not path:
+        yield lambda _: None
+        return
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
-    def say(line: str) -> None:
-        if path:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+        def say(line: str) -> None:
+            file.write(f"{line}\n")
+            file.flush()
 
-    return say
+        try:
+            yield say
+        finally:
+            say(ENDED)
 
 
 def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -177,16 +186,13 @@ def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         fetching.check_disk(params["keep_free_bytes"])
     if params["look_only"] or check_mode:
         return {**result, "changed": bool(missing) and check_mode}
-    say = narrator(params["progress_file"])
-    try:
+    with narrator(params["progress_file"]) as say:
         if missing:
             fetching.cache.folder.mkdir(parents=True, exist_ok=True)
             with open(fetching.cache.folder / ".gpuserve.lock", "w", encoding="ascii") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 fetching.fetch(say, Meter(fetching.missing_bytes(), time.monotonic()))
         removed = fetching.remove_other_commits() if params["remove_other_commits"] else []
-    finally:
-        say(ENDED)
     return {**result, "changed": bool(missing or removed), "removed_commits": removed}
 
 

@@ -23,6 +23,8 @@ _OTHER_REPOSITORIES = (
     "--mm-processor-kwargs",
 )
 SUMMARY_S = 2.0
+# Where nothing arrives, that is said so often.
+STILL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,10 @@ class Meter:
                 self._said.add(name)
                 found.append(self.line(now, f"{name:<{width}}  fetched, {size(total)}"))
         if now - self._said_at >= SUMMARY_S:
-            for name, total in self.totals.items():
-                if name not in self._said:
-                    found.append(self.line(now, f"{name:<{width}}  {self._moving(name, total, now)}"))
+            for name in (name for name in self.totals if name not in self._said):
+                then, before = self._last.get(name, (self.began, 0))
+                if self.done.get(name, 0) > before or now - then >= STILL_S:
+                    found.append(self.line(now, f"{name:<{width}}  {self._moving(name, self.totals[name], now)}"))
             self._said_at = now
         return found
 
@@ -124,7 +127,7 @@ class Meter:
         self._last[name] = (now, done)
         rest = f", {clock((total - done) / rate)} left" if rate > 0 else ", nothing arrives"
         percent = 100 * done // total if total else 100
-        return f"{percent:3d} %  {gib(done)} of {gib(total)}  {rate / MIB:.0f} MiB/s{rest}"
+        return f"{percent:3d} %  {size(done)} of {size(total)}  {rate / MIB:.0f} MiB/s{rest}"
 
 
 def clock(seconds: float) -> str:

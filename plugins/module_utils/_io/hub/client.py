@@ -38,10 +38,11 @@ class Trouble(Enum):
     UNREACHABLE = "unreachable"
     NO_LIBRARY = "no library"
     DISK = "disk"
+    STALLED = "stalled"
 
 
 # Nothing can be asked of such a hub, whatever the model.
-AWAY = frozenset({Trouble.UNREACHABLE, Trouble.NO_HUB, Trouble.BUSY, Trouble.NO_LIBRARY})
+AWAY = frozenset({Trouble.UNREACHABLE, Trouble.STALLED, Trouble.NO_HUB, Trouble.BUSY, Trouble.NO_LIBRARY})
 
 
 class HubError(Exception):

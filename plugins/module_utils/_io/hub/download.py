@@ -32,6 +32,8 @@ PIECE_BYTES = 256 * 1024
 SAY_S = 0.2
 # A file from which nothing came so often is given up, and so is one that came some way each time, after as many as MOST_ATTEMPTS.
 ATTEMPTS, MOST_ATTEMPTS = 5, 20
+# The library has tried for half a minute by itself before it says that a hub is away.
+AWAY_ATTEMPTS = 2
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0)
 _FORK = multiprocessing.get_context("fork")
 # What no second attempt mends.
@@ -137,7 +139,7 @@ class Downloads:
             return False
         if self.clock() > max(child.moved_at, child.waits_until) + self.options.stall_s:
             _end(child)
-            self._again(child, HubError(Trouble.UNREACHABLE, f"nothing arrived for {self.options.stall_s:.0f} s"))
+            self._again(child, HubError(Trouble.STALLED, f"nothing arrived for {self.options.stall_s:.0f} s"))
             return False
         return True
 
@@ -145,8 +147,10 @@ class Downloads:
         """Put a file back into the queue where another attempt may help."""
         job = child.job
         attempts = self._attempts[job] = self._attempts.get(job, 0) + 1
-        came_some_way = error.trouble is Trouble.UNREACHABLE and child.done > job.size // 4
-        if error.trouble in _FINAL or attempts >= (MOST_ATTEMPTS if came_some_way else ATTEMPTS):
+        most = AWAY_ATTEMPTS if error.trouble is Trouble.UNREACHABLE else ATTEMPTS
+        if error.trouble is Trouble.STALLED and child.done > job.size // 4:
+            most = MOST_ATTEMPTS
+        if error.trouble in _FINAL or attempts >= most:
             self.failed = job
             raise error
         self.moved(job, 0)

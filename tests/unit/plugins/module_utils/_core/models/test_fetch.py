@@ -82,11 +82,11 @@ def test_lines_say_bytes_rate_and_rest() -> None:
     gib = 2**30
     meter = fetch.Meter({"o/a": 4 * gib, "o/bb": gib}, began=100.0)
     meter.done = {"o/a": gib, "o/bb": 0}
-    assert meter.lines(110.0) == [
-        " 0:10  o/a    25 %  1.00 GiB of 4.00 GiB  102 MiB/s, 0:30 left",
-        " 0:10  o/bb    0 %  0.00 GiB of 1.00 GiB  0 MiB/s, nothing arrives",
-    ]
-    assert meter.lines(111.0) == []
+    assert meter.lines(105.0) == [" 0:05  o/a    25 %  1.00 GiB of 4.00 GiB  205 MiB/s, 0:15 left"]
+    assert meter.lines(106.0) == []
+    # Nothing arrives: said now and then, not all the time.
+    assert meter.lines(108.0) == []
+    assert meter.lines(111.0) == [" 0:11  o/bb    0 %  0.0 MiB of 1.00 GiB  0 MiB/s, nothing arrives"]
     meter.done = {"o/a": gib, "o/bb": gib}
-    assert meter.lines(111.0) == [" 0:11  o/bb  fetched, 1.00 GiB"]
-    assert meter.lines(113.0) == [" 0:13  o/a    25 %  1.00 GiB of 4.00 GiB  0 MiB/s, nothing arrives"]
+    assert meter.lines(112.0) == [" 0:12  o/bb  fetched, 1.00 GiB"]
+    assert meter.lines(115.0) == [" 0:15  o/a    25 %  1.00 GiB of 4.00 GiB  0 MiB/s, nothing arrives"]
