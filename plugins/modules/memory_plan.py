@@ -50,6 +50,11 @@ options:
       - The engine's version, which decides on flags; empty means the newest that is known.
     type: str
     default: ""
+  reserved:
+    description:
+      - What must stay free on each card, besides what others hold now. A size like C(2GiB).
+    type: str
+    default: "0"
   device:
     description:
       - What the engines compute on.
@@ -152,6 +157,7 @@ plan:
           elements: dict
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -163,7 +169,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, quantization
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
@@ -177,9 +183,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     parse_models,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check, masked
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
-PLANNER = 1
+PLANNER = 2
 GLOBAL = ("preset", "engine_version", "device", "image")
 NOT_PLANNED = ("env", "aliases")
 # The action plugin, which plans on the controller, takes the same.
@@ -192,6 +199,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "image": {"type": "str", "default": ""},
     "calibration": {"type": "dict", "default": {}},
     "proved": {"type": "dict", "default": {}},
+    "reserved": {"type": "str", "default": "0"},
     "reserved_ports": {"type": "dict", "default": {}},
     "surge_offset": {"type": "int", "default": 0},
     "hf_token": {"type": "str", "default": "", "no_log": True},
@@ -204,7 +212,8 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     if spec.config is not None:
         return spec.config
     if spec.config_path is None and spec.info is not None:
-        return ModelInfo.read(spec.info, f"{where}.info").config
+        info = ModelInfo.read(spec.info, f"{where}.info")
+        return info.config or mistral.config_of(info.params)
     if spec.config_path is None and not spec.is_local:
         if spec.model in CONFIGS:
             return CONFIGS[spec.model]
@@ -218,13 +227,11 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        if params := _json(path.with_name("params.json")):
+            return mistral.config_of(params)
         raise FleetError(
-            f"{key}: {path} can't be read ({error.strerror}).",
-            "Put the model there, or correct the path. A folder in Mistral's own format (params.json, consolidated.safetensors) needs the "
-            "config.json of the same model beside it, or its config written here; the engine then wants --tokenizer-mode mistral, "
-            "--config-format mistral and --load-format mistral in extra_args."
-            if spec.config_path is None
-            else "Put the file there, or correct the path.",
+            f"{key}: {path} can't be read ({error.strerror}), and there is no params.json in Mistral's own format beside it.",
+            f"Put the model there, or correct the path; with params.json the engine wants {mistral.FLAGS} in extra_args.",
             key,
         ) from error
     except ValueError as error:
@@ -240,7 +247,9 @@ def checkpoint_bytes(folder: Path) -> int | None:
     if isinstance(total, int) and total > 0:
         return total
     try:
-        return sum(path.stat().st_size for path in folder.glob("*.safetensors")) or None
+        # Mistral's own file beside the others holds the same weights once more.
+        paths = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("*.safetensors"))
+        return sum(path.stat().st_size for path in paths) or None
     except OSError:
         return None
 
@@ -251,7 +260,7 @@ def info_of(spec: ModelSpec, where: str) -> tuple[ModelInfo, int | None]:
     if spec.config is not None:
         return ModelInfo(config if isinstance(config, Mapping) else {}), None
     if spec.config_path is None and spec.info is not None:
-        return ModelInfo.read(spec.info, f"{where}.info"), None
+        return dataclasses.replace(ModelInfo.read(spec.info, f"{where}.info"), config=config), None
     folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
     if folder is None:
         return ModelInfo(config), None
@@ -306,7 +315,10 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     preset = check_preset(params["preset"])
     specs, gpus = (
         parse_models(params["models"], PortRules.read(params.get("reserved_ports", {}), params.get("surge_offset", 0))),
-        parse_gpus(params["gpus"]),
+        tuple(
+            dataclasses.replace(gpu, reserved_bytes=parse_size(params.get("reserved", "0"), "vllm_stack_reserved"))
+            for gpu in parse_gpus(params["gpus"])
+        ),
     )
     names = [name for spec in specs for name in (spec.name, *spec.aliases, *(a["name"] for a in spec.lora_adapters))]
     for parameter, variable in VARIABLES.items():
@@ -333,6 +345,7 @@ def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequen
     # A host's own memory is a few bytes more or less after each boot; a card's is not.
     cards = [(gpu.uuid, gpu.name, 0 if gpu.is_cpu else gpu.usable_bytes) for gpu in gpus]
     made_from = [PLANNER, models, [repr(shape) for shape in shapes], cards, *(params[key] for key in GLOBAL)]
+    made_from += [params["reserved"]] if params.get("reserved", "0") != "0" else []
     return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

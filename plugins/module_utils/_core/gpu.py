@@ -90,6 +90,8 @@ class Gpu:
     compute_capability: str
     # What processes outside of containers hold now: a desktop, a notebook, another stack's.
     foreign_bytes: int = 0
+    # What the user keeps free.
+    reserved_bytes: int = 0
 
     @property
     def is_cpu(self) -> bool:
@@ -105,8 +107,8 @@ class Gpu:
 
     @property
     def left_bytes(self) -> int:
-        """Bytes that others leave."""
-        return max(0, self.usable_bytes - self.foreign_bytes)
+        """Bytes that others leave, without what has to stay free."""
+        return max(0, self.usable_bytes - self.foreign_bytes - self.reserved_bytes)
 
 
 def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
@@ -209,7 +211,13 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
 def _foreign(usable: int, free: int, processes: Any) -> int:
     """Bytes that nothing in a container holds, in whole steps: a desktop's moves by a few MiB from one look to the next."""
     used = max(0, usable - free)
-    for process in processes if isinstance(processes, Sequence) and not isinstance(processes, str) else ():
-        held = process.get("used_bytes") if isinstance(process, Mapping) and process.get("container") else None
-        used -= held if isinstance(held, int) else 0
+    listed = processes if isinstance(processes, Sequence) and not isinstance(processes, str) else ()
+    for process in listed:
+        if not isinstance(process, Mapping) or not process.get("container"):
+            continue
+        held = process.get("used_bytes")
+        if not isinstance(held, int):
+            # The driver does not say what an engine holds (WSL, vGPU), so neither what others do.
+            return 0
+        used -= held
     return 0 if used < _FOREIGN_STEP else round_up(used, _FOREIGN_STEP)

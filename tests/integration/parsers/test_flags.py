@@ -103,6 +103,14 @@ CASES = {
     ),
     "a pinned share": Case([{**QWEN, "gpu_memory_utilization": 0.75}], means={"gpu_memory_utilization": 0.75}),
     "an embedding model": Case([{"name": "bert", "model": "owner/bert", "config": BERT, "max_model_len": 512}]),
+    "an embedding model of a class that generates": Case(
+        [{**QWEN, "task": "embed"}], means={"runner": "pooling", "convert": "embed"}
+    ),
+    "a reranker of a class that generates": Case(
+        [{**QWEN, "task": "score"}], means={"runner": "pooling", "convert": "classify"}
+    ),
+    "a length in thousands": Case([{**QWEN, "max_model_len": "8k"}], means={"max_model_len": 8000}),
+    "the longest that fits": Case([{**QWEN, "max_model_len": "auto"}]),
     "everything else": Case(
         [
             {
@@ -124,7 +132,33 @@ CASES = {
     ),
 }
 # Written in older guides. Which parser refuses what is in docs/memory-model.md; here it is tried.
+_ALL = set(VERSIONS)
+_NEWER = _ALL - {"0.10.1.1", "0.10.2"}
 FOREIGN = {
+    **{
+        flag: ([flag, *values], _ALL)
+        for flag, values in {
+            "--enable-reasoning": [],
+            "--speculative-model": ["o/draft"],
+            "--num-speculative-tokens": ["3"],
+            "--num-scheduler-steps": ["8"],
+            "--multi-step-stream-outputs": [],
+            "--worker-use-ray": [],
+            "--max-context-len-to-capture": ["8192"],
+        }.items()
+    },
+    **{
+        flag: ([flag, value], _NEWER)
+        for flag, value in {
+            "--rope-scaling": '{"rope_type": "yarn"}',
+            "--rope-theta": "1000000",
+            "--num-lookahead-slots": "1",
+            "--preemption-mode": "swap",
+            "--override-pooler-config": '{"pooling_type": "CLS"}',
+            "--scheduler-delay-factor": "0.5",
+        }.items()
+    },
+    "a flag and its value in one": (["--seed 7"], _ALL),
     "--use-v2-block-manager": (["--use-v2-block-manager"], set(VERSIONS)),
     "--swap-space": (["--swap-space", "4"], set(VERSIONS) - {"0.10.1.1", "0.10.2"}),
     "--disable-log-requests": (["--disable-log-requests"], {"0.26.0", "0.32.0"}),

@@ -113,6 +113,12 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     spec, shape, at = choice.spec, choice.shape, f"{LIST}[{choice.index}]"
     flags.check(spec.extra_args, at)
     memory = flags.read(spec.extra_args, at)
+    if memory.draft_model and spec.weights_bytes is None:
+        raise FleetError(
+            f"{at}.extra_args: what the draft model {memory.draft_model} takes is in no file of {spec.model}.",
+            "Set weights_bytes to what both take together, or take a draft of method ngram or mtp.",
+            f"{at}.extra_args",
+        )
     vllm.check_quantization(spec, shape.quantization, profile, at)
     vllm.check_card(spec, shape.quantization, profile, gpu, at)
     length, length_note = _length(spec, shape, at)

@@ -136,5 +136,5 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
         port=int(entry["port"]),
         gpus=tuple(model["gpu_uuids"]),
         planned_bytes=int(model["total_bytes"]),
-        generates=bool(model["kv_cache_bytes"]),
+        generates=bool(model["kv_cache_bytes"]) and model.get("task", "generate") == "generate",
     )

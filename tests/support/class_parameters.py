@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of published configurations by the classes themselves: transformers on PyTorch's meta device, which holds no values.
+
+    python -m ansible_collections.gpuserve.fleet.tests.support.class_parameters
+
+writes them into tests/data/class_parameters.json beside each configuration; a unit test holds the planner's own counts to them. It takes
+half a minute with the environment of the flags' test (torch and transformers), and runs only when somebody asks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parents[1] / "data" / "class_parameters.json"
+
+
+def counted(config: dict[str, Any]) -> int:
+    """Every parameter once, without the quantization that a checkpoint may have."""
+    import torch  # type: ignore[import-not-found,unused-ignore]
+    import transformers  # type: ignore[import-not-found,unused-ignore]
+
+    plain = {key: value for key, value in config.items() if key not in ("model_type", "quantization_config")}
+    shape = transformers.AutoConfig.for_model(config["model_type"], **plain)
+    with torch.device("meta"):
+        model = getattr(transformers, config["architectures"][0])(shape)
+    return sum(tensor.numel() for tensor in {id(one): one for one in model.parameters()}.values())
+
+
+def main() -> None:
+    """Renew the file, in an environment that has what it takes."""
+    if "--inside" not in sys.argv:
+        from ansible_collections.gpuserve.fleet.tests.support.parsers import sources
+
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        subprocess.run([sources.ensure_python(), __file__, "--inside"], check=True, env=environment)
+        return
+    known = json.loads(DATA.read_text())
+    lines = [json.dumps({**entry, "parameters": counted(entry["config"])}, separators=(", ", ": ")) for entry in known]
+    DATA.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
