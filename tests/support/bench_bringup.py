@@ -8,6 +8,8 @@ alone      each engine by itself, from the task's line at the terminal to the on
 parallel   all three at once, over the slowest alone
 serial     one after the other, over the sum of the three alone; the table has it over what they are set to take, 75 s, too
 no-op      the module where four models serve and nothing is to be done, SSH included
+calm       2,000 made-up worlds in which nothing befalls anybody: how many fail, and the longest that a model is without a server, over its
+           own start and drain (where its port is not another's until then)
 polling    processor time of the module on the target while it waits, of one core
 """
 
@@ -26,6 +28,8 @@ from ansible_collections.gpuserve.fleet.tests.support import bringup
 from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, Play, Stack
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, say
+from ansible_collections.gpuserve.fleet.tests.support.worlds.kinds import calm_world
+from ansible_collections.gpuserve.fleet.tests.support.worlds.run import run
 
 BOX = "bench-bringup"
 TASK = "gpuserve.fleet.vllm_stack : Start the engines and prove each by a token"
@@ -38,6 +42,7 @@ FOURTH = {
     "max_num_seqs": 8,
 }
 NO_OPS = 5
+CALM_WORLDS = 2000
 
 
 def whole(play: Play) -> float:
@@ -85,15 +90,28 @@ def main() -> int:
     """Run it all and print a table, then one line of JSON."""
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as folder:
         try:
-            stack = bringup.make(BOX, Path(folder))
-            figures = measure(stack)
+            figures = calm()
+            figures |= measure(bringup.make(BOX, Path(folder)))
         except LabError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
         finally:
             boxes.down(BOX)
+    failed, gap = figures["calm_worlds_failed"], figures["longest_gap_over_start"]
+    print(f"  calm worlds that failed: {failed:.0f}; longest gap {gap:.2f} of its own start and drain")
     print(json.dumps({"bench": "bringup", **figures}))
     return 0
+
+
+def calm() -> dict[str, float]:
+    """What the state machine does in worlds in which nothing befalls anybody."""
+    say(f"{CALM_WORLDS} calm worlds")
+    reports = [run(calm_world(seed)) for seed in range(CALM_WORLDS)]
+    gaps = [report.gap_over_start for report in reports if not report.ports_change_hands]
+    return {
+        "calm_worlds_failed": sum(1 for report in reports if report.failed),
+        "longest_gap_over_start": round(max(gaps), 3),
+    }
 
 
 def measure(stack: Stack) -> dict[str, float]:

@@ -166,12 +166,19 @@ def _wait_at_gate(turn: Turn, name: str, closed: Closed) -> None:
     if closed.cause is Cause.UNREADABLE and track.committed is None:
         # One bad answer is asked again; a driver that is gone is not waited for.
         bound_s = min(bound_s, turn.limits.doubt_s)
-    elif turn.gates.is_moving(service):
+    elif turn.gates.is_moving(service) or (closed.cause is Cause.PORT and _owner_comes(turn, service)):
         turn.note(name, since=turn.now)
         return
     if turn.now - track.since > bound_s:
         memory = closed.cause in (Cause.MEMORY, Cause.MOVING, Cause.UNREST, Cause.UNREADABLE)
         turn.fail(name, closed.reason, closed.cause, memory=memory, committed=None)
+
+
+def _owner_comes(turn: Turn, service: Service) -> bool:
+    """Whether the one of ours that has its port has yet to be replaced, and others are on their way before it."""
+    owner = turn.tracks.get(turn.gates.owner(service.port) or "")
+    ahead = any(track.step in IN_FLIGHT for track in turn.tracks.values())
+    return ahead and owner is not None and owner.step is Step.WAITING
 
 
 def unlock(turn: Turn) -> None:

@@ -31,6 +31,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
+LOCK_TRIES, LOCK_TRY_S = 20, 0.05
+
 
 class Progress:
     """Lines for whoever watches, into a file that the action plugin reads; it is locked for as long as this process lives."""
@@ -43,7 +45,16 @@ class Progress:
             with contextlib.suppress(OSError):
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._lock = os.open(path, flags, 0o600)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)  # who looks holds it for a moment
+                self._hold(self._lock)
+
+    @staticmethod
+    def _hold(handle: int) -> None:
+        """Take the lock; who looks whether it is held, holds it for a moment."""
+        for _try in range(LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(LOCK_TRY_S)
 
     def tell(self, lines: Sequence[str]) -> None:
         if lines and self._path:
@@ -110,7 +121,7 @@ class RolloutLoop:
             if state.done and over:
                 break
             over = state.done
-            self._watch.wait(machine.look_again_s(state, now))
+            self._watch.wait(machine.SOON_S if over else machine.look_again_s(state, now))
             seen = self._look(watched, state, over)
         self.executor.finish()
         self._keep_up(target, state, seen)

@@ -70,6 +70,8 @@ TELLING = {
         150,  # memory that was freed for one is nobody else's: it waited four starts long
         206,  # two models that change ports, and a surge instance that kept the other from going
         343,  # a ring of ports in which one grows
+        983,  # its port's owner waits for its turn on another card, longer than any gate
+        1106,
     ),
     "flaky": (43,),  # a missed probe of one that serves, more than five seconds after another one
 }
