@@ -9,7 +9,7 @@ local config = require("config")
 
 local dict = ngx.shared.usage
 local decode = config.json.decode
-local find, sub = string.find, string.sub
+local find, match, sub = string.find, string.match, string.sub
 -- Where what is used by a day stays when the container goes.
 local FOLDER = "/usage/"
 local KINDS = {"requests", "prompt", "cached", "output", "audio_ms"}
@@ -52,6 +52,22 @@ function usage.asked_for(request, body, found, path)
     return {{from = at, to = at, text = '"stream_options":{"include_usage":true},'}}
 end
 
+-- What is told, by the names that OpenAI's and Anthropic's APIs have for it.
+local TOLD = {
+    prompt = {'"prompt_tokens":%s*(%d+)', '"input_tokens":%s*(%d+)'},
+    output = {'"completion_tokens":%s*(%d+)', '"output_tokens":%s*(%d+)'},
+    cached = {'"cached_tokens":%s*(%d+)', '"cache_read_input_tokens":%s*(%d+)'},
+}
+-- Nobody's answer is longer; what an engine says is not believed beyond.
+local MOST = 2 ^ 40
+
+local function keep(used, kind, value)
+    -- A stream tells the same more than once, later ones more.
+    if value and value <= MOST and value > (used[kind] or 0) then
+        used[kind] = value
+    end
+end
+
 local function note(request, text)
     local from = 1
     while true do
@@ -59,24 +75,20 @@ local function note(request, text)
         if not from then
             return
         end
-        local told = decode(text:match("^%s*(%b{})", from + 8) or "")
-        if type(told) == "table" then
-            local sums = request.used or {}
-            request.used = sums
-            local details = told.prompt_tokens_details or told.input_tokens_details
-            for kind, value in pairs({
-                prompt = told.prompt_tokens or told.input_tokens or (told.completion_tokens == nil and told.total_tokens) or 0,
-                output = told.completion_tokens or told.output_tokens or 0,
-                cached = type(details) == "table" and details.cached_tokens or told.cache_read_input_tokens or 0,
-                audio_ms = type(told.seconds) == "number" and told.seconds * 1000 or 0,
-            }) do
-                -- A stream tells the same more than once, later ones more.
-                if type(value) == "number" and value >= 0 and value < 2 ^ 53 then
-                    sums[kind] = math.max(sums[kind] or 0, value)
-                end
-            end
-        end
         from = from + 8
+        local told = match(text, "^%s*(%b{})", from)
+        if told then
+            local used = request.used or {}
+            request.used = used
+            for kind, patterns in pairs(TOLD) do
+                keep(used, kind, tonumber(match(told, patterns[1]) or match(told, patterns[2])))
+            end
+            if not used.prompt then
+                keep(used, "prompt", tonumber(match(told, '"total_tokens":%s*(%d+)')))
+            end
+            local seconds = tonumber(match(told, '"seconds":%s*([%d.]+)'))
+            keep(used, "audio_ms", seconds and math.floor(seconds * 1000))
+        end
     end
 end
 
@@ -133,20 +145,22 @@ function usage.look(request, chunk, last)
     return table.concat(kept)
 end
 
--- Sums of this process that are handed over every second, by name.
-local sums = {}
-
-local function add(name, value)
-    sums[name] = (sums[name] or 0) + value
-end
-
 local function today()
     return os.date("!%Y-%m-%d")
 end
 
+-- What requests of this process used, by key and model; handed over every second.
+local sums = {}
+
 function usage.hand_over()
-    for name, value in pairs(sums) do
-        dict:incr(name, value, 0)
+    local day = today()
+    for name, used in pairs(sums) do
+        for kind, value in pairs(used) do
+            if kind ~= "requests" then
+                dict:incr("total " .. name .. " " .. kind, value, 0)
+            end
+            dict:incr("day " .. day .. " " .. name .. " " .. kind, value, 0)
+        end
         sums[name] = nil
     end
 end
@@ -157,20 +171,22 @@ function usage.account(request)
     if not used then
         return
     end
-    local name = request.owner.name .. " " .. request.model.name
-    local day = today()
-    for kind, value in pairs(used) do
-        if value > 0 then
-            add("total " .. name .. " " .. kind, value)
-            add("day " .. day .. " " .. name .. " " .. kind, value)
-        end
+    local owner = request.owner
+    local name = owner.name .. " " .. request.model.name
+    local sum = sums[name]
+    if not sum then
+        sum = {requests = 0}
+        sums[name] = sum
     end
-    add("day " .. day .. " " .. name .. " requests", 1)
-    if request.owner.day_tokens or request.owner.month_tokens then
-        local tokens = (used.prompt or 0) + (used.output or 0)
+    sum.requests = sum.requests + 1
+    for kind, value in pairs(used) do
+        sum[kind] = (sum[kind] or 0) + value
+    end
+    if owner.day_tokens or owner.month_tokens then
+        local tokens, day = (used.prompt or 0) + (used.output or 0), today()
         -- At once: the next request is measured against it.
-        dict:incr("tokens " .. day .. " " .. request.owner.name, tokens, 0)
-        dict:incr("tokens " .. sub(day, 1, 7) .. " " .. request.owner.name, tokens, 0)
+        dict:incr("tokens " .. day .. " " .. owner.name, tokens, 0)
+        dict:incr("tokens " .. sub(day, 1, 7) .. " " .. owner.name, tokens, 0)
     end
 end
 

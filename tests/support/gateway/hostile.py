@@ -22,7 +22,7 @@ WORST = {
     "string": b'{"model":"qwen","x":"' + b"x" * 30_000_000 + b'"}',
     "escapes": b'{"model":"qwen","x":"' + b"\\u0041" * 5_000_000 + b'"}',
     "members": b'{"model":"qwen"' + b',"model":"qwen"' * 2_000_000 + b"}",
-    "urls": b'{"model":"qwen","x":[' + b'{"a_url":{"url":"data:"}},' * 1_100_000 + b"1]}",
+    "urls": b'{"model":"qwen","x":[' + b'{"a_curl":{"url":"data:"}},' * 1_100_000 + b"1]}",
 }
 
 
