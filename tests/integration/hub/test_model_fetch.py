@@ -237,3 +237,13 @@ def test_large_and_slow_files_of_two_models_move_at_once(hub: Hub, fetch: Any, t
     assert answer["changed"] and took < 12, took
     moving = [line for line in lines if "MiB/s" in line]
     assert any("acme/one" in line for line in moving) and any("acme/two" in line and " left" in line for line in moving)
+
+
+def test_what_our_processes_began_is_swept_and_what_others_write_is_not(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path))
+    blobs = cache.snapshot("acme/small", "c" * 40).parents[1] / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "a.1.incomplete").touch()
+    with open(blobs / "b.2.incomplete", "w", encoding="ascii"):
+        download.Downloads._sweep(cache.begun("acme/small"))
+        assert [path.name for path in blobs.iterdir()] == ["b.2.incomplete"]

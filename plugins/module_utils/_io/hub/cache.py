@@ -74,6 +74,10 @@ class Cache:
         pointer.resolve().unlink(missing_ok=True)
         pointer.unlink(missing_ok=True)
 
+    def begun(self, model: str) -> set[Path]:
+        """Return the files of a model that somebody began to write, and has not ended."""
+        return set((self._storage(model) / "blobs").glob("*.incomplete"))
+
     def free_bytes(self) -> int:
         """Return what is free on the disk of the cache."""
         folder = self.folder

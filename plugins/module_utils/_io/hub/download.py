@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,8 @@ class Downloads:
     def run(self, jobs: Sequence[Job]) -> None:
         """Fetch all; the first file that can't be had ends the others and is a HubError. What is whole by then stays."""
         queue, running = deque(jobs), list[_Running]()
+        models = {job.model for job in jobs}
+        before = {path for model in models for path in self.cache.begun(model)}
         try:
             while queue or running or self._waiting:
                 now = self.clock()
@@ -104,6 +107,16 @@ class Downloads:
         finally:
             for child in running:
                 _end(child)
+            self._sweep({path for model in models for path in self.cache.begun(model)} - before)
+
+    @staticmethod
+    def _sweep(begun: set[Path]) -> None:
+        """Remove what our processes began and no longer have open; an engine that loads its own may be writing, too."""
+        if begun:
+            names = _open_anywhere()
+            for path in begun:
+                if path.name not in names:
+                    path.unlink(missing_ok=True)
 
     def _start(self, job: Job) -> _Running:
         self.cache.begin(job.model, job.commit, job.path)
@@ -166,7 +179,7 @@ def _said(child: _Running) -> Iterator[tuple[str, Any]]:
 
 def _end(child: _Running) -> None:
     """End a process and take away what it had begun to write."""
-    begun = _open_files(child.process.pid) if child.process.is_alive() else []
+    begun = _open_files(child.process.pid) if child.process.pid and child.process.is_alive() else []
     child.process.kill()
     child.process.join()
     child.pipe.close()
@@ -174,8 +187,32 @@ def _end(child: _Running) -> None:
         path.unlink(missing_ok=True)
 
 
-def _open_files(pid: int | None) -> list[Path]:
+def _open_anywhere() -> set[str]:
+    """Return the names of files of this kind that any process has open; in a container the folder has another path."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            for link in folder.iterdir():
+                with contextlib.suppress(OSError):
+                    target = os.readlink(link)
+                    if target.endswith(".incomplete"):
+                        found.add(Path(target).name)
+    return found
+
+
+def _open_files(pid: int) -> list[Path]:
+    """Return what a process has begun to write. It is held for that: else it could begin another between the look and its end."""
     found = []
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(100):
+            # The state stands behind the name, which ends with the last bracket.
+            if (
+                Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+                in "TZX"
+            ):
+                break
+            time.sleep(0.01)
     with contextlib.suppress(OSError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
