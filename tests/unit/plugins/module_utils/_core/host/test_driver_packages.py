@@ -48,7 +48,7 @@ def test_prebuilt_modules_and_their_kernel_are_not_held_apart() -> None:
 
 
 def test_the_pin_names_the_whole_set_in_every_architecture() -> None:
-    stanza = driver_packages.preferences(Source.CUDA_REPO, "595.*", downgrade=False).split("\n\n")[-1]
+    stanza = driver_packages.preferences(Source.CUDA_REPO, "595.*", downgrade=False).rsplit("\n\n", maxsplit=1)[-1]
     for name in ("libcuda1:any", "libcudadebugger1:any", "libnvcuvid1:any", "libnvoptix1:any", "libxnvctrl*:any"):
         assert f" {name}" in stanza
     assert "Pin: version 595.*\nPin-Priority: 990" in stanza
