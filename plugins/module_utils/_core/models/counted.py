@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A config.json, counted: its tensors, its layers, and what each of them keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import encoders, experts, layers, layout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
+    ARCHITECTURES,
+    FLAT,
+    LANGUAGE,
+    LLAMA,
+    Architecture,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.encoders import NO_ENCODERS, Encoders
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout
+
+WHISPER = "WhisperForConditionalGeneration"
+
+
+@dataclass(frozen=True)
+class Keeps:
+    """What one layer keeps: elements a token and KV head, elements of a latent, or a state's with their bytes."""
+
+    kind: Kind
+    kv_heads: int = 0
+    head_dim: int = 0
+    latent: int = 0
+    convolved: int = 0
+    recurrent: int = 0
+    recurrent_bytes: int = 2
+    span: int = 0
+
+    def spec(self, cache_bytes: float, dtype_bytes: int, ranks: int) -> CacheSpec:
+        """In bytes, on one of so many ranks."""
+        if self.kind is Kind.STATE:
+            size = self.convolved // ranks * dtype_bytes + self.recurrent // ranks * self.recurrent_bytes
+            return CacheSpec(self.kind, size)
+        if self.latent:
+            # One latent a token, the same on every rank.
+            return CacheSpec(self.kind, int(self.latent * cache_bytes), self.span)
+        return CacheSpec(self.kind, int(2 * max(1, self.kv_heads // ranks) * self.head_dim * cache_bytes), self.span)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was found in a config.json."""
+
+    layout: Layout
+    layers: tuple[Layer, ...]
+    keeps: tuple[tuple[Keeps, int], ...]
+    experts: Experts | None
+    encoders: Encoders
+    known: bool = True
+
+
+def kind_of(read: Config) -> tuple[str, Architecture | None]:
+    """The name of the language part's class, and what sets it apart; None where nothing is known of it."""
+    names = read.outer.get("architectures")
+    outer = str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
+    if outer == WHISPER:
+        return outer, LLAMA
+    inner = FLAT.get(outer, outer)
+    if read.nested:
+        own = read.values.get("architectures")
+        inner = LANGUAGE.get(str(read.values.get("model_type")), "")
+        if not inner and isinstance(own, Sequence) and not isinstance(own, str) and own:
+            inner = str(own[0])
+    if not inner:
+        inner = LANGUAGE.get(str(read.outer.get("model_type")), "")
+    return inner or outer or f"model_type {read.outer.get('model_type')}", ARCHITECTURES.get(inner)
+
+
+def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool) -> Counted:
+    count = read.whole("num_hidden_layers")
+    try:
+        found_layers = layers.read(read, kind)
+        found_experts = experts.read(read, count)
+        if not counts_on:
+            experts.check_all_read(read)
+        found_encoders = _encoders(read, counts_on)
+    except FleetError:
+        if known or not counts_on:
+            raise
+        # Of an unknown architecture every layer is taken to keep every token.
+        heads = read.whole("num_attention_heads")
+        head_dim = read.whole("head_dim", max(1, read.whole("hidden_size") // heads))
+        one = Layer((Mixer.FULL,), heads, read.whole("num_key_value_heads", heads), head_dim, 0)
+        found_layers, found_experts, found_encoders = (one,) * count, None, NO_ENCODERS
+    if kind.encoder:
+        return Counted(layout.encoder(read, kind), found_layers, (), None, found_encoders)
+    found = layout.decoder(read, kind, found_layers, found_experts, is_tied(read, kind))
+    return Counted(found, found_layers, _keeps(read, kind, found_layers), found_experts, found_encoders)
+
+
+def _encoders(read: Config, counts_on: bool) -> Encoders:
+    if not encoders.sections(read.outer):
+        return NO_ENCODERS
+    try:
+        family = str(read.outer.get("model_type") or "")
+        if family not in encoders.COUNTED:
+            raise FleetError(
+                f"{read.where}.model_type: the encoder of {family or 'this model'} can't be counted from a config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
+                f"{read.where}.model_type",
+            )
+        return encoders.read(read)
+    except FleetError:
+        if not counts_on:
+            raise
+        return Encoders(kinds=("unknown",))
+
+
+def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tuple[Keeps, int], ...]:
+    """What the layers keep, the same ones together."""
+    counts: dict[Keeps, int] = {}
+    for layer in found:
+        for mixer in layer.mixers:
+            if layer.borrows_cache and mixer in layers.ATTENTION:
+                continue
+            one = _kept(read, kind, layer, mixer)
+            counts[one] = counts.get(one, 0) + 1
+    index = read.count("index_head_dim")
+    if index and any(Mixer.LATENT in layer.mixers for layer in found):
+        # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.
+        counts[Keeps(Kind.FULL, latent=(index + 4 + 1) // 2)] = len(found)
+    return tuple(counts.items())
+
+
+def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps:
+    if mixer is Mixer.LATENT:
+        return Keeps(Kind.FULL, latent=read.whole("kv_lora_rank") + read.whole("qk_rope_head_dim"))
+    if mixer in layers.STATES:
+        convolved, recurrent = layers.state_elements(read, mixer, kind)
+        return Keeps(Kind.STATE, convolved=convolved, recurrent=recurrent, recurrent_bytes=_state_bytes(read, mixer))
+    window = layers.window(read, kind)
+    if mixer is Mixer.SLIDING and window:
+        return Keeps(Kind.SLIDING, layer.kv_heads, layer.head_dim, span=window)
+    if mixer is Mixer.CHUNKED:
+        return Keeps(Kind.CHUNKED, layer.kv_heads, layer.head_dim, span=read.whole("attention_chunk_size"))
+    return Keeps(Kind.FULL, layer.kv_heads, layer.head_dim)
+
+
+def _state_bytes(read: Config, mixer: Mixer) -> int:
+    """Bytes of an element that recurs: of the model's dtype but where a family says otherwise."""
+    said = read.own("mamba_ssm_dtype") or read.own("mamba_ssm_cache_dtype")
+    if said is None and (read.own("hybrid_override_pattern") is not None or mixer is Mixer.KDA):
+        said = "float32"
+    return 4 if str(said) == "float32" else 2
+
+
+def is_tied(read: Config, kind: Architecture) -> bool:
+    return not kind.head or bool(read.get("tie_word_embeddings", "tie_embedding", default=kind.tied))
+
+
+def whisper(read: Config) -> Counted:
+    """Whisper: an encoder, and a decoder that keeps its own tokens and the encoder's output."""
+    hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
+    count = read.whole("decoder_layers", read.whole("num_hidden_layers"))
+    positions = read.whole("max_source_positions", 1500)
+    outer = encoders.whisper_encoder(
+        hidden,
+        read.whole("encoder_ffn_dim", inner),
+        read.whole("encoder_layers", count),
+        read.whole("num_mel_bins", 80),
+        positions,
+    )
+    layer = 8 * hidden * hidden + 6 * hidden + 2 * hidden * inner + inner + hidden + 6 * hidden
+    plain = layer * count + read.whole("max_position_embeddings", 448) * hidden + 2 * hidden
+    heads = read.whole("num_attention_heads")
+    one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
+    keeps = (
+        (Keeps(Kind.FULL, heads, hidden // heads), count),
+        (Keeps(Kind.CROSS, heads, hidden // heads, span=positions), count),
+    )
+    found = Layout((), plain, read.whole("vocab_size") * hidden, 0)
+    return Counted(found, (one,) * count, keeps, None, Encoders(outer, hidden, inner, ("audio",)))
