@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,25 +124,28 @@ def test_a_disk_that_fills_at_any_byte_leaves_it_as_it_was(
     assert not call(capsys, tmp_path)["changed"]
 
 
+def failing_rename(last: int) -> Callable[..., None]:
+    """A renaming that fails once, where as many as `last` have put something in its place before."""
+    rename, moved = os.rename, []
+
+    def fail(source: Any, target: Any, **named: Any) -> None:
+        if not named and ".before" not in str(source):
+            moved.append(str(target))
+            if len(moved) == last + 1:
+                raise OSError(5, "Input/output error")
+        rename(source, target, **named)
+
+    return fail
+
+
 def test_a_rename_that_fails_is_undone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call(capsys, tmp_path)
     before = picture(tmp_path / "stack")
-    rename = os.rename
-    # Each renaming that puts something in its place fails once, the ones before it having been done.
     for at in range(len(GUIDE) + 1):
-        done: list[str] = []
-
-        def fail(source: Any, target: Any, last: int = at, moved: Any = done, **named: Any) -> None:
-            if not named and ".before" not in str(source):
-                moved.append(str(target))
-                if len(moved) == last + 1:
-                    raise OSError(5, "Input/output error")
-            rename(source, target, **named)
-
         with monkeypatch.context() as patch:
-            patch.setattr(os, "rename", fail)
+            patch.setattr(os, "rename", failing_rename(at))
             answer = call(capsys, tmp_path, api_key=NEXT_KEY)
         assert answer["failed"] and "Input/output error" in answer["msg"]
         assert picture(tmp_path / "stack") == before
