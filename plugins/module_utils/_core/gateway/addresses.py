@@ -13,7 +13,8 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
-_EVERY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+# Addresses that stand for every one of a host, and where the host itself reaches them: many a host has no IPv6 at all.
+_EVERY = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
 
 
 @dataclass(frozen=True)

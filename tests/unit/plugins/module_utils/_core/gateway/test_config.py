@@ -137,8 +137,8 @@ def test_what_cannot_work_is_refused_by_its_variable(changed: dict[str, Any], wo
     ("address", "listen", "url"),
     [
         ("0.0.0.0", "0.0.0.0:8000", "http://127.0.0.1:8000"),
-        ("[::]", "[::]:8000 ipv6only=off", "http://[::1]:8000"),
-        ("::", "[::]:8000 ipv6only=off", "http://[::1]:8000"),
+        ("[::]", "[::]:8000 ipv6only=off", "http://127.0.0.1:8000"),
+        ("::", "[::]:8000 ipv6only=off", "http://127.0.0.1:8000"),
         ("[fd00::1]", "[fd00::1]:8000", "http://[fd00::1]:8000"),
         ("10.0.0.5", "10.0.0.5:8000", "http://10.0.0.5:8000"),
         ("localhost", "localhost:8000", "http://localhost:8000"),
