@@ -33,7 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        params = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
         models = [self._placed(entry) for entry in entries_of(params["models"])]
         try:
             found = self._looked_up({**params, "models": models, "folders": False})

@@ -116,7 +116,7 @@ def _read_group(entry: Any, where: str) -> TensorGroup:
     name, dtype, shape, count = (entry.get(key) for key in ("name", "dtype", "shape", "count"))
     if not isinstance(name, str) or not name or len(name) > 1000:
         raise _damaged(f"{where}.name", f"{str(name)[:60]!r} is no name of a tensor")
-    if dtype not in DTYPE_BITS:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise _damaged(f"{where}.dtype", f"{str(dtype)[:60]!r} is no type of safetensors")
     if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) > _MOST_DIMENSIONS:
         raise _damaged(f"{where}.shape", f"{str(shape)[:60]!r} is no shape")

@@ -205,7 +205,7 @@ def _open_files(pid: int) -> list[Path]:
     found = []
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
-        for _ in range(100):
+        for _look in range(100):
             # The state stands behind the name, which ends with the last bracket.
             if (
                 Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]

@@ -57,6 +57,7 @@ def test_groups_survive_their_plain_form() -> None:
     [
         ({"name": ""}, "[0].name"),
         ({"dtype": "FLOAT"}, "[0].dtype"),
+        ({"dtype": ["BF16"]}, "[0].dtype"),
         ({"shape": [-1, 2]}, "[0].shape"),
         ({"shape": [2**39, 2**39]}, "[0].shape"),
         ({"shape": "4"}, "[0].shape"),
