@@ -72,7 +72,7 @@ options:
     default: []
   surge_offset:
     description:
-      - How many ports above a model's own its stand-in listens during a replacement; 0 for none.
+      - How many ports above a model's own its surge instance listens during a replacement; 0 for none.
     type: int
     default: 0
   stop_grace_s:
