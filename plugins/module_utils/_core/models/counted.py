@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,12 +124,12 @@ def _encoders(read: Config, counts_on: bool) -> Encoders:
 def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tuple[Keeps, int], ...]:
     """What the layers keep, the same ones together."""
     counts: dict[Keeps, int] = {}
-    for layer in found:
+    for layer, alike in Counter(found).items():
         for mixer in layer.mixers:
             if layer.borrows_cache and mixer in layers.ATTENTION:
                 continue
             one = _kept(read, kind, layer, mixer)
-            counts[one] = counts.get(one, 0) + 1
+            counts[one] = counts.get(one, 0) + alike
     index = read.count("index_head_dim")
     if index and any(Mixer.LATENT in layer.mixers for layer in found):
         # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.

@@ -252,7 +252,7 @@ def _gemma(config: Config, found: list[Layer]) -> tuple[Layer, ...]:
             for one in found
         ]
     first_borrower = len(found) - shared if shared < len(found) else len(found)
-    found = [replace(one, borrows_cache=at >= first_borrower) for at, one in enumerate(found)]
+    found = [replace(one, borrows_cache=True) if at >= first_borrower else one for at, one in enumerate(found)]
     if config.flag("use_double_wide_mlp"):
         found = [replace(one, mlp=2 * one.mlp) if one.borrows_cache else one for one in found]
     return tuple(found)
