@@ -138,9 +138,34 @@ def role_page(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def rooms_table() -> str:
+    """Return a table for each package of _core and _io: a line a file, what its docstring says first."""
+    shared = CHECKOUT / "plugins/module_utils"
+    packages = sorted({path.parent for side in ("_core", "_io") for path in (shared / side).rglob("*.py")})
+    parts = []
+    for package in packages:
+        parts += [f"| `{package.relative_to(shared)}/` | what it holds |", "|---|---|"]
+        for path in sorted(package.glob("*.py")):
+            first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+            parts.append(f"| `{path.stem}` | {' '.join(first.split()).replace('|', chr(92) + '|')} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def architecture_page() -> str:
+    """Return docs/architecture.md with today's table of rooms in it."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    before, _mark, rest = text.partition("<!-- rooms: ")
+    begin, _end, old = rest.partition("-->\n")
+    return f"{before}<!-- rooms: {begin}-->\n{rooms_table()}{old[old.index('<!-- /rooms -->') :]}"
+
+
 def pages() -> dict[Path, str]:
     """Every page by its place."""
-    made = {CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs()}
+    made = {
+        CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs(),
+        DOCS / "architecture.md": architecture_page(),
+    }
     for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
         made[DOCS / "modules" / f"{path.stem}.md"] = module_page(path)
     for folder in sorted(path.parent.parent for path in (CHECKOUT / "roles").glob("*/meta/argument_specs.yml")):

@@ -30,6 +30,7 @@ class Host:
 
     _read = staticmethod(ActionModule._read)
     _name = "box"
+    _what = ActionModule._what
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -122,8 +122,10 @@ def test_a_branch_that_ends_is_warned_of(tree: HostTree, call: Any, monkeypatch:
             return cls(2027, 1, 15)
 
     monkeypatch.setattr(datetime, "date", Later)
-    warnings = call(Host(installed(tree, VERSION), dpkg(VERSION)), request={})["warnings"]
-    assert "NVIDIA's driver branch 595 (production branch) ends in 2027-03." in str(warnings)
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    call(Host(installed(tree, VERSION), dpkg(VERSION)), request={})
+    assert "NVIDIA's driver branch 595 (production branch) ends in 2027-03." in warned[0]
 
 
 def test_what_the_libraries_say(tree: HostTree, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
