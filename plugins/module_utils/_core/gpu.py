@@ -102,7 +102,7 @@ class Gpu:
         """Its compute capability as numbers; None where it is not known."""
         if not self.compute_capability:
             return None
-        major, _, minor = self.compute_capability.partition(".")
+        major, _dot, minor = self.compute_capability.partition(".")
         return int(major), int(minor)
 
     @property

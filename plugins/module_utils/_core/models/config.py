@@ -152,7 +152,7 @@ def read(config: Any, where: str, defaults: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _dotted(section: Mapping[str, Any], key: str) -> Any:
-    head, _, rest = key.partition(".")
+    head, _dot, rest = key.partition(".")
     value = section.get(head)
     if not rest:
         return value

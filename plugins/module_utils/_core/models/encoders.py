@@ -49,10 +49,8 @@ def read(config: Config) -> Encoders:
     """Encoders of a multimodal model; one whose tensors can't be counted is a FleetError."""
     found = NO_ENCODERS
     # Qwen-Omni: a thinker has the sections.
-    outer = (
-        config.outer.get("thinker_config") if isinstance(config.outer.get("thinker_config"), Mapping) else config.outer
-    )
-    assert outer is not None
+    thinker = config.outer.get("thinker_config")
+    outer: Mapping[str, Any] = thinker if isinstance(thinker, Mapping) else config.outer
     for kinds, name, count in ((_VISION, "vision", _vision), (_AUDIO, "audio", _audio)):
         key = next((key for key in kinds if isinstance(outer.get(key), Mapping) and outer[key]), None)
         if key is None:

@@ -311,7 +311,7 @@ _FUSED = {
 
 def _also(name: str) -> Iterator[str]:
     yield name
-    head, _, last = name.rpartition(".")
+    head, _dot, last = name.rpartition(".")
     if last in _FUSED:
         yield f"{head}.{_FUSED[last]}"
     if ".experts.0." in name:

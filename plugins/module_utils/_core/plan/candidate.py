@@ -183,8 +183,7 @@ def on_cards(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calib
         by_uuid[gpu.uuid] = made[kind]
     first = next((one for one in by_uuid.values() if one is not None), None)
     if first is None:
-        assert refused is not None
-        raise refused
+        raise refused or FleetError("vllm_stack_gpus: no card to plan for.", "Name one.", "vllm_stack_gpus")
     return first if len(made) == 1 else replace(first, elsewhere=by_uuid)
 
 
