@@ -195,10 +195,12 @@ def test_requests_that_are_dropped_anywhere_leave_nothing_counted(here: Containe
     here.wait_for(lambda: here.in_flight() == 0)
     threads: list[threading.Thread] = []
     statuses: list[int] = []
+
+    def ask() -> None:
+        body = {"model": "qwen", "stub_delay_ms": 500}
+        statuses.append(here.ask("POST", CHAT, body, key="key-that-is-narrow").status)
+
     for _at in range(2):
-        ask = lambda: statuses.append(  # noqa: E731
-            here.ask("POST", CHAT, {"model": "qwen", "stub_delay_ms": 500}, key="key-that-is-narrow").status
-        )
         threads.append(threading.Thread(target=ask))
     for thread in threads:
         thread.start()

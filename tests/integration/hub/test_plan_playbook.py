@@ -80,7 +80,7 @@ def test_a_model_that_nobody_knows_is_asked_for_once_kept_and_pinned(hub: Hub, i
     assert done.returncode == 0 and again == plans and len(hub.requests) == asked
 
     hub.is_down = False
-    done, _ = plan(inventory, hub, MODEL, plan_refresh=True)
+    done, _plans = plan(inventory, hub, MODEL, plan_refresh=True)
     assert kept(inventory) == [f"acme--small@{hub.repositories['acme/small'].commit[:12]}.json"]
     assert hub.paths().count("/api/models/acme/small/revision/main") == 2
 
@@ -113,12 +113,12 @@ def test_a_config_path_and_a_folder_are_read(hub: Hub, inventory: Path) -> None:
         by_config, by_folder = plans["gpu01"]["gpus"][0]["models"]
         assert by_config["weights_bytes"] == by_folder["weights_bytes"]
     assert hub.requests == []
-    done, _ = plan(inventory, hub, {**local, "model": "/srv/not-here"})
+    done, _plans = plan(inventory, hub, {**local, "model": "/srv/not-here"})
     assert "there is no folder /srv/not-here" in done.stdout and "plan_ask_hosts=true" in done.stdout
 
 
 def test_what_is_no_list_of_models_is_told_by_the_plan(hub: Hub, inventory: Path) -> None:
-    done, _ = plan(inventory, hub, MODEL, vllm_stack_models=["acme/small"])
+    done, _plans = plan(inventory, hub, MODEL, vllm_stack_models=["acme/small"])
     assert done.returncode != 0 and "Render the plan of each preset" in done.stdout and "Traceback" not in done.stdout
 
 
@@ -128,5 +128,5 @@ def test_a_recipe_is_planned_without_a_network_and_without_the_inventory(hub: Hu
     assert [model["name"] for model in plans["localhost"]["gpus"][0]["models"]] == ["tinyllama", "qwen", "yi"]
     assert "planned, not measured" in done.stdout and "model: 01-ai/Yi-6B-Chat" in done.stdout
     assert hub.requests == [] and kept(inventory) == []
-    done, _ = plan(inventory, hub, MODEL, recipe="32gb-nothing")
+    done, _plans = plan(inventory, hub, MODEL, recipe="32gb-nothing")
     assert done.returncode != 0 and "there is no 32gb-nothing. Take one of 16gb-chat," in done.stdout

@@ -82,7 +82,7 @@ def stays_online(entry: Mapping[str, Any]) -> str:
 def order(files: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
     """Return repository and path of each file, so that all repositories move at once and none ends with its largest file alone."""
     queues = [
-        [(repository, path) for path, _ in sorted(sizes.items(), key=lambda file: (-file[1], file[0]))]
+        [(repository, path) for path, _size in sorted(sizes.items(), key=lambda file: (-file[1], file[0]))]
         for repository, sizes in files.items()
     ]
     longest = max((len(queue) for queue in queues), default=0)

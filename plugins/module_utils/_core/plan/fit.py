@@ -99,7 +99,7 @@ def related(model: str, known: Iterable[str]) -> list[str]:
         same_family = match is not None and match["family"].casefold() == own["family"].casefold()
         if other != model and match is not None and same_family and float(match["size"]) <= float(own["size"]):
             found.append((-float(match["size"]), other))
-    return [other for _, other in sorted(found)]
+    return [other for _size, other in sorted(found)]
 
 
 def loadable(ids: Iterable[str]) -> list[str]:

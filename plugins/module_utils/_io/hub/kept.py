@@ -104,7 +104,8 @@ class Kept:
             return []
 
     def _path(self, name: str) -> Path:
-        assert self.folder is not None
+        if self.folder is None:
+            raise ValueError("nothing is kept: no folder was named")
         return self.folder / name
 
     @staticmethod

@@ -162,7 +162,7 @@ class Lookup:
 
     def _ids_like(self, model: str) -> list[str]:
         """Return ids to look among: what is kept, what ships, and what the hub finds by the name and by the owner."""
-        owner, _, name = model.rpartition("/")
+        owner, _slash, name = model.rpartition("/")
         found = [*self.kept.ids(), *CONFIGS]
         for asked in ({"text": name}, {"author": owner}):
             try:

@@ -108,7 +108,7 @@ class Watch:
             for name, one in found.items()
             if one.port and one.container is Container.RUNNING
         }
-        wanted = {one.port + offset for one in services for offset in {0, self._surge_offset}}
+        wanted = {one.port + offset for one in services for offset in (0, self._surge_offset)}
         return dict.fromkeys(listening() & wanted, FOREIGN) | ours
 
     def look(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:

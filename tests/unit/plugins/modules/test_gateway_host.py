@@ -36,7 +36,7 @@ class Place:
         self.answer = {"changed": True, "folder": str(folder), "check": check_mode, "names": sorted(payload)}
 
     def put(self) -> dict[str, Any]:
-        if self.failure:
+        if isinstance(self.failure, Exception):
             raise self.failure
         return self.answer
 
