@@ -30,14 +30,14 @@ def call(capsys: pytest.CaptureFixture[str], module: ModuleType, **arguments: An
 class Place:
     """The place of a configuration, which a test makes fail."""
 
-    failure: Exception | None = None
+    failures: tuple[Exception, ...] = ()
 
     def __init__(self, folder: Path, payload: dict[str, Any], _run: Any, check_mode: bool) -> None:
         self.answer = {"changed": True, "folder": str(folder), "check": check_mode, "names": sorted(payload)}
 
     def put(self) -> dict[str, Any]:
-        if isinstance(self.failure, Exception):
-            raise self.failure
+        for failure in self.failures:
+            raise failure
         return self.answer
 
 
@@ -62,10 +62,10 @@ def test_a_payload_is_put_in_its_folder_and_shown_to_nobody(
 
 
 def test_refusals_and_full_disks_fail_with_a_sentence(place: type[Place], capsys: pytest.CaptureFixture[str]) -> None:
-    place.failure = FleetError("gateway_tls: no.", "Do.", "gateway_tls")
+    place.failures = (FleetError("gateway_tls: no.", "Do.", "gateway_tls"),)
     answer = call(capsys, gateway_host, state="present", payload="{}")
     assert answer["failed"] and (answer["msg"], answer["field"]) == ("gateway_tls: no. Do.", "gateway_tls")
-    place.failure = OSError(28, "No space left on device", "/opt/gpuserve/gateway/compose.yml")
+    place.failures = (OSError(28, "No space left on device", "/opt/gpuserve/gateway/compose.yml"),)
     answer = call(capsys, gateway_host, state="present", payload="{}")
     assert answer["msg"].startswith("/opt/gpuserve/gateway/compose.yml: it can't be written (No space left on device)")
 
