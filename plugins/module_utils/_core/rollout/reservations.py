@@ -75,12 +75,12 @@ class Reservations:
             bool(other) and self.tracks[name].step is Step.WAITING and self.was_committed_before(name=other, other=name)
         )
 
-    def was_committed_before(self, name: str, other: str) -> bool:
+    def was_committed_before(self, one: str, two: str) -> bool:
         """Which of two for which something was stopped comes first."""
-        first, second = self.tracks[name].committed, self.tracks[other].committed
+        first, second = self.tracks[one].committed, self.tracks[two].committed
         if first is None or second is None or first == second:
             names = list(self.tracks)
-            return first is not None and second is not None and names.index(name) < names.index(other)
+            return first is not None and second is not None and names.index(one) < names.index(two)
         return first < second
 
     def given_back(self, uuid: str) -> int:
