@@ -192,6 +192,7 @@ def _stopping(turn: Turn, name: str) -> None:
             name,
             f"its container does not end, {turn.limits.stop_s:.0f} s after it was told to: see `docker ps` and the kernel's log.",
             Cause.STUCK,
+            started=None,
         )
     elif turn.now - (track.doubted or track.since) >= TOLD_AGAIN_S:
         turn.act(ActionKind.REMOVE if service.leaves else ActionKind.STOP, name, track.reason)

@@ -58,7 +58,10 @@ class Turn:
         before = self.tracks[name].step
         if before is not step and (before, step) not in self._transitions:
             raise AssertionError(f"{name} can't go from {before.value} to {step.value}")
-        self.tracks[name] = replace(self.tracks[name], step=step, **{"since": self.now, "doubted": None, **change})
+        # One that waits again has no start of its own: what speaks of it is not the log of what ran there before.
+        fresh = {"started": None, "ended": None} if step is Step.WAITING else {}
+        since = {"since": self.now, "doubted": None}
+        self.tracks[name] = replace(self.tracks[name], step=step, **{**since, **fresh, **change})
 
     def fail(self, name: str, reason: str, cause: Cause, **change: Any) -> None:
         """Give a service up; what it leaves to undo is undone in the next turn, once its log has been read."""

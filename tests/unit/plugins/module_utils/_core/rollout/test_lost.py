@@ -386,6 +386,16 @@ def test_one_that_was_started_alone_has_nobody_else_to_blame() -> None:
     assert world.steps()["small"] is Step.FAILED
 
 
+def test_a_second_try_that_finds_the_card_full_is_no_failed_start() -> None:
+    world = World(LARGE, SMALL, limits=replace(LIMITS, parallel=2, gate_timeout_s=5))
+    world.until(lambda: len(world.started) == 2)
+    world.free = GIB
+    world.step(small=NEW, large=Seen(Container.EXITED, exit_code=1, memory_failure=True))
+    world.until(lambda: world.state.done, bound=20)
+    track = world.state.tracks["large"]
+    assert (track.step, track.cause, track.memory, track.started) == (Step.FAILED, Cause.MEMORY, True, None)
+
+
 # 9. Nobody waits for ever
 
 
