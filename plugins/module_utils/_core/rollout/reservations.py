@@ -71,9 +71,7 @@ class Reservations:
 
     def _stands_behind(self, name: str, other: str) -> bool:
         """Whether one only waits, and was stopped after another: what it needs is kept for it, but not from that one."""
-        return (
-            bool(other) and self.tracks[name].step is Step.WAITING and self.was_committed_before(name=other, other=name)
-        )
+        return bool(other) and self.tracks[name].step is Step.WAITING and self.was_committed_before(other, name)
 
     def was_committed_before(self, one: str, two: str) -> bool:
         """Which of two for which something was stopped comes first."""
