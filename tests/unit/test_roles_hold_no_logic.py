@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 
 COLLECTION = Path(__file__).parents[2]
-# Rooms whose decisions are still in Jinja; it only gets shorter.
-STILL_IN_JINJA = {"docker_engine", "gateway", "nvidia_container_toolkit", "nvidia_driver"}
-PLAYS_STILL_IN_JINJA = {"upgrade.yml"}
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
 
 
@@ -26,7 +23,7 @@ def statements(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if role not in STILL_IN_JINJA])
+@pytest.mark.parametrize("role", ROLES)
 def test_a_role_holds_chains_of_filters_and_no_program(role: str) -> None:
     for folder in ("vars", "tasks", "handlers", "defaults"):
         for path in (COLLECTION / "roles" / role / folder).rglob("*.yml"):
@@ -35,5 +32,4 @@ def test_a_role_holds_chains_of_filters_and_no_program(role: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((COLLECTION / "playbooks").rglob("*.yml")), ids=lambda path: path.name)
 def test_a_playbook_holds_no_program(path: Path) -> None:
-    if path.name not in PLAYS_STILL_IN_JINJA:
-        assert statements(path) == []
+    assert statements(path) == []
