@@ -125,7 +125,7 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
         "nginx",
         "-c",
         f"/etc/gpuserve/live/{config}",
-        *(["-g", "daemon off;"] if name in ("gateway", "uncounted") else []),
+        *(["-g", "daemon off;"] if name.startswith(("gateway", "uncounted")) else []),
     ]
     docker("run", "--detach", "--name", container, "--network", "host", *labels(), *may, *more, *logs, image, *command)
     try:

@@ -75,11 +75,11 @@ TAKEN: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("path", [CHAT, "/m/qwen/v1/chat/completions"])
 def test_what_is_refused(gateway: Gateway, name: str, path: str) -> None:
-    before = len(gateway.stub("qwen")["seen"]), gateway.stub("qwen")["seen"][-1:]
+    before = gateway.stub("qwen")["number"], gateway.stub("qwen")["seen"][-1:]
     answer = gateway.ask("POST", path, {"model": "qwen", **REFUSED[name]})
     assert (answer.status, answer.code) == (400, "parameter_not_allowed")
     assert answer.json["error"]["param"]
-    assert (len(gateway.stub("qwen")["seen"]), gateway.stub("qwen")["seen"][-1:]) == before
+    assert (gateway.stub("qwen")["number"], gateway.stub("qwen")["seen"][-1:]) == before
 
 
 @pytest.mark.parametrize("name", TAKEN)

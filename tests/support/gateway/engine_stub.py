@@ -33,6 +33,8 @@ class State:
     healthy: bool = True
     aborted: int = 0
     running: int = 0
+    # All that came; of what is kept below the oldest goes.
+    number: int = 0
     seen: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
 
 
@@ -107,6 +109,7 @@ class Stub:
 
     def note(self, request: Request) -> None:
         """Keep what is told under /_seen."""
+        self.state.number += 1
         self.state.seen.append(
             {
                 "method": request.method,
@@ -136,7 +139,9 @@ class Stub:
             self.plain(writer, {})
         elif path == "/_seen":
             seen = list(state.seen)
-            self.plain(writer, {"seen": seen, "aborted": state.aborted, "running": state.running})
+            self.plain(
+                writer, {"seen": seen, "aborted": state.aborted, "running": state.running, "number": state.number}
+            )
         else:
             await self.inference(request, writer)
         await writer.drain()
