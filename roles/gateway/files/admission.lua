@@ -13,6 +13,10 @@ local usage = require("usage")
 local dict = ngx.shared.gw
 local limits = config.limits
 
+-- What nginx holds for a connection anyhow; how many of those there are is bounded.
+local SMALL = 16384
+local NONE = {}
+
 local admission = {}
 
 local function too_many(request, reason, seconds, message)
@@ -82,6 +86,9 @@ function admission.enter(request, owner, var)
         ngx.req.discard_body()
         return answers.page(413)
     end
+    if length <= SMALL then
+        return true
+    end
     request.bytes = "bytes of " .. name
     if requests.take(request, request.bytes, length) > limits.key_bytes then
         return too_many(request, "bytes", 1, "This key's bodies that are under way hold too many bytes; try again shortly.")
@@ -94,7 +101,7 @@ end
 
 -- What a body came to, where its head did not say.
 function admission.settle(request, size)
-    for _, name in ipairs({request.bytes, "bytes"}) do
+    for _, name in ipairs(request.bytes and {request.bytes, "bytes"} or NONE) do
         local more = size - (request.taken[name] or 0)
         if more ~= 0 then
             requests.take(request, name, more)

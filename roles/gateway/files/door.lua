@@ -138,9 +138,41 @@ local LONGEST_VALUE = 1024
 local STRING = ('"'):byte()
 local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels deep)."
 
--- What a scan has found of a body, or nil after having refused it.
+-- Small bodies that hold nothing out of the ordinary are parsed at once, which takes a tenth of the time. Members that need no more than
+-- a look at their value; whatever else there is, and what this parser takes for no JSON, is for the scan to judge.
+local SMALL = 16384
+local PLAIN = {model = true, stream = true, max_tokens = true, max_completion_tokens = true}
+
+-- What a glance tells of a body, nil where it takes a scan.
+local function glanced_at(body, wanted)
+    local text = body.text
+    if not text or #text > SMALL or find(text, "url", 1, true) or find(text, "[\\%z]") or find(wanted.path, "/messages", 1, true) then
+        return nil
+    end
+    local at = find(text, "{", 1, true)
+    local values = at and find(text, "^%s*{") and decode(text)
+    if type(values) ~= "table" or type(values.model) ~= "string" and not wanted.name then
+        return nil
+    end
+    local known = values.model and names[values.model]
+    if known and known.alias == 1 then
+        return nil
+    end
+    for name in pairs(values) do
+        if policy.wanted[name] and not PLAIN[name] then
+            return nil
+        end
+    end
+    return {values = values, first = at, members = {}, media = 0, remote = 0}
+end
+
+-- What was found of a body, or nil after having refused it.
 local function looked_through(body, wanted)
-    local found = scan.new(policy.wanted, find(wanted.path, "/messages", 1, true) ~= nil)
+    local glanced = glanced_at(body, wanted)
+    if glanced then
+        return glanced
+    end
+    local found = scan.new(policy.wanted, find(wanted.path, "/messages", 1, true) ~= nil, body.text ~= nil)
     local good, problem = body:scanned_by(found)
     if good then
         return found
@@ -162,7 +194,12 @@ end
 
 -- The name in a request's body, or nil after having refused it.
 local function named_by_body(owner, body, found)
-    local name, cut, broken = text_of(body, found.members.model)
+    local name, cut, broken
+    if found.values then
+        name = found.values.model
+    else
+        name, cut, broken = text_of(body, found.members.model)
+    end
     if broken then
         return refuse(400, "invalid_request_error", "invalid_json", NOT_JSON)
     end

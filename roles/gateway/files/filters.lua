@@ -29,10 +29,6 @@ end
 
 function filters.head()
     local var, header = ngx.var, ngx.header
-    local id = var.gw_id
-    if id and id ~= "" then
-        header["X-Request-Id"] = id
-    end
     if config.origins then
         local origin = filters.allowed_origin(var)
         header["Access-Control-Allow-Origin"] = origin

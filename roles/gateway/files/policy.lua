@@ -40,25 +40,37 @@ for _, names in ipairs({CAPS, SIZES, OPERATORS}) do
     end
 end
 
-local function cap_of(name, model, owner)
-    local smallest = config.policy[name]
-    for _, own in ipairs({model.policy or {}, owner.policy or {}}) do
-        local cap = own[name]
-        if type(cap) == "number" then
-            -- The first that is set replaces the default; a second one can only be narrower.
-            smallest = own == model.policy and cap or math.min(smallest or cap, cap)
-        end
-    end
-    return smallest
-end
+local NAMES = {"max_tokens", "n", "best_of", "logprobs", "images", "body_bytes", "list_bytes", "schema_bytes", "schema_depth"}
 
-local function is_allowed(name, model, owner)
-    for _, own in ipairs({config.policy, model.policy or {}, owner.policy or {}}) do
-        if own.allow and own.allow[name] then
-            return true
+-- What counts for a model and a key together; put together once.
+local merged = setmetatable({}, {__mode = "k"})
+
+local function rules_of(model, owner)
+    local of_model = merged[model] or setmetatable({}, {__mode = "k"})
+    merged[model] = of_model
+    local rules = of_model[owner]
+    if rules then
+        return rules
+    end
+    rules = {allow = {}}
+    local models, owners = model.policy or {}, owner.policy or {}
+    for _, name in ipairs(NAMES) do
+        -- A model's replaces the default; a key's can only be narrower.
+        rules[name] = models[name] or config.policy[name]
+        if owners[name] then
+            rules[name] = math.min(rules[name] or math.huge, owners[name])
         end
     end
-    return false
+    if not rules.max_tokens and model.max_model_len ~= config.json.null then
+        rules.max_tokens = model.max_model_len
+    end
+    for _, own in ipairs({config.policy, models, owners}) do
+        for name in pairs(own.allow or {}) do
+            rules.allow[name] = true
+        end
+    end
+    of_model[owner] = rules
+    return rules
 end
 
 local function refuse(param, message)
@@ -98,48 +110,54 @@ end
 
 -- Whether an engine may be asked this; nil after having refused.
 function policy.admits(body, found, model, owner)
-    local bytes = cap_of("body_bytes", model, owner)
+    local rules = rules_of(model, owner)
+    local allow, bytes = rules.allow, rules.body_bytes
     if bytes and body.size > bytes then
         return answers.refuse(413, "invalid_request_error", "body_too_large", "The body is larger than the " .. bytes
             .. " bytes that this model and key may send.")
     end
-    local images = cap_of("images", model, owner)
+    local images = rules.images
     if images and found.media > images then
         return refuse("messages", "The messages hold " .. found.media .. " images or other media; " .. images .. " are the most here.")
     end
-    if found.remote > 0 and not is_allowed("media_urls", model, owner) then
+    if found.remote > 0 and not allow.media_urls then
         return refuse("messages", "Media from addresses are not fetched here: send them as data: URLs.")
+    end
+    if found.values and rules.max_tokens then
+        for _, name in ipairs({"max_tokens", "max_completion_tokens"}) do
+            local value = found.values[name]
+            if type(value) == "number" and value > rules.max_tokens then
+                return refuse(name, name .. ": " .. value .. " is more than the " .. rules.max_tokens .. " that may be asked here.")
+            end
+        end
     end
     local members = found.members
     for name, member in pairs(members) do
         if member.kind ~= NULL then
             local operators, size, cap = OPERATORS[name], SIZES[name], CAPS[name]
-            if operators and not is_allowed(operators, model, owner) and not (name == "priority" and number_of(body, member) == 0) then
+            if operators and not allow[operators] and not (name == "priority" and number_of(body, member) == 0) then
                 return refuse(name, name .. " is the operator's to set, not a request's.")
             end
             if cap then
-                local value, most = number_of(body, member), cap_of(cap, model, owner)
-                if cap == "max_tokens" and not most and model.max_model_len ~= config.json.null then
-                    most = model.max_model_len
-                end
+                local value, most = number_of(body, member), rules[cap]
                 if value and most and (value > most or (cap == "logprobs" and value < 0)) then
                     return refuse(name, name .. ": " .. body:sub(member.from, member.to) .. " is more than the " .. most .. " that may be asked here.")
                 end
             end
-            local most = size and cap_of(size, model, owner)
+            local most = size and rules[size]
             if most and member.to - member.from > most then
                 return refuse(name, name .. " holds " .. member.to - member.from .. " bytes; " .. most .. " are the most here.")
             end
             if NESTED[name] then
-                local text, depth = body:sub(member.from, member.to), cap_of("schema_depth", model, owner)
+                local text, depth = body:sub(member.from, member.to), rules.schema_depth
                 if depth and deepest(text) > depth then
                     return refuse(name, name .. " is nested deeper than " .. depth .. " levels.")
                 end
-                if name == "structured_outputs" and text:find('"regex"', 1, true) and not is_allowed("regex", model, owner) then
+                if name == "structured_outputs" and text:find('"regex"', 1, true) and not allow.regex then
                     return refuse(name, "A regular expression is the operator's to allow, not a request's to bring.")
                 end
             end
-            if name == "chat_template_kwargs" and not is_allowed("chat_template", model, owner) then
+            if name == "chat_template_kwargs" and not allow.chat_template then
                 local decoded = config.json.decode(body:sub(member.from, member.to))
                 if type(decoded) == "table" and decoded.chat_template ~= nil then
                     return refuse(name, "chat_template is the operator's to set, not a request's.")
@@ -148,7 +166,7 @@ function policy.admits(body, found, model, owner)
         end
     end
     if members.min_tokens and members.ignore_eos and body:sub(members.ignore_eos.from, members.ignore_eos.to) == "true"
-        and members.min_tokens.kind ~= NULL and not is_allowed("ignore_eos", model, owner) then
+        and members.min_tokens.kind ~= NULL and not allow.ignore_eos then
         return refuse("ignore_eos", "ignore_eos with min_tokens keeps an engine busy for nothing; leave one of them out.")
     end
     return true

@@ -98,6 +98,8 @@ end
 -- What a name says of its value: it is media, or an object with the address of some.
 local MEDIA, SOURCE = 1, 2
 
+local SHARED = ffi.new("uint8_t[?]", DEEPEST + 2)
+
 local Scan = {}
 Scan.__index = Scan
 
@@ -106,10 +108,11 @@ local scan = {}
 -- wanted: the names of the members to be found, each with true. What was found is in `members`, by name: kind (its first character as a
 -- number), from and to (offsets in the text, from 0, to exclusive); in `first` where they begin, in `remote` and `media` how many
 -- parts point elsewhere, and to anything.
-function scan.new(wanted, looks_at_sources)
+-- at_once: it is fed in one piece, so that nothing else is between.
+function scan.new(wanted, looks_at_sources, at_once)
     return setmetatable({
         wanted = wanted, sources = looks_at_sources and 1 or 0, members = {}, remote = 0, media = 0, state = TOP, depth = 0, read = 0,
-        is_object = ffi.new("uint8_t[?]", DEEPEST + 2), begun = "", had_escape = false,
+        is_object = at_once and SHARED or ffi.new("uint8_t[?]", DEEPEST + 2), begun = "", had_escape = false,
         -- A name was seen whose value is media, or an object with their address ("source"); the depth of such an object; within such a value.
         -- Numbers all: LuaJIT holds true and false for two types.
         pending = 0, media_at = 0, in_media = 0,

@@ -27,7 +27,8 @@ function usage.asked_for(request, body, found, path)
         return {}
     end
     local stream, options = found.members.stream, found.members.stream_options
-    if not stream or body:sub(stream.from, stream.to) ~= "true" then
+    local streams = found.values and found.values.stream == true or stream and body:sub(stream.from, stream.to) == "true"
+    if not streams then
         return {}
     end
     local given
