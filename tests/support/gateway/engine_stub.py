@@ -33,8 +33,9 @@ class State:
     healthy: bool = True
     aborted: int = 0
     running: int = 0
-    # All that came; of what is kept below the oldest goes.
+    # All that came, and chats among it; of what is kept below the oldest goes.
     number: int = 0
+    chats: int = 0
     seen: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
 
 
@@ -110,6 +111,7 @@ class Stub:
     def note(self, request: Request) -> None:
         """Keep what is told under /_seen."""
         self.state.number += 1
+        self.state.chats += request.path == "/v1/chat/completions"
         self.state.seen.append(
             {
                 "method": request.method,
@@ -138,10 +140,8 @@ class Stub:
                 setattr(state, name, value)
             self.plain(writer, {})
         elif path == "/_seen":
-            seen = list(state.seen)
-            self.plain(
-                writer, {"seen": seen, "aborted": state.aborted, "running": state.running, "number": state.number}
-            )
+            figures = {name: getattr(state, name) for name in ("aborted", "running", "number", "chats")}
+            self.plain(writer, {"seen": list(state.seen), **figures})
         else:
             await self.inference(request, writer)
         await writer.drain()
