@@ -127,7 +127,7 @@ def test_an_engine_s_own_refusal_passes_as_it_is(gateway: Any) -> None:
 
 def test_replicas_share_and_stand_in_for_each_other(gateway: Any) -> None:
     def counts() -> list[int]:
-        return [sum(seen["path"] == CHAT for seen in gateway.stub(name)["seen"]) for name in ("twin", "twin-b")]
+        return [gateway.chats(name) for name in ("twin", "twin-b")]
 
     gateway.wait_for(lambda: gateway.ask("GET", "/health").json["models"]["twin"] == "ready")
     before = counts()
