@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from dataclasses import asdict, dataclass
@@ -29,7 +30,8 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
 )
 from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_ssh
 
-NETWORK = NAME
+NETWORK = f"{NAME}-boxes"
+SUBNET, GIVEN_OUT = "10.213.0.0/16", "10.213.0.0/17"
 KEY = CACHE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = CACHE / "ssh" / "known_hosts"
 
@@ -152,7 +154,14 @@ def ensure_network() -> None:
     """Make the network on which boxes find each other by name."""
     with locked("network"):
         if not docker_ok("network", "inspect", NETWORK):
-            docker("network", "create", *labels(shared=True), NETWORK)
+            # Docker gives addresses out of the lower half; each box has its own out of the upper, whatever starts beside it.
+            docker("network", "create", *labels(shared=True), "--subnet", SUBNET, "--ip-range", GIVEN_OUT, NETWORK)
+
+
+def _own_address(container: str) -> str:
+    """Return the address that a box keeps over its reboots: another box that starts meanwhile would get the one it had."""
+    number = int(hashlib.sha256(container.encode()).hexdigest(), 16) % (128 * 254)
+    return f"10.213.{128 + number // 254}.{1 + number % 254}"
 
 
 def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options: tuple[str, ...]) -> None:
@@ -166,6 +175,7 @@ def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options
         "run",
         "--detach",
         *("--name", container, "--hostname", name, "--network", NETWORK, "--network-alias", name),
+        *("--ip", _own_address(container)),
         *labels(),
         *("--label", f"gpuserve.lab.box={name}"),
         *ISOLATION,
