@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sour
 DOCKER = "https://download.docker.com/linux/debian"
 OURS = f"{PARTS}/docker.sources"
 CONTENT = f"Types: deb\nURIs: {DOCKER}\nSuites: bookworm\nComponents: stable\nSigned-By: /etc/apt/keyrings/ours.gpg\n"
-DEBIAN = "deb http://deb.debian.org/debian bookworm main\n"
+DEBIAN = "deb http://deb.example.org/debian bookworm main\n"
 # What `add-apt-repository "deb [...] https://download.docker.com/..."` writes, and under which name.
 ADDED = f"{PARTS}/archive_uri-https_download_docker_com_linux_debian-bookworm.list"
 

@@ -153,8 +153,8 @@ def test_prebuilt_modules_need_no_headers() -> None:
 MADISON = f"""libcuda1 | 610.57.04-1 | {REPOSITORY}  Packages
 libcuda1 | 595.84.01-1 | {REPOSITORY}  Packages
 libcuda1 | 595.71.05-1 | {REPOSITORY}  Packages
-  libcuda1 | 550.163.01-2 | http://deb.debian.org/debian trixie/non-free amd64 Packages
-  libcuda1 | 550.163.01-2 | http://deb.debian.org/debian trixie/non-free Sources
+  libcuda1 | 550.163.01-2 | http://deb.example.org/debian trixie/non-free amd64 Packages
+  libcuda1 | 550.163.01-2 | http://deb.example.org/debian trixie/non-free Sources
 """
 
 
@@ -170,7 +170,7 @@ def test_madison_names_versions_and_where_they_are_from() -> None:
         "595.71.05-1",
         "550.163.01-2",
     ]
-    assert found["libcuda1"][0].origin == REPOSITORY and found["libcuda1"][-1].origin == "http://deb.debian.org/debian"
+    assert found["libcuda1"][0].origin == REPOSITORY and found["libcuda1"][-1].origin == "http://deb.example.org/debian"
 
 
 def targets(there: Host, known: dict[str, list[Offer]], **asked: Any) -> driver_plan.Targets:
