@@ -162,8 +162,8 @@ def ubuntus_own(branch: int, is_open: bool, kernel: str, installed: InstalledDri
         return [f"linux-modules-nvidia-{flavoured}-{kernel}", f"nvidia-headless-no-dkms-{flavoured}", *tools]
     modules = [f"nvidia-dkms-{flavoured}"]
     if installed.prebuilt:
-        modules = [name for name in module_metas(installed.prebuilt) if f"-nvidia-{flavoured}-" in name]
-        modules = modules or [f"linux-modules-nvidia-{flavoured}-{kernel}"]
+        # The kernels that have modules now keep having them on another branch, whichever of them runs.
+        modules = [f"linux-modules-nvidia-{flavoured}-{name}" for name in _kernels_of(installed.prebuilt) or [kernel]]
     return [*modules, f"libnvidia-compute-{number}", *tools]
 
 
@@ -181,9 +181,10 @@ def nvidias(distribution: str, branch: int, is_open: bool, compute_only: bool) -
     return packages + ([f"nvidia-utils{number}", f"nvidia-compute-utils{number}"] if number else [])
 
 
-def module_metas(prebuilt: Sequence[str]) -> list[str]:
-    """Name the packages that bring prebuilt modules along with every new kernel: those without a kernel's number."""
-    return [name for name in prebuilt if _META_OF_MODULES.match(name)]
+def _kernels_of(prebuilt: Sequence[str]) -> list[str]:
+    """Name the kernel flavours whose metas bring modules along with every new kernel; those of one kernel bear its number."""
+    matches = (_META_OF_MODULES.match(name) for name in prebuilt)
+    return sorted({match.group(4) for match in matches if match})
 
 
 def preferences(source: Source, pin: str, downgrade: bool) -> str:

@@ -272,6 +272,13 @@ def test_a_driver_that_is_there_keeps_source_branch_and_modules(
     assert set(choice.packages) & {"nvidia-dkms-595-open", "nvidia-dkms-595-server-open"} == set()
 
 
+def test_on_another_branch_the_same_kernels_have_prebuilt_modules() -> None:
+    # The running kernel's flavour is not told from packages here: the modules' own metas say which kernels get them.
+    choice = hd.choose(Request(branch=620), host(UBUNTU, RTX_5090, installed=found_by(UBUNTUS_595)), {595, 620})
+    assert choice.packages[0] == "linux-modules-nvidia-620-open-generic-hwe-24.04"
+    assert not choice.dkms
+
+
 def test_a_driver_of_the_other_source_is_not_mixed_with() -> None:
     for packages, asked, whose in ((UBUNTUS_595, "cuda_repo", "Ubuntu's own"), (NVIDIAS_610, "distro", "NVIDIA's")):
         with pytest.raises(FleetError) as caught:
