@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows what a bring-up does while it does it.
 
-The module looks first. Only where there is work it runs in the background on the host, writing a line for each change into a file. A
+The module probes first. Only where there is work it runs in the background on the host, writing a line for each change into a file. A
 command on the host waits until that grows, two seconds at most, and is asked again and again. So a bring-up also outlives a connection,
 and a controller, that goes away.
 """
@@ -22,13 +22,13 @@ from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
 
-# A command that waits for something new looks this often, so many times.
-LOOK_S, LOOKS = 0.5, 4
-POLL_S = LOOK_S * LOOKS
+# A command that waits for something new probes this often, so many times.
+PROBE_S, PROBES = 0.5, 4
+POLL_S = PROBE_S * PROBES
 # A host that can't be reached for this long is given up; what runs there goes on.
 LOST_S = 300.0
 RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
-# The module holds a lock on its progress for as long as it lives. So long after the last time that somebody held it, nobody will come.
+# The module holds a lock on its progress for as long as it lives. So long after the last time that somebody had it, nobody will come.
 GIVEN_UP_S = 20.0
 # Others read what these print, and expect nothing else there.
 MACHINE_CALLBACKS = ("json", "ansible.posix.json", "ansible.posix.jsonl", "junit", "null")
@@ -49,9 +49,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._name = str((task_vars or {}).get("inventory_hostname", ""))
         arguments = dict(self._task.args)
-        if self._task.check_mode or "look_only" in arguments:
+        if self._task.check_mode or "probe_only" in arguments:
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
-        first = self._execute_module(module_args={**arguments, "look_only": True}, task_vars=task_vars)
+        first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
         if first.get("failed") or not first.get("work"):
             return {**result, **first}
         self._say(0, self._announcement(first))
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         progress = f"{arguments.get('state_dir') or '/var/lib/gpuserve'}/progress-{secrets.token_hex(6)}"
-        asked = {**arguments, "progress_file": progress, "look_only": False, **self._handed_on(first)}
+        asked = {**arguments, "progress_file": progress, "probe_only": False, **self._handed_on(first)}
         # The module bounds its own waits; this only ends one that is stuck beyond all of them.
         self._task.async_val = self._limit_s(arguments, first)
         try:
@@ -139,8 +139,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def _read(progress: str, results: str, offset: int, wait: bool) -> str:
         """A command that waits for something new, says it, and says whether the module still runs."""
         path = shlex.quote(progress)
-        looks = " ".join(["."] * LOOKS)
-        waits = f"for _ in {looks}; do sleep {LOOK_S}; [ $(stat -c %s {path} 2>/dev/null || echo 0) -gt {offset} ] && break; done; "
+        probes = " ".join(["."] * PROBES)
+        waits = f"for _ in {probes}; do sleep {PROBE_S}; [ $(stat -c %s {path} 2>/dev/null || echo 0) -gt {offset} ] && break; done; "
         return (
             f"{waits if wait else 'sleep 0.1; '}tail -c +{offset + 1} {path} 2>/dev/null; "
             # Without a lock nobody holds it; without the program flock that can't be told, and it is followed as long as it takes.
@@ -150,7 +150,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     @staticmethod
     def _handed_on(first: dict[str, Any]) -> dict[str, Any]:
-        """Return what the work takes from the first look."""
+        """Return what the work takes from the first probe."""
         return {"memory_seen": first.get("memory", {})}
 
     @staticmethod

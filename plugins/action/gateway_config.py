@@ -87,7 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             yield
         except FleetError as error:
-            raise FleetError(error.message, f"{error.hint} Nothing was changed.", error.field) from error
+            raise FleetError(error.message, f"{error.remedy} Nothing was changed.", error.field) from error
 
     def _registry(self) -> list[dict[str, Any]]:
         """Return this host's entries of the keys' file, with a change that is about to be made."""

@@ -21,7 +21,7 @@ class ActionModule(bringup.ActionModule):
 
     @staticmethod
     def _handed_on(first: dict[str, Any]) -> dict[str, Any]:
-        """Return what the work takes from the first look: nothing, it looks for itself."""
+        """Return what the work takes from the first probe: nothing, it asks for itself."""
         return {}
 
     @staticmethod

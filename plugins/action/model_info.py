@@ -36,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         params = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
         models = [self._placed(entry) for entry in entries_of(params["models"])]
         try:
-            found = self._looked_up({**params, "models": models, "folders": False})
+            found = self._models_known({**params, "models": models, "folders": False})
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
         folders = [entry for entry in models if str(entry.get("model")).startswith("/")]
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found["models"] |= read["models"]
         return {**result, **found}
 
-    def _looked_up(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _models_known(self, params: dict[str, Any]) -> dict[str, Any]:
         """Look up what the controller can; one host at a time."""
         with _alone(Path(settings.DEFAULT_LOCAL_TMP)) as of_this_run:  # type: ignore[attr-defined]
             lookup = Lookup(

@@ -39,7 +39,7 @@ options:
     default: {}
   endpoints:
     description:
-      - RV(gpuserve.fleet.compose_stack#module:endpoints) of that module, kept with the set for whoever puts a door in front of it.
+      - RV(gpuserve.fleet.compose_stack#module:endpoints) of that module, kept with the set for whoever puts a gateway in front of it.
     type: list
     elements: dict
     default: []
@@ -170,7 +170,7 @@ options:
       - Seconds between asking an engine to end and ending it.
     type: int
     default: 30
-  look_only:
+  probe_only:
     description:
       - Return RV(work) and touch nothing if there is anything to do; the result, if not.
       - The action plugin asks so before it starts the work in the background.
@@ -178,7 +178,7 @@ options:
     default: false
   memory_seen:
     description:
-      - RV(memory) of the run with O(look_only) that came right before, so that its look counts for O(settle_s).
+      - RV(memory) of the run with O(probe_only) that came right before, so that its probe counts for O(settle_s).
     type: dict
     default: {}
   progress_file:
@@ -209,15 +209,15 @@ EXAMPLES = r"""
 RETURN = r"""
 work:
   description: Whether there is anything to do.
-  returned: with O(look_only)
+  returned: with O(probe_only)
   type: bool
 memory:
   description: What was read of the cards' memory last, for O(memory_seen).
-  returned: with O(look_only), where there is anything to do
+  returned: with O(probe_only), where there is anything to do
   type: dict
 leftovers:
   description: What would be stopped and removed, since it left the stack.
-  returned: with O(look_only)
+  returned: with O(probe_only)
   type: list
   elements: str
 mode:
@@ -227,7 +227,7 @@ mode:
   sample: {mode: serial, reason: "one core for each engine is not there"}
 all_ready_s:
   description: Seconds from the module's start until all models had made a token; null where nothing was started or something failed.
-  returned: without O(look_only) and check mode
+  returned: without O(probe_only) and check mode
   type: float
 models:
   description: A model each.
@@ -241,7 +241,7 @@ models:
     ready_s: {description: Seconds from start to the first token of the start that serves., type: float}
     timeline: {description: "Seconds from the container's start to the first line of each phase of its log, and to C(ready).", type: dict}
     planned_bytes: {description: What the plan says that it holds on all its cards., type: int}
-    measured_bytes: {description: What it held when it was ready (NVML; on a CPU its share of the host's memory)., type: int}
+    measured_bytes: {description: What it used when it was ready (NVML; on a CPU its share of the host's memory)., type: int}
     cards: {description: "The same for each of its cards: C(uuid), C(planned_bytes), C(measured_bytes).", type: list, elements: dict}
     kv_cache_tokens: {description: Tokens in its KV cache by its own log., type: int}
     max_concurrency: {description: Full-length requests at once by its own log., type: float}
@@ -341,7 +341,7 @@ def main() -> NoReturn:
             "lock_wait_s": {"type": "float", "default": 900.0},
             "docker_wait_s": {"type": "float", "default": 60.0},
             "stop_grace_s": {"type": "int", "default": 30},
-            "look_only": {"type": "bool", "default": False},
+            "probe_only": {"type": "bool", "default": False},
             "memory_seen": {"type": "dict", "default": {}},
             "progress_file": {"type": "path"},
         },

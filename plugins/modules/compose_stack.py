@@ -144,8 +144,8 @@ services:
     digest: {description: Changes when the engine has to be replaced., type: str}
 endpoints:
   description: >-
-    What a door in front of the engines needs of each model, C(name), C(aliases), C(adapters), C(endpoints), C(standby), C(max_num_seqs) and
-    C(max_model_len).
+    What a gateway in front of the engines needs of each model, C(name), C(aliases), C(adapters), C(endpoints), C(standby),
+    C(max_num_seqs) and C(max_model_len).
   returned: success
   type: list
   elements: dict

@@ -132,8 +132,8 @@ plan:
     inputs_digest: {description: "Changes when anything changes that the plan was made from, but for O(calibration).", type: str}
     calibration:
       description: >-
-        What this image's engines on these cards held when they were ready less what was planned, C(starts), C(most_bytes) and
-        C(least_bytes); null before the first start. What an engine takes under load only is planned, and not held yet then.
+        What this image's engines on these cards used when they were ready less what was planned, C(starts), C(most_bytes) and
+        C(least_bytes); null before the first start. What an engine takes under load only is planned, and not used yet then.
       type: dict
     gpus:
       description: A card each.
@@ -264,10 +264,10 @@ def info_of(spec: ModelSpec, where: str) -> tuple[ModelInfo, int | None]:
     folder = Path(spec.config_path).parent if spec.config_path else Path(spec.model) if spec.is_local else None
     if folder is None:
         return ModelInfo(config), None
-    beside = {name: _json(folder / name) for name in quantization.BESIDE}
+    read = {name: _json(folder / name) for name in quantization.FILES}
     info = ModelInfo(
         config if isinstance(config, Mapping) else {},
-        quantization={name: found for name, found in beside.items() if found},
+        quantization={name: found for name, found in read.items() if found},
         generation_config=_json(folder / "generation_config.json"),
         tokenizer_config=_json(folder / "tokenizer_config.json"),
         sentence_bert_config=_json(folder / "sentence_bert_config.json"),

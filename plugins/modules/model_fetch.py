@@ -67,7 +67,7 @@ options:
         without fetching again.
     type: bool
     default: false
-  look_only:
+  probe_only:
     description:
       - Whether to only tell what is missing.
     type: bool
@@ -174,7 +174,7 @@ def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
 
     options = Options(params["endpoint"], token, params["workers"], params["stall_timeout_s"])
     fetching = Fetching(params["cache_dir"], params["models"], connect, options)
-    missing = fetching.look()
+    missing = fetching.missing_files()
     result: dict[str, Any] = {
         "changed": False,
         "work": bool(missing),
@@ -184,7 +184,7 @@ def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     }
     if missing:
         fetching.check_disk(params["keep_free_bytes"])
-    if params["look_only"] or check_mode:
+    if params["probe_only"] or check_mode:
         return {**result, "changed": bool(missing) and check_mode}
     with narrator(params["progress_file"]) as say:
         if missing:
@@ -209,7 +209,7 @@ def main() -> NoReturn:
             "stall_timeout_s": {"type": "float", "default": 60},
             "keep_free_bytes": {"type": "int", "default": 1024**3},
             "remove_other_commits": {"type": "bool", "default": False},
-            "look_only": {"type": "bool", "default": False},
+            "probe_only": {"type": "bool", "default": False},
             "progress_file": {"type": "path"},
         },
         supports_check_mode=True,

@@ -133,7 +133,7 @@ checks:
     - id: driver
       status: ok
       found: driver 580.178.04 is loaded, on disk and in the library
-      cure: ""
+      remedy: ""
 table:
   description: The same for people, line by line.
   returned: always
@@ -274,7 +274,7 @@ def main() -> NoReturn:
     stops = {"never": (), "fail": ("fail",), "warn": ("fail", "warn")}[module.params["fail_on"]]
     bad = [check for check in checks if check.status in stops]
     if bad:
-        module.fail_json(msg="; ".join(f"{check.id}: {check.found}. {check.cure}".strip() for check in bad), **result)
+        module.fail_json(msg="; ".join(f"{check.id}: {check.found}. {check.remedy}".strip() for check in bad), **result)
     module.exit_json(changed=False, **result)
 
 

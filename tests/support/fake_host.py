@@ -53,7 +53,7 @@ class Container:
     labels: dict[str, str]
     port: int
     gpus: list[str]
-    held: int
+    used: int
     status: str = "created"
     policy: str = "no"
     started: float = 0.0
@@ -213,7 +213,7 @@ class FakeHost:
     def _make(self, container: str, service: Mapping[str, Any], port: int) -> None:
         self.pids += 1
         self.containers[container] = Container(
-            dict(service["labels"]), port, list(service["gpus"]), service["held"], pid=self.pids
+            dict(service["labels"]), port, list(service["gpus"]), service["used"], pid=self.pids
         )
 
     # A run
@@ -222,18 +222,18 @@ class FakeHost:
         """What compose_stack and memory_plan hand over."""
         services, entries, planned = {}, [], []
         for at, one in enumerate(models):
-            port, held = one.port or 8001 + at, int(one.gib * GIB)
+            port, used = one.port or 8001 + at, int(one.gib * GIB)
             digest = f"{one.version}-{one.gib}-{port}-{one.gpu}-{self.key}"
-            labels = {"stack": PROJECT, "model": one.name, "port": port, "digest": digest, "planned_bytes": held}
+            labels = {"stack": PROJECT, "model": one.name, "port": port, "digest": digest, "planned_bytes": used}
             services[one.name] = {
                 "labels": {f"{LABEL}.{name}": str(value) for name, value in labels.items()},
                 "port": port,
                 "gpus": [one.gpu],
-                "held": held,
+                "used": used,
             }
             entry = {"name": one.name, "container": f"vllm-{one.name}", "image": "i", "port": port, "digest": digest}
             entries.append({**entry, "network": "bridge"})
-            sizes = {"total_bytes": held, "kv_cache_bytes": GIB, "exact_kv": one.exact, "gpu_uuids": [one.gpu]}
+            sizes = {"total_bytes": used, "kv_cache_bytes": GIB, "exact_kv": one.exact, "gpu_uuids": [one.gpu]}
             rest = {"engine_args": [], "tensor_parallel_size": 1, "max_num_seqs": 1, "max_model_len": 1, "env": {}}
             planned.append({"name": one.name, "model": one.name, **sizes, **rest})
         (self.folder / "stack" / "compose.yml").write_text(json.dumps({"services": services}))
@@ -270,7 +270,7 @@ class FakeHost:
             "lock_wait_s": 2.0,
             "docker_wait_s": 2.0,
             "stop_grace_s": 1,
-            "look_only": False,
+            "probe_only": False,
             "memory_seen": {},
             "progress_file": str(self.folder / "progress"),
             **rendered,
@@ -359,7 +359,7 @@ class Cards:
     def free_bytes(self) -> dict[str, int]:
         host = self._host
         used = {
-            uuid: sum(one.held for one in host.containers.values() if one.status == "running" and uuid in one.gpus)
+            uuid: sum(one.used for one in host.containers.values() if one.status == "running" and uuid in one.gpus)
             for uuid in host.cards
         }
         return {uuid: size - used[uuid] - host.foreign_bytes.get(uuid, 0) for uuid, size in host.cards.items()}
@@ -369,12 +369,12 @@ class Cards:
 
     foreign_still_s = still_s
 
-    def held_by(self, pids: Sequence[int]) -> dict[str, int]:
+    def used_by(self, pids: Sequence[int]) -> dict[str, int]:
         found: dict[str, int] = {}
         for one in self._host.containers.values():
             if one.pid in pids and one.status == "running":
-                found |= dict.fromkeys(one.gpus, one.held)
+                found |= dict.fromkeys(one.gpus, one.used)
         return found
 
-    def strangers(self) -> dict[int, tuple[str, int]]:
+    def foreign_processes(self) -> dict[int, tuple[str, int]]:
         return {}

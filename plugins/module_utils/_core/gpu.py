@@ -209,15 +209,15 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
 
 
 def _foreign(usable: int, free: int, processes: Any) -> int:
-    """Bytes that nothing in a container holds, in whole steps: a desktop's moves by a few MiB from one look to the next."""
+    """Bytes that nothing in a container holds, in whole steps: a desktop's moves by a few MiB from one reading to the next."""
     used = max(0, usable - free)
     listed = processes if isinstance(processes, Sequence) and not isinstance(processes, str) else ()
     for process in listed:
         if not isinstance(process, Mapping) or not process.get("container"):
             continue
-        held = process.get("used_bytes")
-        if not isinstance(held, int):
+        size = process.get("used_bytes")
+        if not isinstance(size, int):
             # The driver does not say what an engine holds (WSL, vGPU), so neither what others do.
             return 0
-        used -= held
+        used -= size
     return 0 if used < _FOREIGN_STEP else round_up(used, _FOREIGN_STEP)

@@ -37,7 +37,7 @@ STACK_TOKENS = {
     "VLLM_API_KEY": "vllm_stack_api_key",
 }
 # A name of ours for a second container of a model.
-SURGE_SUFFIX = "-beside"
+SURGE_SUFFIX = "-surge"
 # The engine's parser takes these ranks of adapters and no others.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 LIST = MODELS

@@ -165,7 +165,7 @@ local function endpoints(lines)
             local labels = string.format('{model="%s",endpoint="%s"} ', model.name, endpoint)
             local answers = dict:get("up " .. endpoint) or 0
             busy[#busy + 1] = "gpuserve_gateway_in_flight" .. labels .. counts.of("in " .. endpoint)
-            -- A stand-in that is not there is no endpoint that is down.
+            -- A standby endpoint that is not there is no endpoint that is down.
             if answers == 1 or at <= #model.endpoints then
                 up[#up + 1] = "gpuserve_gateway_endpoint_up" .. labels .. answers
             end

@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- What is known of the engines' endpoints, in memory that nginx's processes share, and which of them a request goes to. By endpoint:
--- "up" 1 or 0 (nothing before the first look), "since" when it came up, "failed" looks in a row, "drain" 1 while it gets nothing new. How
+-- "up" 1 or 0 (nothing before the first probe), "since" when it came up, "failed" looks in a row, "drain" 1 while it gets nothing new. How
 -- many requests are under way is counted beside it ("in ENDPOINT", counts.lua).
 
 local config = require("config")
@@ -49,7 +49,7 @@ local function load_of(endpoint, now)
 end
 
 -- Which of a model's endpoints a request goes to, from 1, nil for none: of those not tried yet the one that the same sender always has,
--- where that is asked for, else the least busy one. A stand-in has its turn while it answers and no endpoint does.
+-- where that is asked for, else the least busy one. A standby endpoint has its turn while it answers and no endpoint does.
 function engines.pick(owner, model, tried)
     local all, own = model.all, #model.endpoints
     if #all == 1 and tried == "" then
@@ -88,7 +88,7 @@ function engines.pick(owner, model, tried)
     return best
 end
 
--- ready, draining, down, or starting while nothing has been heard yet. A stand-in counts only while it answers.
+-- ready, draining, down, or starting while nothing has been heard yet. A standby endpoint counts only while it answers.
 function engines.state_of(model)
     local waiting, down = 0, 0
     for at, endpoint in ipairs(model.all) do

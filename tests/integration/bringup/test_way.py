@@ -58,9 +58,9 @@ def test_one_model_over_two_cards(stack: Stack) -> None:
         for name, sizes in planned.items():
             stack.engine(name, **sizes)
         # Enough on the first card, too little on the second.
-        stranger = stack.hold(24 * GIB, card=1)
+        foreign = stack.hold(24 * GIB, card=1)
         refused = stack.play(vllm_stack_models=models, vllm_stack_memory_wait_s=3)
-        stack.run("kill", str(stranger))
+        stack.run("kill", str(foreign))
         assert refused.code == 2
         assert f"card {two} has " in refused.failure["msg"]
         assert refused.failure["serving"] == ["tinyllama"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stand-ins, and endpoints that get nothing new while a file says so."""
+"""Standby endpoints, and endpoints that get nothing new while a file says so."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .test_streams import CHAT, events, open_stream
 
 
 @pytest.fixture
-def stand_in(gateway: Any) -> Iterator[None]:
-    """The stand-in of the model `swap` answers."""
+def standby(gateway: Any) -> Iterator[None]:
+    """The standby endpoint of the model `swap` answers."""
     gateway.start("swap-b")
     try:
         gateway.wait_for(lambda: gateway.up("swap-b", "swap") == 1)
@@ -31,7 +31,7 @@ def say(gateway: Any, model: str = "swap", **headers: str) -> Any:
     return gateway.ask("POST", CHAT, {"model": model}, **headers)
 
 
-def test_a_stand_in_that_is_absent_counts_for_nothing(gateway: Any) -> None:
+def test_a_standby_that_is_absent_counts_for_nothing(gateway: Any) -> None:
     gateway.wait_for(lambda: gateway.ask("GET", "/v1/models/swap").json["status"] == "ready")
     assert gateway.up("swap", "swap") == 1
     assert gateway.up("swap-b", "swap") is None
@@ -39,13 +39,13 @@ def test_a_stand_in_that_is_absent_counts_for_nothing(gateway: Any) -> None:
     assert say(gateway).status == 200
 
 
-def test_an_endpoint_has_the_requests_although_the_stand_in_answers(gateway: Any, stand_in: None) -> None:
+def test_an_endpoint_has_the_requests_although_the_standby_answers(gateway: Any, standby: None) -> None:
     before = gateway.chats("swap")
     assert [say(gateway).status for _at in range(10)] == [200] * 10
     assert (gateway.chats("swap") - before, gateway.chats("swap-b")) == (10, 0)
 
 
-def test_a_drained_endpoint_ends_its_stream_while_the_stand_in_gets_what_is_new(gateway: Any, stand_in: None) -> None:
+def test_a_drained_endpoint_ends_its_stream_while_the_standby_gets_what_is_new(gateway: Any, standby: None) -> None:
     lengths: list[int] = []
     _connection, reply = open_stream(gateway, model="swap", max_tokens=100, stub_gap_ms=50)
     reader = threading.Thread(target=lambda: lengths.append(len(events(reply))))
@@ -81,10 +81,10 @@ def test_with_nothing_else_a_drained_model_asks_to_come_back(gateway: Any) -> No
     assert say(gateway).status == 200
 
 
-def test_a_stand_in_takes_over_from_an_endpoint_that_dies(gateway: Any, stand_in: None) -> None:
+def test_a_standby_takes_over_from_an_endpoint_that_dies(gateway: Any, standby: None) -> None:
     gateway.stop("swap")
     try:
-        # From the first request on: the one that finds the endpoint gone goes to the stand-in.
+        # From the first request on: the one that finds the endpoint gone goes to the standby endpoint.
         assert [say(gateway).status for _at in range(10)] == [200] * 10
         assert gateway.chats("swap-b") == 10
     finally:

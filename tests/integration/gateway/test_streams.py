@@ -125,7 +125,7 @@ def test_an_engine_s_own_refusal_passes_as_it_is(gateway: Any) -> None:
     assert (answer.status, answer.json["model"]) == (429, "qwen")
 
 
-def test_replicas_share_and_stand_in_for_each_other(gateway: Any) -> None:
+def test_replicas_share_and_take_over_from_each_other(gateway: Any) -> None:
     def counts() -> list[int]:
         return [gateway.chats(name) for name in ("twin", "twin-b")]
 

@@ -116,7 +116,7 @@ def test_the_entry_of_another_recipe_with_another_key_is_replaced(host: Host, na
     assert not again["changed"] and not again["tried"]
 
 
-def test_a_repository_signed_by_a_stranger_leaves_the_disk_as_it_was(host: Host) -> None:
+def test_a_repository_signed_by_another_key_leaves_the_disk_as_it_was(host: Host) -> None:
     (host.parts / "other-name.list").write_text(f"deb {host.url('wrong')} /\n")
     before = host.disk()
     answer = host.call(content=host.content("wrong"))

@@ -39,7 +39,7 @@ def release(**files: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    """The owner's key and a stranger's."""
+    """The owner's key and somebody else's."""
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
     made = Keys(home)
@@ -120,7 +120,7 @@ def test_a_name_that_leads_out_of_the_copy_is_refused_though_it_is_signed(mirror
     assert mirror.written() == []
 
 
-def test_an_index_that_a_stranger_signed_is_refused(mirror: Mirror) -> None:
+def test_an_index_that_another_key_signed_is_refused(mirror: Mirror) -> None:
     mirror.publish(stanza(), signer="wrong")
     answer = mirror.call()
     assert answer["failed"] and "is not signed by the expected key" in answer["msg"]

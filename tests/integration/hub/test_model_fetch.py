@@ -90,13 +90,13 @@ def test_models_are_there_whole_at_their_commit_and_a_second_run_asks_nobody(
     asked = len(hub.requests)
     again = fetch("acme/small", "acme/other")
     assert not again["changed"] and leftovers(tmp_path) == []
-    # A look at models that were read asks nobody.
+    # A probe of models that were read asks nobody.
     assert not any("/resolve/" in seen.path and seen.method == "HEAD" for seen in hub.requests[asked:])
     assert not again["work"]
 
 
 def test_a_look_and_check_mode_fetch_nothing(fetch: Any, tmp_path: Path) -> None:
-    for more in ({"look_only": True}, {"_ansible_check_mode": True}):
+    for more in ({"probe_only": True}, {"_ansible_check_mode": True}):
         answer = fetch("acme/small", **more)
         assert answer["work"] and answer["models"][0]["missing_bytes"] > 280_000
         assert not (tmp_path / "cache").exists()

@@ -16,7 +16,7 @@ from typing import Any
 
 KEY = "key-for-everything"
 STUBS = {"qwen": 8001, "yi": 8002, "twin": 8003, "twin-b": 8004, "swap": 8005, "swap-b": 8006}
-# A stand-in is not there most of the time: tests start it.
+# A standby endpoint is not there most of the time: tests start it.
 ABSENT = ("swap-b",)
 
 

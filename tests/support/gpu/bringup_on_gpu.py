@@ -277,12 +277,12 @@ def fault(kept: Kept) -> None:
     down()
     trigger = RESULTS / "take"
     trigger.unlink(missing_ok=True)
-    thief = Holder("--take-mib", str(TAKE_MIB), "--when", str(trigger))
+    foreign_process = Holder("--take-mib", str(TAKE_MIB), "--when", str(trigger))
     began = time.monotonic()
     took: dict[str, float] = {}
 
     def strike(line: str) -> None:
-        # The gates of all three have passed by now: they are asked in one look.
+        # The gates of all three have passed by now: they are asked in one probe.
         if " starts: " in line and not trigger.exists():
             trigger.touch()
             took["after_s"] = round(time.monotonic() - began, 1)
@@ -290,7 +290,7 @@ def fault(kept: Kept) -> None:
     try:
         played = Played("fault", strike)
     finally:
-        thief.end()
+        foreign_process.end()
     if played.code == 0:
         raise Failed("all models started beside it: there was room for everything")
     failure = played.failure

@@ -111,7 +111,7 @@ def process_gib(pid: int) -> float:
 
 
 def torch_gib(pid: int, stats: Path) -> dict[str, float]:
-    """PyTorch's own count in the process that holds most, from its last look."""
+    """PyTorch's own count in the process that holds most, from its last probe."""
     held = {p: size for card in gpu_processes(pid).values() for p, size in card.items()}
     if not held:
         return {}

@@ -31,7 +31,7 @@ SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class LabError(Exception):
-    """One sentence that names the thing and the cure."""
+    """One sentence that names the thing and the remedy."""
 
 
 def say(text: str) -> None:

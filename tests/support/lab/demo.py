@@ -236,7 +236,7 @@ def _simulated_host() -> dict[str, Any]:
     return {
         "gpuserve_demo_box": box.container,
         "gpuserve_demo_url": f"http://localhost:{_port()}",
-        # Only this machine reaches the box's port, so the door asks for no key.
+        # Only this machine reaches the box's port, so the gateway asks for no key.
         "gateway_auth": False,
         "ansible_host": box.address,
         "ansible_port": box.port,
@@ -247,12 +247,12 @@ def _simulated_host() -> dict[str, Any]:
 
 
 def real_host(address: str) -> dict[str, Any]:
-    """Return how ansible reaches DEMO_HOST, with a key for its door."""
+    """Return how ansible reaches DEMO_HOST, with a key for its gateway."""
     user, _at, host = address.rpartition("@")
     host, _colon, port = host.partition(":")
     return {
         "gpuserve_demo_url": f"http://{host}:{GATEWAY_PORT}",
-        # The door is open to the host's network: it asks for this key.
+        # The gateway is open to the host's network: it asks for this key.
         "gateway_keys": [{"name": "demo", "key": _key()}],
         "ansible_host": host,
         **({"ansible_port": int(port)} if port else {}),

@@ -54,7 +54,7 @@ class World:
         self.started: dict[str, float] = {}
         self.history = History()
 
-    def look(self) -> Observation:
+    def probe(self) -> Observation:
         """What the edges would say of this world now; nobody can tell there who holds what."""
         self.history.add(Sample(self.now, {CARD: self.free}, None))
         still = {CARD: self.history.still_s(CARD, self.now)}
@@ -75,7 +75,7 @@ class World:
     def step(self, seconds: float = 1.0, **seen: Seen) -> list[Action]:
         self.now += seconds
         self.seen.update(seen)
-        self.state, actions = advance(self.state, self.look(), self.now, self.limits)
+        self.state, actions = advance(self.state, self.probe(), self.now, self.limits)
         for action in actions:
             (self.made if action.kind is ActionKind.CREATE else self.done).append(action)
             if action.kind is ActionKind.CREATE:

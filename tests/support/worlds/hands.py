@@ -52,8 +52,8 @@ class Hands:
 
     # Looking
 
-    def look(self, state: State | None, over: bool) -> Observation:
-        """One look at everything."""
+    def probe(self, state: State | None, over: bool) -> Observation:
+        """One probe of everything."""
         host = self.host
         tracks = state.tracks if state else {}
         waiting = not tracks or any(track.step in (Step.WAITING, Step.STOPPING) for track in tracks.values())
@@ -95,7 +95,7 @@ class Hands:
         figures = up and asked.figures and self._answers()
         if figures and self.rng.random() < 0.3:
             box.requests = max(0, box.requests - 1)
-        size = host.held(box) if running else 0
+        size = host.used(box) if running else 0
         return Seen(
             box.state,
             box.digest,
@@ -112,7 +112,7 @@ class Hands:
             progress=int(host.now - box.started) if asked.log and not box.hang else 0,
             age_s=host.now - box.started if running else None,
             requests=box.requests if figures else None,
-            held_bytes=dict.fromkeys(box.gpus, size) if size else {},
+            used_bytes=dict.fromkeys(box.gpus, size) if size else {},
             memory_failure=box.memory_failure and not running,
             disturbed=box.disturbed and not running,
         )

@@ -85,7 +85,7 @@ class Host:
     def boxes(self) -> list[Box]:
         return [*self.main.values(), *self.surge.values()]
 
-    def held(self, box: Box) -> int:
+    def used(self, box: Box) -> int:
         """What a container holds on each of its cards now."""
         if box.state is not Container.RUNNING or box.foreign:
             return 0
@@ -95,15 +95,15 @@ class Host:
         return box.hold_bytes if loaded_s >= box.load_s else int(box.hold_bytes * loaded_s / box.load_s)
 
     def free(self, uuid: str) -> int:
-        return self.total[uuid] - self.foreign[uuid] - sum(self.held(box) for box in self.boxes() if uuid in box.gpus)
+        return self.total[uuid] - self.foreign[uuid] - sum(self.used(box) for box in self.boxes() if uuid in box.gpus)
 
     def all_free(self) -> dict[str, int]:
         """The same of every card."""
         free = {uuid: self.total[uuid] - self.foreign[uuid] for uuid in self.cards}
         for box in self.boxes():
-            if box.state is Container.RUNNING and (held := self.held(box)):
+            if box.state is Container.RUNNING and (used := self.used(box)):
                 for uuid in box.gpus:
-                    free[uuid] -= held
+                    free[uuid] -= used
         return free
 
     def serves(self, box: Box) -> bool:
@@ -183,7 +183,7 @@ class Host:
             growing = [
                 box
                 for box in self.boxes()
-                if uuid in box.gpus and self.held(box) and self.now - box.started <= box.load_s
+                if uuid in box.gpus and self.used(box) and self.now - box.started <= box.load_s
             ]
             if growing:
                 youngest = max(growing, key=lambda box: box.started)

@@ -40,7 +40,7 @@ class World:
 class Chances:
     """How likely it is that something befalls a host in a bring-up."""
 
-    thief: float = 0.3
+    foreign_process: float = 0.3
     port: float = 0.05
     vanish: float = 0.03
     usurp: float = 0.02
@@ -184,7 +184,7 @@ def _events(rng: random.Random, host: Host, chances: Chances) -> list[Event]:
 
     events = []
     for uuid in host.cards:
-        if rng.random() < chances.thief:
+        if rng.random() < chances.foreign_process:
             at = later(300)
             events.append(Event(at, "take", uuid, int(rng.uniform(0.2, 8) * GIB)))
             if rng.random() < 0.6:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import (
     TRANSITIONS,
     advance,
-    look_again_s,
+    next_probe_s,
     refuse,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
@@ -78,7 +78,7 @@ class Run:
         self.served = {name for name in self.state.order if self.host.serves(self.host.main[name])}
         self.stopped: dict[str, float] = {}
         self.own: dict[str, float] = {}  # seconds of a service's own drain, end and start
-        self.looked_at = self.began
+        self.probed_at = self.began
 
     def broken(self, rule: str, text: str) -> None:
         self.report.broken.append((rule, f"{self.host.now - self.began:.1f} s: {text}"))
@@ -93,7 +93,7 @@ class Run:
     def go(self) -> Report:
         """Bring it up, and judge it."""
         over = False
-        seen = self.hands.look(None, False)
+        seen = self.hands.probe(None, False)
         while True:
             before = self.state
             self.state, actions = advance(before, seen, self.host.now, self.world.limits)
@@ -112,9 +112,9 @@ class Run:
                 steps = {name: track.step.value for name, track in self.state.tracks.items()}
                 self.broken("no end", f"longer than {self.bound_s:.0f} s: {steps}")
                 break
-            self.host.tick(look_again_s(self.state, self.host.now))
-            self.looked_at = self.host.now
-            seen = self.hands.look(self.state, over)
+            self.host.tick(next_probe_s(self.state, self.host.now))
+            self.probed_at = self.host.now
+            seen = self.hands.probe(self.state, over)
         self._judge_end()
         return self.report
 
@@ -200,8 +200,8 @@ class Run:
         if track.step is not Step.DRAINING or track.drained is None:
             self.broken("stopped undrained", f"{name} while {track.step.value}: {track.reason}")
         surge = self.host.surge.get(name, Box())
-        if track.surged and not self.host.serves(surge) and (surge.die_at or self.host.now) >= self.looked_at:
-            # One that ended since the look can't be known to have.
+        if track.surged and not self.host.serves(surge) and (surge.die_at or self.host.now) >= self.probed_at:
+            # One that ended since the probe can't be known to have.
             ended = surge.state is Container.EXITED
             if not ended:
                 self.broken("stopped without its surge instance", name)

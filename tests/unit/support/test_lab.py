@@ -87,5 +87,5 @@ def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, t
     assert hostvars["ansible_user"] == "ops"
     assert hostvars["ansible_port"] == 2222
     assert hostvars["gpuserve_demo_url"] == "http://192.0.2.10:8000"
-    assert len(hostvars["gateway_keys"][0]["key"]) >= 24, "a door that the network can reach asks for a key"
+    assert len(hostvars["gateway_keys"][0]["key"]) >= 24, "a gateway that the network can reach asks for a key"
     assert "ansible_user" not in demo.real_host("gpu01")

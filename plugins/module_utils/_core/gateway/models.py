@@ -36,7 +36,7 @@ class Model:
 
     @property
     def all_endpoints(self) -> tuple[str, ...]:
-        """Endpoints in the order in which Lua numbers them: the stand-ins come last."""
+        """Endpoints in the order in which Lua numbers them: the standby ones come last."""
         return self.endpoints + self.standby
 
     @property

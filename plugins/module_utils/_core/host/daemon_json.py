@@ -251,9 +251,9 @@ def check_consent(before: Mapping[str, Any], after: Mapping[str, Any], container
 def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, str], path: str) -> None:
     """Refuse what `dockerd --validate` lets through and a running daemon, or a container, then dies of."""
 
-    def fail(key: str, rest: str, problem: str, cure: str) -> None:
+    def fail(key: str, rest: str, problem: str, remedy: str) -> None:
         where = f"{variables[key]}{rest}" if key in variables else f"{path}: {key}{rest}"
-        raise FleetError(f"{where}: {problem}", f"{cure} Nothing was changed.", field=where)
+        raise FleetError(f"{where}: {problem}", f"{remedy} Nothing was changed.", field=where)
 
     _check_pools(options.get("default-address-pools"), fail)
     runtimes = options.get("runtimes")

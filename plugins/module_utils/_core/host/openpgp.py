@@ -131,10 +131,10 @@ def check_key(data: bytes, expected: list[str], origin: str, field: str) -> KeyF
             f"Compare that with what its owner publishes, and set {field} to it. Nothing was changed.",
             field=field,
         )
-    strangers = [fingerprint for fingerprint in key.fingerprints if fingerprint not in wanted]
-    if strangers:
+    unexpected = [fingerprint for fingerprint in key.fingerprints if fingerprint not in wanted]
+    if unexpected:
         raise FleetError(
-            f"{field}: {origin} holds the key {strangers[0]}, and {', '.join(sorted(wanted))} was expected.",
+            f"{field}: {origin} holds the key {unexpected[0]}, and {', '.join(sorted(wanted))} was expected.",
             f"If the repository really changed its key, set {field} to what its owner publishes. Nothing was changed.",
             field=field,
         )

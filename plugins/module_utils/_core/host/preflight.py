@@ -32,7 +32,7 @@ class Check:
     id: str
     status: str
     found: str
-    cure: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def _cards(snap: Snapshot) -> list[Check]:
         ]
     if not snap.cards:
         status = FAIL if snap.need_card else OK
-        cure = "Check that the card sits and has power." if snap.need_card else ""
-        return [Check("card", status, "no NVIDIA card on the PCI bus", cure)]
+        remedy = "Check that the card sits and has power." if snap.need_card else ""
+        return [Check("card", status, "no NVIDIA card on the PCI bus", remedy)]
     lines = []
     free = [card for card in snap.cards if not card.passed_through]
     for card in snap.cards:
@@ -149,8 +149,8 @@ def _cards(snap: Snapshot) -> list[Check]:
         if card.bar_bytes is not None:
             small = card.bar_bytes <= GIB // 4
             found = f"{card.address} shows {_gib(card.bar_bytes)}"
-            cure = "Turn Above 4G Decoding and Resizable BAR on in the firmware." if small else ""
-            lines.append(Check("bar", WARN if small else OK, found, cure))
+            remedy = "Turn Above 4G Decoding and Resizable BAR on in the firmware." if small else ""
+            lines.append(Check("bar", WARN if small else OK, found, remedy))
     return lines
 
 
@@ -178,17 +178,17 @@ def _driver(snap: Snapshot) -> list[Check]:
     decision = decide(state)
     installed = state.on_disk or state.userspace
     statuses = {"none": OK, "module_reload": WARN, "reboot": WARN, "fail": FAIL}
-    cures = {
+    remedies = {
         "none": "" if installed else "The role nvidia_driver installs one.",
         "module_reload": "The role nvidia_driver loads it.",
         "reboot": "Reboot, or let the role nvidia_driver do it.",
         "fail": "Repair that first: a reboot would not help.",
     }
     status = statuses[decision.action] if installed or decision.action != "none" else WARN
-    lines.append(Check("driver", status, decision.reason, cures[decision.action]))
+    lines.append(Check("driver", status, decision.reason, remedies[decision.action]))
     if decision.next_boot:
-        cure = f"Install linux-headers-{state.newest_kernel} and run `dkms autoinstall -k {state.newest_kernel}`."
-        lines.append(Check("kernel", WARN, decision.next_boot, cure))
+        remedy = f"Install linux-headers-{state.newest_kernel} and run `dkms autoinstall -k {state.newest_kernel}`."
+        lines.append(Check("kernel", WARN, decision.next_boot, remedy))
     else:
         lines += [Check("kernel", OK, note) for note in decision.notes]
     version = state.loaded or state.on_disk
@@ -198,15 +198,15 @@ def _driver(snap: Snapshot) -> list[Check]:
         wanted = any(card.generation.open_modules == "required" for card in snap.cards)
         flavour = "open" if state.on_disk_open else "proprietary"
         bad = wanted and not state.on_disk_open
-        cure = "These cards run with the open ones only: nvidia_driver_flavour: open." if bad else ""
-        lines.append(Check("modules", FAIL if bad else OK, f"the {flavour} kernel modules", cure))
+        remedy = "These cards run with the open ones only: nvidia_driver_flavour: open." if bad else ""
+        lines.append(Check("modules", FAIL if bad else OK, f"the {flavour} kernel modules", remedy))
     if not state.headers and not installed:
         lines.append(Check("headers", WARN, f"none for {state.kernel}", "The role nvidia_driver installs them."))
     elif state.headers:
         lines.append(Check("headers", OK, f"there for {state.kernel}"))
     if snap.secure_boot:
-        cure = "Modules built on this host need an enrolled key: see the role nvidia_driver."
-        lines.append(Check("secure_boot", OK if state.loaded else WARN, "on", "" if state.loaded else cure))
+        remedy = "Modules built on this host need an enrolled key: see the role nvidia_driver."
+        lines.append(Check("secure_boot", OK if state.loaded else WARN, "on", "" if state.loaded else remedy))
     else:
         lines.append(Check("secure_boot", OK, "off"))
     return lines
@@ -288,6 +288,6 @@ def table(host: str, checks: Sequence[Check]) -> list[str]:
     width = max((len(check.id) for check in checks), default=0)
     lines = [f"{host}   {worst(checks)}"]
     for check in checks:
-        cure = f"   {check.cure}" if check.cure else ""
-        lines.append(f"  {check.status:<4}  {check.id:<{width}}  {check.found}{cure}")
+        remedy = f"   {check.remedy}" if check.remedy else ""
+        lines.append(f"  {check.status:<4}  {check.id:<{width}}  {check.found}{remedy}")
     return lines

@@ -51,7 +51,7 @@ _ALGORITHMS: Mapping[str, float] = {
 # Each input row's place in its group and the order by groups, two whole numbers, where GPTQ reordered by activations.
 _ROW_ORDER_BITS = 64
 # Files beside config.json that say what it doesn't.
-BESIDE = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
+FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
 
 
 class Match(enum.Enum):
@@ -115,19 +115,19 @@ def read(
     config: Mapping[str, Any],
     asked: str | None,
     dtype_bytes: int,
-    beside: Mapping[str, Mapping[str, Any]] | None = None,
+    files: Mapping[str, Mapping[str, Any]] | None = None,
     where: str = "config",
     inner: Mapping[str, Any] | None = None,
 ) -> Quantization:
     """What a checkpoint says of its quantization; `asked` is the user's, for weights that are quantized while they load.
 
-    `beside` are the files beside config.json, `inner` the section of a multimodal model's language part.
+    `files` are the files beside config.json, `inner` the section of a multimodal model's language part.
     """
     plain = 8.0 * dtype_bytes
     section = (
         _section(config)
         or _section(inner or {})
-        or next((said for name in BESIDE if (said := (beside or {}).get(name))), {})
+        or next((said for name in FILES if (said := (files or {}).get(name))), {})
     )
     quantized = section.get("quantization")
     # ModelOpt's older form has everything one level down.

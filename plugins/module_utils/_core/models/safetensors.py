@@ -72,10 +72,10 @@ def read_header(data: bytes, file_bytes: int, where: str) -> tuple[Tensor, ...]:
         )
     body = file_bytes - end
     tensors = tuple(_tensor(name, entry, body, where) for name, entry in header.items() if name != "__metadata__")
-    held = sum(_bytes(tensor) for tensor in tensors)
-    if held > body:
+    declared = sum(_bytes(tensor) for tensor in tensors)
+    if declared > body:
         raise FleetError(
-            f"{where}: its tensors take {_size(held)} together, and the file has room for {_size(body)}.",
+            f"{where}: its tensors take {_size(declared)} together, and the file has room for {_size(body)}.",
             _REMEDY,
             where,
         )

@@ -7,7 +7,7 @@ The store is plain data, kept as JSON on the host:
 
     {"starts": {key: {"gpu": str, "image": str, "model": str, "args": [str], "fixed_bytes": [int], "errors_bytes": [int]}}}
 
-`fixed_bytes` is what the engine held besides its KV cache on each of its cards, `errors_bytes` what it held less what had been planned;
+`fixed_bytes` is what the engine used besides its KV cache on each of its cards, `errors_bytes` what it used less what had been planned;
 both of the last KEPT starts, the newest last. A start counts for a plan only where card, image, model and every flag but the size of the
 cache are the same.
 """
@@ -54,7 +54,7 @@ class Calibration:
         return max(int(max(entry["fixed_bytes"])), formula_bytes - MOST_LOWERED_BYTES)
 
     def error(self, gpu_names: Sequence[str]) -> dict[str, int] | None:
-        """What this image's engines on these cards held less what was planned: {"starts", "most_bytes", "least_bytes"}, or None."""
+        """What this image's engines on these cards used less what was planned: {"starts", "most_bytes", "least_bytes"}, or None."""
         errors = [
             error
             for entry in self.starts.values()
@@ -88,7 +88,7 @@ def learn(
 ) -> dict[str, Any]:
     """The store with one more start in it.
 
-    `planned_model` is an entry of a plan's `models`; `measured_bytes` is what it held on all its cards when it was ready. What it takes
+    `planned_model` is an entry of a plan's `models`; `measured_bytes` is what it used on all its cards when it was ready. What it takes
     under load comes on top, as planned: like is compared with like.
     """
     starts = {key: dict(entry) for key, entry in Calibration.read(store, image or "?").starts.items()}

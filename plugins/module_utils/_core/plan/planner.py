@@ -79,7 +79,7 @@ def _model_entry(
     if item.measured_fixed_bytes is not None:
         correction = item.measured_fixed_bytes - computed
         listed.append(
-            estimate.Part("measured", correction, "what earlier starts on this host held besides the parts above")
+            estimate.Part("measured", correction, "what earlier starts on this host used besides the parts above")
         )
         notes.append(
             f"planned from what earlier starts on this host measured, {correction // MIB:+d} MiB against what is computed"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to say of a plan that does not fit: by how much, and the nearest thing that does. Each cure is planned before it is said."""
+"""What to say of a plan that does not fit: by how much, and the nearest thing that does. Each remedy is planned before it is said."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.placemen
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_bytes, budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 
-# What max_model_len is lowered by where that is the cure.
+# What max_model_len is lowered by where that is the remedy.
 LENGTH_STEP = 256
 
 
@@ -28,7 +28,7 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
     )
     budget = budget_on(preset, gpu)
     if gpu.foreign_bytes and short <= budget_bytes(preset, gpu.usable_bytes) - budget:
-        text += f" {gib(gpu.foreign_bytes)} of it are held by others now."
+        text += f" {gib(gpu.foreign_bytes)} of it are used by others now."
     for other, share in SHARES.items():
         if share > SHARES.get(preset, 1.0) and fit(here, budget_on(other, gpu))[1] == 0:
             return f"{text} Set vllm_stack_preset: {other}, where they fit."
@@ -37,8 +37,8 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
         length, item = max(shorter, key=lambda found: (found[0] / found[1].length, found[1].spec.name))
         return f"{text} Set max_model_len of {item.spec.name} to {length}, where they fit."
     for item in sorted(here, key=lambda one: (-one.floor_bytes, one.spec.name)):
-        if cure := _smaller_pin(item, gpu, short):
-            return f"{text} {cure}, where they fit."
+        if remedy := _smaller_pin(item, gpu, short):
+            return f"{text} {remedy}, where they fit."
     for count in range(len(here) - 1, 0, -1):
         kept = sorted(here, key=lambda item: (item.need_bytes, item.spec.name))[:count]
         if fit(kept, budget)[1] == 0:

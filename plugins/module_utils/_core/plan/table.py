@@ -42,9 +42,9 @@ def render(
     if error:
         least, most = (f"{error[name] / MIB:+.0f}" for name in ("least_bytes", "most_bytes"))
         told.append(
-            f"Engines of this image on this card held {least} to {most} MiB against their plans ({error['starts']} starts)."
+            f"Engines of this image on this card used {least} to {most} MiB against their plans ({error['starts']} starts)."
         )
-    # Of what does not fit only the cure counts.
+    # Of what does not fit only the remedy counts.
     told += (_notes(plan) if plan["feasible"] else []) + _other_presets(plan, others)
     for text in told:
         lines += textwrap.wrap(
@@ -70,15 +70,15 @@ def _heading(host: str, gpu: Mapping[str, Any], preset: str, width: int) -> list
 
 
 def _table(gpu: Mapping[str, Any], unicode: bool, width: int) -> list[str]:
-    held = [(model["name"], model["total_bytes"]) for model in gpu["models"]] + [("free", gpu["headroom_bytes"])]
+    used = [(model["name"], model["total_bytes"]) for model in gpu["models"]] + [("free", gpu["headroom_bytes"])]
     facts = [*(_facts(model) for model in gpu["models"]), [""] * 6]
     bars: list[list[str]] = []
     for size in (BAR_CELLS, *NARROW_CELLS):
         bars = [
-            [name, cells(held_bytes, gpu["usable_bytes"], unicode, size), f"{held_bytes / GIB:.1f} GiB"]
-            for name, held_bytes in held
+            [name, cells(used_bytes, gpu["usable_bytes"], unicode, size), f"{used_bytes / GIB:.1f} GiB"]
+            for name, used_bytes in used
         ]
-        rows = _aligned([[*held_by, *fact] for held_by, fact in zip(bars, facts, strict=True)], right={2, 6})
+        rows = _aligned([[*bar, *fact] for bar, fact in zip(bars, facts, strict=True)], right={2, 6})
         if max(len(row) for row in rows) <= width:
             return rows
     # Too wide for one line: the bar first, and what it is made of below it.
@@ -152,5 +152,5 @@ def _other_presets(plan: Mapping[str, Any], others: Mapping[str, Mapping[str, An
         }
         used = sum(gpu["used_bytes"] for gpu in other["gpus"])
         what = f"requests at once: {', '.join(changes.values())}" if changes else "the same requests at once"
-        lines.append(f"With preset {preset}: {'' if plan['feasible'] else 'fits; '}{what} ({gib(used)} held).")
+        lines.append(f"With preset {preset}: {'' if plan['feasible'] else 'fits; '}{what} ({gib(used)} used).")
     return lines

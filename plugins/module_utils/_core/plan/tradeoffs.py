@@ -57,7 +57,7 @@ def choose(
     if gpus[0].is_cpu:
         return result
     if preset != "auto":
-        return _with_hints(choices, result, gpus[0], plan)
+        return _with_notes(choices, result, gpus[0], plan)
     for trade in (_smaller_cache, _fewer_graphs, _fewer_sequences, _no_graphs):
         if result["feasible"]:
             return _more_sequences(choices, result, plan)
@@ -95,7 +95,7 @@ def _longest(choices: Sequence[Choice], index: int, plan: Callable[[Sequence[Cho
     return tried(min(most, low * LENGTH_STEP))
 
 
-def _with_hints(
+def _with_notes(
     choices: Sequence[Choice],
     result: dict[str, Any],
     gpu: Gpu,

@@ -14,7 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 
 
 class Verdict(Enum):
-    """What comes of a first look."""
+    """What comes of a first probe."""
 
     KEEP = "keep"
     START = "start"
@@ -75,7 +75,7 @@ def decide(
 
 
 def _silent(seen: Seen, limits: Limits, doubted_s: float) -> Decision:
-    """One that runs as it should and did not serve in this look: a probe can be missed, and an interrupted start goes on."""
+    """One that runs as it should and did not serve in this probe: a probe can be missed, and an interrupted start goes on."""
     served = seen.healthy or seen.dead or seen.was_proved
     if not served and seen.age_s is not None and seen.age_s < limits.start_timeout_s:
         # What an interrupted run has done so far is not thrown away.

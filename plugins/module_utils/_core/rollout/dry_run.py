@@ -102,7 +102,7 @@ def fits(target: Target, first: Observation, named: set[str], headroom_bytes: in
         if not services or free is None:
             continue
         need = sum(one.need_bytes for one in services)
-        given = sum(first.services[one.name].held_bytes.get(uuid, 0) for one in services)
+        given = sum(first.services[one.name].used_bytes.get(uuid, 0) for one in services)
         spare = free + given - need - headroom_bytes
         verdict = "fits" if spare >= 0 else f"is short by {gib(-spare)}"
         lines.append(

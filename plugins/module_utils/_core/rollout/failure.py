@@ -13,29 +13,29 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib
 
 # Below this a neighbour's process is not what a start failed of.
-THEFT_BYTES = 256 * MIB
+FOREIGN_GROWTH_BYTES = 256 * MIB
 END_IT = "End that process, or lower vllm_stack_preset."
 
 
-def theft(
+def foreign_growth(
     before: Mapping[int, tuple[str, int]], now: Mapping[int, tuple[str, int]], commands: Mapping[int, str]
 ) -> str:
     """A process that is nobody's here and has taken memory on our cards since the work began; (card, bytes) by pid."""
     for pid, (uuid, size) in now.items():
         took = size - before.get(pid, ("", 0))[1]
-        if took >= THEFT_BYTES:
+        if took >= FOREIGN_GROWTH_BYTES:
             return f"a process that is not ours ({commands.get(pid, '?')}, pid {pid}) took {gib(took)} on card {uuid} meanwhile"
     return ""
 
 
-def refused(name: str, track: Track, thief: str) -> dict[str, Any]:
+def refused(name: str, track: Track, foreign_process: str) -> dict[str, Any]:
     """One that never started: a gate stayed closed, or Docker would not do it."""
     cause = diagnosis.diagnose([track.reason])
     known = cause.id not in ("unknown", "error")
     return {
         "name": name,
-        "cause": f"{thief}; {track.reason}" if thief else track.reason,
-        "remedy": END_IT if thief else (cause.remedy if known else ""),
+        "cause": f"{foreign_process}; {track.reason}" if foreign_process else track.reason,
+        "remedy": END_IT if foreign_process else (cause.remedy if known else ""),
         "log": [],
         "id": cause.id if known else "refused",
         "after_s": None,
@@ -49,14 +49,14 @@ def ended(
     log: Sequence[str],
     exit_code: int | None,
     noticed_s: float | None,
-    thief: str,
+    foreign_process: str,
 ) -> dict[str, Any]:
     """One that was started. `exit_code` is None where it still ran; `noticed_s` is how long ago its container had ended."""
     cause = diagnosis.diagnose(log, exit_code)
     known: str
     text, remedy, known = f"{track.reason} {cause.text}".strip(), cause.remedy, cause.id
-    if thief and (cause.memory or track.memory):
-        text, remedy = f"{thief}; {text}", END_IT
+    if foreign_process and (cause.memory or track.memory):
+        text, remedy = f"{foreign_process}; {text}", END_IT
     elif cause.id == "unknown" and track.reason:
         text, known = track.reason, "timeout"
     return {

@@ -17,7 +17,7 @@ APPEARS_S = 10.0
 
 
 class Outcome(Enum):
-    """What one more look at a start says."""
+    """What one more probe of a start says."""
 
     GOES_ON = "goes_on"
     PROVED = "proved"
@@ -25,7 +25,7 @@ class Outcome(Enum):
 
 
 def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates) -> tuple[Track, Outcome]:
-    """The track after one more look at a container that was started, its reason where it failed."""
+    """The track after one more probe of a container that was started, its reason where it failed."""
     started = track.started if track.started is not None else now
     if track.start_id and seen.start_id and seen.start_id != track.start_id:
         # Somebody else started it once more: what was seen of the start before says nothing about this one.
@@ -44,7 +44,7 @@ def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates)
         if too_much is None:
             phases = (*track.phases, ("ready", now - started))
             return replace(track, ended=now, phases=phases, doubted=None), Outcome.PROVED
-        # A reading can be off, and a neighbour's peak can pass: what serves is not stopped for one look.
+        # A reading can be off, and a neighbour's peak can pass: what serves is not stopped for one probe.
         if track.doubted is None:
             return replace(track, doubted=now), Outcome.GOES_ON
         if now - track.doubted < gates.limits.doubt_s:

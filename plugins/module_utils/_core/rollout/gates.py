@@ -50,7 +50,7 @@ class Closed:
 
 @dataclass
 class Gates(Reservations):
-    """What the gates look at."""
+    """What the gates judge by."""
 
     def has_turn(self, service: Service, alone: bool) -> bool:
         """One at a time on a card unless every start is exact; never more at once than allowed. Cards wait for each other only where the
@@ -87,7 +87,7 @@ class Gates(Reservations):
             and track.step in IN_FLIGHT
             and (
                 bool(set(service.gpus) & set(self.services[name].gpus))
-                or any(self.seen(name).held_bytes.get(uuid, 0) for uuid in service.gpus)
+                or any(self.seen(name).used_bytes.get(uuid, 0) for uuid in service.gpus)
                 or self.owner(service.port) == name
             )
             for name, track in self.tracks.items()
@@ -105,9 +105,9 @@ class Gates(Reservations):
             if free is None:
                 return Fit.NEVER
             need = service.need_bytes + self.limits.min_headroom_bytes
-            short = max(need - free, need - (free - service.need_bytes + old.held_bytes.get(uuid, 0)))
+            short = max(need - free, need - (free - service.need_bytes + old.used_bytes.get(uuid, 0)))
             if short > 0:
-                leaving = sum(self.seen(name).held_bytes.get(uuid, 0) for name in self.leavers_on(uuid))
+                leaving = sum(self.seen(name).used_bytes.get(uuid, 0) for name in self.leavers_on(uuid))
                 if short > leaving + self.given_back(uuid):
                     return Fit.NEVER
                 found = Fit.LATER
@@ -135,7 +135,7 @@ class Gates(Reservations):
     def closed_to_successor(self, service: Service, old: Seen) -> Closed | None:
         """Why an old one that serves is not to be stopped for its successor yet: it could not start, whatever the old one gives back."""
         for uuid in service.gpus:
-            why = self._short_on(service, uuid, old.held_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
+            why = self._short_on(service, uuid, old.used_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
             if why is not None:
                 return why
         return self._port_closed(service)
@@ -162,8 +162,8 @@ class Gates(Reservations):
             return track.step in IN_FLIGHT
         for uuid in other.gpus:
             free = self.free(uuid, name)
-            taken = 2 * surging.need_bytes - self.seen(surging.name).held_bytes.get(uuid, 0)
-            rest = (free or 0) + self.seen(name).held_bytes.get(uuid, 0) - (taken if uuid in surging.gpus else 0)
+            taken = 2 * surging.need_bytes - self.seen(surging.name).used_bytes.get(uuid, 0)
+            rest = (free or 0) + self.seen(name).used_bytes.get(uuid, 0) - (taken if uuid in surging.gpus else 0)
             if rest < other.need_bytes + self.limits.min_headroom_bytes:
                 return False
         return True
@@ -226,13 +226,13 @@ class Gates(Reservations):
     def holds_too_much(self, service: Service, seen: Seen) -> str | None:
         """The gate after a start, where NVML says what a process holds."""
         tolerance = self.limits.tolerance_bytes
-        if tolerance is None or not seen.all_held_bytes:
+        if tolerance is None or not seen.all_used_bytes:
             return None
         for uuid in service.gpus:
-            held = seen.held_bytes.get(uuid, 0)
-            if held > service.need_bytes + tolerance:
+            used = seen.used_bytes.get(uuid, 0)
+            if used > service.need_bytes + tolerance:
                 return (
-                    f"it holds {gib(held)} on {place(uuid)}, more than the {gib(service.need_bytes)} planned and the tolerance "
+                    f"it holds {gib(used)} on {place(uuid)}, more than the {gib(service.need_bytes)} planned and the tolerance "
                     f"(vllm_stack_tolerance): this was learned, plan again by running the playbook again."
                 )
             free = self.observation.free_bytes.get(uuid)
@@ -245,7 +245,7 @@ class Gates(Reservations):
         return None
 
 
-def growing_beside(gates: Gates, service: Service) -> bool:
+def growing_with(gates: Gates, service: Service) -> bool:
     """Whether another one grows on a card of this service."""
     return any(
         name != service.name and track.step in GROWING and set(service.gpus) & set(gates.services[name].gpus)
@@ -258,4 +258,4 @@ def place(uuid: str) -> str:
     return "the host" if uuid == CPU_UUID else f"card {uuid}"
 
 
-__all__ = ["BUSY", "IN_FLIGHT", "OWN_SETTLE_S", "Closed", "Fit", "Gates", "Track", "growing_beside", "place"]
+__all__ = ["BUSY", "IN_FLIGHT", "OWN_SETTLE_S", "Closed", "Fit", "Gates", "Track", "growing_with", "place"]

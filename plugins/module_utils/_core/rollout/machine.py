@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bring-up as a state machine: what was seen and what time it is go in, what to do next comes out.
 
-Nothing here sleeps, asks a clock or talks to anything. One call of `advance` is one look at the world.
+Nothing here sleeps, asks a clock or talks to anything. One call of `advance` is one probe of the world.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ TRANSITIONS = {
     (Step.LEAVING, Step.GONE): "removed by somebody",
 }
 
-# Between two looks: while something loads, and while a moment decides (memory gets still, an old engine goes).
-LOOK_S, SOON_S = 1.0, 0.25
-# A moment that decides does not last; what waits longer is looked at like everything else.
+# Between two probes: while something loads, and while a moment decides (memory gets still, an old engine goes).
+PROBE_S, SOON_S = 1.0, 0.25
+# A moment that decides does not last; what waits longer is probed like everything else.
 DECIDES_S = 5.0
 
 
 def advance(state: State, observation: Observation, now: float, limits: Limits) -> tuple[State, list[Action]]:
-    """One step. The actions are to be done before the next look."""
+    """One step. The actions are to be done before the next probe."""
     turn = Turn(state, observation, now, limits, TRANSITIONS)
     for name in state.everything:
         notice(turn, name)
@@ -104,9 +104,9 @@ def refuse(state: State, action: Action, reason: str, now: float, cause: Cause =
     return replace(state, tracks={**state.tracks, action.name: track})
 
 
-def look_again_s(state: State, now: float) -> float:
-    """Seconds until the next look."""
+def next_probe_s(state: State, now: float) -> float:
+    """Seconds until the next probe."""
     moments = (Step.WAITING, Step.DRAINING, Step.STOPPING, Step.RETIRING)
     decides = any(track.step in moments and now - track.since < DECIDES_S for track in state.tracks.values())
     growing = any(track.step in GROWING for track in state.tracks.values())
-    return SOON_S if decides and not growing else LOOK_S
+    return SOON_S if decides and not growing else PROBE_S

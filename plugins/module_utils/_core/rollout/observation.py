@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was seen in one look: containers, engines, memory, ports, as plain data."""
+"""What was seen in one probe: containers, engines, memory, ports, as plain data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UP = (Container.RUNNING, Container.RESTARTING)
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at one container. `serves` is /health, then /v1/models naming the model, then one generated token."""
+    """One probe of one container. `serves` is /health, then /v1/models naming the model, then one generated token."""
 
     container: Container = Container.ABSENT
     digest: str = ""
@@ -38,7 +38,7 @@ class Seen:
     port: int = 0  # that it was made for
     exit_code: int | None = None
     restart_policy: str = ""
-    asked: bool = False  # /health was asked for, in this look
+    asked: bool = False  # /health was asked for, in this probe
     healthy: bool = False
     serves: bool = False
     refusal: str = ""  # what it said where it answers and will not make one token
@@ -49,14 +49,14 @@ class Seen:
     progress: int = 0  # changes with every line of the log, every byte read or received
     age_s: float | None = None  # since its container started
     requests: int | None = None  # that it is at, or that wait in it; None where it does not say
-    held_bytes: Mapping[str, int] = field(default_factory=dict)  # on each card now, or planned where that can't be read
+    used_bytes: Mapping[str, int] = field(default_factory=dict)  # on each card now, or planned where that can't be read
     memory_failure: bool = False  # its log says that memory was the reason
     disturbed: bool = False  # ... since somebody else gave some back while it measured
     image_present: bool = True
 
     @property
-    def all_held_bytes(self) -> int:
-        return sum(self.held_bytes.values())
+    def all_used_bytes(self) -> int:
+        return sum(self.used_bytes.values())
 
     @property
     def was_proved(self) -> bool:
@@ -66,7 +66,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Observation:
-    """One look at everything.
+    """One probe of everything.
 
     `still_s` is for how long the free memory of each card has not moved, `foreign_still_s` the same of what nobody of ours holds there;
     a card is missing in the latter where nobody can tell who holds what. `restless` names, by card, what of ours elsewhere keeps memory

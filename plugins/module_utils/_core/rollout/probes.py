@@ -12,7 +12,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 
 @dataclass(frozen=True)
 class Probes:
-    """Questions of one look at one container; whether it runs at all is always asked."""
+    """Questions of one probe of one container; whether it runs at all is always asked."""
 
     image: bool = False
     log: bool = False
@@ -29,8 +29,8 @@ NOTHING = Probes()
 
 
 def probes(track: Track | None, *, waiting: bool = False, over: bool = False) -> Probes:
-    """What to ask of a service's container; without a track it is a first look. `waiting`: somebody wants to start, so that one that
-    sleeps matters; `over`: every service is settled, and this is the last look."""
+    """What to ask of a service's container; without a track it is a first probe. `waiting`: somebody wants to start, so that one that
+    sleeps matters; `over`: every service is settled, and this is the last probe."""
     if track is None:
         return FIRST
     match track.step:

@@ -58,7 +58,7 @@ class Narrator:
         return f"{clock(now - self.began):>5}  {text}"
 
     def lines(self, state: State, observation: Observation, now: float) -> list[str]:
-        """The lines that this look is worth; none while nothing changes, a summary every few seconds."""
+        """The lines that this probe is worth; none while nothing changes, a summary every few seconds."""
         width = max((len(shown(name)) for name in state.everything), default=0)
         told = []
         for name in state.everything:
@@ -112,15 +112,15 @@ def describe(track: Track, seen: Seen, now: float) -> str:
             return f"again: {track.retried}" if track.retried else ""
         case Step.SURGING | Step.STARTING:
             if not seen.phase:
-                beside = " beside the one that serves" if track.step is Step.SURGING else ""
-                return f"starts{beside}: {track.reason}"
+                surge = " as a surge instance" if track.step is Step.SURGING else ""
+                return f"starts{surge}: {track.reason}"
             percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
             return f"{PHASES.get(seen.phase, seen.phase)}{percent}"
         case Step.DRAINING:
             return "its surge instance serves, the old one ends its requests" if track.surged else "ends its requests"
         case Step.READY:
-            held = f", {gib(seen.all_held_bytes)}" if seen.all_held_bytes else ""
-            return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{held}"
+            used = f", {gib(seen.all_used_bytes)}" if seen.all_used_bytes else ""
+            return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{used}"
         case Step.FAILED:
             return f"failed: {track.reason or 'its container ended'}"
         case Step.RETIRING:

@@ -21,7 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     assert_never,
 )
 
-# What is seen of a container that nobody looked at.
+# What is seen of a container that nobody probed.
 NOTHING = Seen()
 
 
@@ -47,12 +47,12 @@ class Reservations:
         service, track = self.services[name], self.tracks[name]
         if service.leaves or uuid not in service.gpus:
             return 0
-        missing = max(0, service.need_bytes - self.seen(name).held_bytes.get(uuid, 0))
+        missing = max(0, service.need_bytes - self.seen(name).used_bytes.get(uuid, 0))
         match track.step:
             case Step.STARTING | Step.DRAINING:
                 return missing
             case Step.SURGING:
-                return missing + max(0, service.need_bytes - self.surge(name).held_bytes.get(uuid, 0))
+                return missing + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
             case Step.WAITING | Step.STOPPING:
                 return missing if track.committed is not None else 0
             case Step.RETIRING | Step.READY | Step.KEPT | Step.FAILED | Step.LEAVING | Step.GONE:
@@ -86,9 +86,9 @@ class Reservations:
         total = 0
         for name, track in self.tracks.items():
             if track.step is Step.RETIRING:
-                total += self.surge(name).held_bytes.get(uuid, 0)
+                total += self.surge(name).used_bytes.get(uuid, 0)
             elif self.services[name].leaves and track.step in (Step.DRAINING, Step.STOPPING):
-                total += self.seen(name).held_bytes.get(uuid, 0)
+                total += self.seen(name).used_bytes.get(uuid, 0)
         return total
 
     def leavers_on(self, uuid: str) -> list[str]:
@@ -96,7 +96,7 @@ class Reservations:
         return [
             name
             for name, track in self.tracks.items()
-            if track.step is Step.LEAVING and self.seen(name).held_bytes.get(uuid, 0)
+            if track.step is Step.LEAVING and self.seen(name).used_bytes.get(uuid, 0)
         ]
 
     def could_all_start(self, service: Service) -> bool:
@@ -107,9 +107,9 @@ class Reservations:
                 return False
             for name, track in self.tracks.items():
                 if track.step in (Step.WAITING, Step.LEAVING):
-                    free += self.seen(name).held_bytes.get(uuid, 0)
+                    free += self.seen(name).used_bytes.get(uuid, 0)
                 if track.step is Step.WAITING and track.surged:
-                    free += self.surge(name).held_bytes.get(uuid, 0)  # which retires, once its service has its port
+                    free += self.surge(name).used_bytes.get(uuid, 0)  # which retires, once its service has its port
                 other = self.services[name]
                 if (
                     track.step is Step.WAITING
@@ -131,7 +131,7 @@ class Reservations:
     def is_short(self, service: Service, uuid: str) -> bool:
         """Whether a card has too little for this one, with what it replaces gone."""
         free = self.free(uuid, service.name)
-        own = self.seen(service.name).held_bytes.get(uuid, 0)
+        own = self.seen(service.name).used_bytes.get(uuid, 0)
         return free is not None and free + own < service.need_bytes + self.limits.min_headroom_bytes
 
     def blockers(self, service: Service) -> Iterator[str]:
@@ -141,5 +141,5 @@ class Reservations:
             seen = self.seen(name)
             if name == service.name or track.step is not Step.WAITING or seen.container is not Container.RUNNING:
                 continue
-            if self.owner(service.port) == name or any(seen.held_bytes.get(uuid, 0) for uuid in short):
+            if self.owner(service.port) == name or any(seen.used_bytes.get(uuid, 0) for uuid in short):
                 yield name

@@ -25,21 +25,21 @@ KEPT_S = 30.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at all cards: free bytes by card, held bytes by card and process; None where no process can be told from another."""
+    """One probe of all cards: free bytes by card, used bytes by card and process; None where no process can be told from another."""
 
     at: float
     free_bytes: Mapping[str, int]
-    held_bytes: Mapping[str, Mapping[int, int]] | None
+    used_bytes: Mapping[str, Mapping[int, int]] | None
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for the process that goes on where this one ends."""
-        return {"at": self.at, "free_bytes": dict(self.free_bytes), "held_bytes": self.held_bytes}
+        return {"at": self.at, "free_bytes": dict(self.free_bytes), "used_bytes": self.used_bytes}
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> Sample:
         """Back from plain data, in which JSON has made texts of the processes."""
-        held = data["held_bytes"]
-        by_process = held and {uuid: {int(pid): size for pid, size in by.items()} for uuid, by in held.items()}
+        used = data["used_bytes"]
+        by_process = used and {uuid: {int(pid): size for pid, size in by.items()} for uuid, by in used.items()}
         return cls(float(data["at"]), dict(data["free_bytes"]), by_process)
 
 
@@ -74,9 +74,9 @@ class History:
             if value is None or later - sample.at > LONGEST_GAP_S:
                 break
             if ours is not None:
-                if sample.held_bytes is None:
+                if sample.used_bytes is None:
                     return None if last is None else now - since
-                value += sum(size for pid, size in sample.held_bytes.get(uuid, {}).items() if pid in ours)
+                value += sum(size for pid, size in sample.used_bytes.get(uuid, {}).items() if pid in ours)
             if last is None:
                 last = value
             if abs(value - last) > self._tolerance_bytes:

@@ -13,12 +13,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 
-BESIDE_SUFFIX = SURGE_SUFFIX
-
 
 @dataclass(frozen=True)
 class Watched:
-    """One engine to look at: its container, where it answers, what was planned for it on each of its cards."""
+    """one engine to probe: its container, where it answers, what was planned for it on each of its cards."""
 
     name: str
     container: str
@@ -36,7 +34,7 @@ class Watched:
 
     def surge(self, offset: int) -> Watched:
         """Its surge instance, which listens `offset` ports above it."""
-        return replace(self, container=f"{self.container}{BESIDE_SUFFIX}", port=self.port + offset)
+        return replace(self, container=f"{self.container}{SURGE_SUFFIX}", port=self.port + offset)
 
     def leaver(self) -> Service:
         """As a service that is to go."""

@@ -116,7 +116,7 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: StackOptions) -> list[dict[str, Any]]:
-    """What a door in front of the engines needs to know of each; `standby` is where a stand-in answers during a replacement."""
+    """What a gateway in front of the engines needs to know of each; `standby` is where a surge instance answers during a replacement."""
     standby = options.surge_offset if options.network == "bridge" else 0
     planned = {model["name"]: model for gpu in plan["gpus"] for model in gpu["models"]}
     return [

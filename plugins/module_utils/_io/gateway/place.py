@@ -41,7 +41,7 @@ class Place:
         made = self._certificate(files)
         live, plain = self.sets.live_files(), self._plain_files()
         changed = sorted(name for name in {*files, *live} if files.get(name) != live.get(name))
-        closed = not live or not self.sets.has_strangers(live)
+        closed = not live or not self.sets.is_open_to_others(live)
         other = [path for path, (content, _mode) in plain.items() if read(path) != content]
         gone = [path for path in (self.folder / probe.FIRST_KEY,) if self.payload["first_key_gone"] and path.exists()]
         folders = [path for path in self._folders() if not path.is_dir()]

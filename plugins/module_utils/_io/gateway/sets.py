@@ -54,7 +54,7 @@ class Sets:
             return {}
         return {path.name: path.read_bytes() for path in sorted(self.live.iterdir()) if path.is_file()}
 
-    def has_strangers(self, files: Mapping[str, bytes]) -> bool:
+    def is_open_to_others(self, files: Mapping[str, bytes]) -> bool:
         """Tell whether somebody who may not read the live set could, or its owner can't."""
         for path in (self.live, *(self.live / name for name in files)):
             state = path.stat()

@@ -164,14 +164,14 @@ def read_users(files: HostFiles) -> tuple[list[str], list[str]]:
         if not pid.isdigit():
             continue
         targets = [files.link(f"/proc/{pid}/fd/{number}") or "" for number in files.names(f"/proc/{pid}/fd")]
-        held = any(target.startswith("/dev/nvidia") or target in nodes for target in targets)
+        open_here = any(target.startswith("/dev/nvidia") or target in nodes for target in targets)
         shown = any(_DISPLAY.match(target) for target in targets)
-        if not held and not shown:
+        if not open_here and not shown:
             continue
         name = harmless((files.read(f"/proc/{pid}/comm") or "").strip())
         if name.startswith("nvidia-persiste") or name in _DISPLAY_BROKERS:  # the kernel cuts names to 15 characters
             continue
-        if held:
+        if open_here:
             on_gpu.append(f"{name} (pid {pid})")
         if shown:
             on_display.append(f"{name} (pid {pid})")

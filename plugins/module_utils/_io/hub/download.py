@@ -201,11 +201,11 @@ def _open_anywhere() -> set[str]:
 
 
 def _open_files(pid: int) -> list[Path]:
-    """Return what a process has begun to write. It is held for that: else it could begin another between the look and its end."""
+    """Return what a process has begun to write. It is stopped for that: else it could begin another between this and its end."""
     found = []
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
-        for _look in range(100):
+        for _turn in range(100):
             # The state stands behind the name, which ends with the last bracket.
             if (
                 Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fetch from its first look to the last file: what is missing, whether it fits, and each failure in one sentence."""
+"""A fetch from what is missing to the last file: whether it fits, and each failure in one sentence."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Fetching:
     def __post_init__(self) -> None:
         self.cache = Cache(self.cache_dir)
 
-    def look(self) -> bool:
+    def missing_files(self) -> bool:
         """Find out what is missing; the hub is asked only about a repository whose files nobody has listed yet."""
         repositories = fetch.repositories(self.models)
         ids = [repository.id for repository in repositories]

@@ -84,7 +84,7 @@ def _read(
         try:
             weights = checkpoint.weight_files(files, small.get(checkpoint.INDEX))
         except FleetError as error:
-            raise FleetError(f"{where}: {model}: {error.message}", error.hint, where) from error
+            raise FleetError(f"{where}: {model}: {error.message}", error.remedy, where) from error
         if not weights:
             raise checkpoint.without_safetensors(files, where, model)
         headers = pool.map(lambda name: _header(read, name, files[name], f"{where}: {model}: {name}"), weights)

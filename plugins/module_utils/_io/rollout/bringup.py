@@ -24,7 +24,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     Track,
     begin,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import BESIDE_SUFFIX, Target, Watched
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
@@ -38,7 +39,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
 
-# A gateway looks at its engines every two seconds, and counts one out after two looks.
+# A gateway looks at its engines every two seconds, and counts one out after two probes.
 SWITCH_S = 5.0
 # Docker kills what has not ended within its grace; a container that is there this long after that is stuck.
 STOP_S = 60.0
@@ -66,7 +67,7 @@ class Bringup:
         others = set(self.fallback.cards if self.fallback else []) - set(self.target.cards)
         self.cards = Cards(self.target.cards, params["device"], sorted(others))
         self.locked = sorted({*self.target.cards, *others})
-        if not (check_mode or params["look_only"]):
+        if not (check_mode or params["probe_only"]):
             # Whatever else has to be done before a start, memory is watched meanwhile.
             self.cards.begin(params["memory_seen"])
         self.docker = self._open_docker()
@@ -124,7 +125,7 @@ class Bringup:
                 **PHASE_LIMITS_S,
                 **{name: float(limit) for name, limit in params["phase_limits_s"].items()},
             },
-            # The host's own memory is shared with its page cache and everybody else: only a card's is held to its plan.
+            # The host's own memory is shared with its page cache and everybody else: only a card's is bound to its plan.
             tolerance_bytes=params["tolerance_bytes"] if params["device"] == "cuda" else None,
             switch_s=SWITCH_S if Path(params["drain_dir"]).is_dir() else 0.0,
             settle_s=params["settle_s"],
@@ -151,7 +152,7 @@ class Bringup:
             self.progress.tell([ENDED])
 
     def _run(self, target: Target) -> dict[str, Any]:
-        first, decided = self._first_look(target)
+        first, decided = self._first_probe(target)
         mode, leavers = self.mode(target, first), self._leavers(target)
         names = [one.container for one in leavers]
         would = dry_run.forecast(target, first, decided, names, mode, self.params["min_headroom_bytes"])
@@ -165,19 +166,19 @@ class Bringup:
             )
             loop.explain(target, state)
             return self._result(target, state, mode, [], loop)
-        if self.params["look_only"]:
+        if self.params["probe_only"]:
             gone = [model_of(name) for name in names]
             return {**would, "work": True, "leftovers": gone, "memory": self.cards.last(), "changed": False}
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as locks:
             for uuid in self.locked or ["none"]:
                 folder, wait_s = self.params["lock_dir"], self.params["lock_wait_s"]
-                held.enter_context(CardLock(folder, uuid, wait_s, lambda text: self.progress.tell([text])))
+                locks.enter_context(CardLock(folder, uuid, wait_s, lambda text: self.progress.tell([text])))
             try:
                 return self._work(target, loop)
             finally:
                 loop.executor.clear_drains(self._ports(target, []))
 
-    def _first_look(self, target: Target) -> tuple[Observation, dict[str, Decision]]:
+    def _first_probe(self, target: Target) -> tuple[Observation, dict[str, Decision]]:
         """What is there, and what is decided of it: beyond doubt, or after having asked for as long as that lasts."""
         limits = self.limits()
         until = time.monotonic() + limits.doubt_s
@@ -190,9 +191,9 @@ class Bringup:
 
     def _clear_what_was_left(self, target: Target, loop: RolloutLoop) -> None:
         """Nothing is to be done, so nothing has to be kept from the gateway; but for another run that is at work now."""
-        with contextlib.suppress(LockHeld, OSError), contextlib.ExitStack() as held:
+        with contextlib.suppress(LockHeld, OSError), contextlib.ExitStack() as locks:
             for uuid in self.locked or ["none"]:
-                held.enter_context(CardLock(self.params["lock_dir"], uuid, 0.0))
+                locks.enter_context(CardLock(self.params["lock_dir"], uuid, 0.0))
             loop.executor.clear_drains(self._ports(target, []))
 
     def _ports(self, target: Target, leavers: Sequence[Watched]) -> set[int]:
@@ -225,7 +226,7 @@ class Bringup:
         fallback = self.fallback
         if fallback is not None and fallback.digests == target.digests:
             fallback = None
-        # Under the lock the world may be another one than at the first look.
+        # Under the lock the world may be another one than at the first probe.
         seen = self.watch.observe(target.watched, None)
         mode = self.mode(target, seen)
         limits, order = self.limits(mode), self.params["order"]
@@ -278,7 +279,7 @@ class Bringup:
         models += [
             {"name": model_of(name), "action": "stopped", "reason": "it left the inventory"}
             for name in leftovers
-            if not name.endswith(BESIDE_SUFFIX)
+            if not name.endswith(SURGE_SUFFIX)
         ]
         changed = bool(leftovers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
         if not state.failed and len(state.serving) == len(state.order):
@@ -323,16 +324,16 @@ class Bringup:
             facts = log.read(line for _at, line in timed)
             found = self.docker.inspect(entry["container"]) or {}
             began = seconds_of(found["State"]["StartedAt"]) if found else None
-            held = self.watch.measured(watched)
+            used = self.watch.measured(watched)
             model["image_id"] = found.get("Image")
             model["ready_s"] = round((track.ended or 0) - (track.started or 0), 1)
-            # Docker's own times: exact, where our looks are a while apart.
+            # Docker's own times: exact, where our probes are a while apart.
             model["timeline"] = log.timeline(timed, began or 0.0) if began else {}
             model["timeline"]["ready"] = model["ready_s"]
             model["kv_cache_tokens"], model["max_concurrency"] = facts.kv_cache_tokens, facts.max_concurrency
-            model["measured_bytes"] = sum(held.values()) or None
+            model["measured_bytes"] = sum(used.values()) or None
             model["cards"] = [
-                {"uuid": uuid, "planned_bytes": planned, "measured_bytes": held.get(uuid)} for uuid in watched.gpus
+                {"uuid": uuid, "planned_bytes": planned, "measured_bytes": used.get(uuid)} for uuid in watched.gpus
             ]
             self.remembered[name] = {"digest": entry["digest"], **model}
         elif track.step is Step.KEPT:

@@ -34,7 +34,7 @@ class Cards:
         self.error = ""
 
     def begin(self, before: Mapping[str, Any]) -> None:
-        """Sample from now on, until the process ends; `before` is the last sample of the one that looked first, or nothing."""
+        """Sample from now on, until the process ends; `before` is the last sample of the one that probed first, or nothing."""
         # One from the future is from before a boot.
         if before and (sample := Sample.of_data(before)).at <= time.monotonic():
             self._history.add(sample)
@@ -50,7 +50,7 @@ class Cards:
             time.sleep(SAMPLE_S)
 
     def sample(self) -> None:
-        """One more look; what can't be read leaves its reason in `error`."""
+        """One more probe; what can't be read leaves its reason in `error`."""
         with self._lock:
             try:
                 self._last = self._read()
@@ -67,7 +67,7 @@ class Cards:
             return Sample(time.monotonic(), {CPU_UUID: meminfo()["MemAvailable"]}, None)
         if self._nvml is None:
             self._nvml = Nvml().__enter__()
-        held: dict[str, Mapping[int, int]] | None = {}
+        used: dict[str, Mapping[int, int]] | None = {}
         free = {}
         for uuid in (*self._uuids, *self._others):
             try:
@@ -77,11 +77,11 @@ class Cards:
                 if uuid in self._uuids:
                     raise
                 continue
-            if held is not None and by_process is not None:
-                held[uuid] = by_process
+            if used is not None and by_process is not None:
+                used[uuid] = by_process
             else:
-                held = None
-        return Sample(time.monotonic(), free, held)
+                used = None
+        return Sample(time.monotonic(), free, used)
 
     def _close(self) -> None:
         if self._nvml is not None:
@@ -111,20 +111,20 @@ class Cards:
 
     def tells_apart(self) -> bool:
         """Whether it can be read who holds what."""
-        return self._cpu or self._last.held_bytes is not None
+        return self._cpu or self._last.used_bytes is not None
 
-    def held_by(self, pids: Sequence[int]) -> dict[str, int]:
+    def used_by(self, pids: Sequence[int]) -> dict[str, int]:
         """What these processes hold, by card; on a host without one their share of its memory."""
         if self._cpu:
             return {CPU_UUID: proportional_bytes(pids)}
-        held = self._last.held_bytes or {}
-        found = {uuid: sum(size for pid, size in by.items() if pid in pids) for uuid, by in held.items()}
+        used = self._last.used_bytes or {}
+        found = {uuid: sum(size for pid, size in by.items() if pid in pids) for uuid, by in used.items()}
         return {uuid: size for uuid, size in found.items() if size}
 
-    def strangers(self) -> dict[int, tuple[str, int]]:
+    def foreign_processes(self) -> dict[int, tuple[str, int]]:
         """Processes on these cards that are not ours: (card, bytes) by pid, of the card on which it holds most."""
         found: dict[int, tuple[str, int]] = {}
-        for uuid, by in (self._last.held_bytes or {}).items():
+        for uuid, by in (self._last.used_bytes or {}).items():
             for pid, size in by.items():
                 if pid not in self._ours and size > found.get(pid, ("", 0))[1]:
                     found[pid] = (uuid, size)

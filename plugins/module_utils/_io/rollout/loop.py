@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop around the state machine: look, advance, act, tell, until every service is settled."""
+"""The loop around the state machine: probe, advance, act, tell, until every service is settled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Progress:
 
     @staticmethod
     def _hold(handle: int) -> None:
-        """Take the lock; who looks whether it is held, holds it for a moment."""
+        """Take the lock; who asks whether it is taken, has it for a moment."""
         for _try in range(LOCK_TRIES):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,13 +83,13 @@ class RolloutLoop:
         self._state_dir, self._progress, self._docker_wait_s = state_dir, progress, docker_wait_s
         self.failures: dict[str, dict[str, Any]] = {}
         self.kept_up: list[str] = []  # proved ones of an earlier run that Docker starts again only from now on
-        self._strangers: dict[int, tuple[str, int]] = {}
+        self._foreign: dict[int, tuple[str, int]] = {}
 
     def begin(self, containers: Sequence[str]) -> None:
         """Who holds memory before anything is done; what these containers hold is ours."""
         self._watch.know(containers)
         self._cards.sample()
-        self._strangers = self._cards.strangers()
+        self._foreign = self._cards.foreign_processes()
 
     def drive(
         self,
@@ -103,7 +103,7 @@ class RolloutLoop:
     ) -> State:
         """Bring one target up. Told to stop at a failure, it leaves others on their way."""
         watched = [*target.watched, *leavers]
-        seen = self._look(watched, None, over=False)
+        seen = self._probe(watched, None, over=False)
         offset = self.executor.surge_offset if surge else 0
         services = target.services_with_surge(offset, seen.listeners, leavers)
         state = begin([*services, *(one.leaver() for one in leavers)], order, time.monotonic())
@@ -117,17 +117,17 @@ class RolloutLoop:
             self.explain(target, state)
             if state.failed and stop_at_failure and state.clean:
                 break
-            # Once all is settled, everything is looked at once more: what died meanwhile is no part of a proved set.
+            # Once all is settled, everything is probed once more: what died meanwhile is no part of a proved set.
             if state.done and over:
                 break
             over = state.done
-            self._watch.wait(machine.SOON_S if over else machine.look_again_s(state, now))
-            seen = self._look(watched, state, over)
+            self._watch.wait(machine.SOON_S if over else machine.next_probe_s(state, now))
+            seen = self._probe(watched, state, over)
         self.executor.finish()
         self._keep_up(target, state, seen)
         return state
 
-    def _look(self, watched: Sequence[Watched], state: State | None, over: bool) -> Observation:
+    def _probe(self, watched: Sequence[Watched], state: State | None, over: bool) -> Observation:
         try:
             return self._watch.observe(watched, state, over)
         except DockerError:
@@ -138,7 +138,7 @@ class RolloutLoop:
         try:
             return self.executor.do(target, actions)
         except DockerError:
-            # What was not done shows at the next look.
+            # What was not done shows at the next probe.
             self._wait_for_docker()
             return []
 
@@ -167,9 +167,9 @@ class RolloutLoop:
 
     def _failure(self, target: Target, name: str, track: Track) -> dict[str, Any]:
         """Keep the first true cause and the log."""
-        thief = self._thief()
+        foreign_process = self._foreign_process()
         if track.started is None:
-            return failure.refused(shown(name), track, thief if track.memory else "")
+            return failure.refused(shown(name), track, foreign_process if track.memory else "")
         one = target.watched_as(name)
         container = one.surge(self.executor.surge_offset).container if track.surge_failed else one.container
         found = self._docker.inspect(container)
@@ -180,9 +180,9 @@ class RolloutLoop:
         ended = seconds_of(found["State"]["FinishedAt"]) if found else None
         noticed_s = round(time.time() - ended, 1) if ended and ended > 0 else None
         code = found["State"].get("ExitCode") if found and status != "running" else None
-        told = failure.ended(name, track, lines, code, noticed_s, thief)
+        told = failure.ended(name, track, lines, code, noticed_s, foreign_process)
         return {**told, "log_file": self._state_dir.keep_log(name, lines)}
 
-    def _thief(self) -> str:
-        now = self._cards.strangers()
-        return failure.theft(self._strangers, now, {pid: command_of(pid) for pid in now})
+    def _foreign_process(self) -> str:
+        now = self._cards.foreign_processes()
+        return failure.foreign_growth(self._foreign, now, {pid: command_of(pid) for pid in now})

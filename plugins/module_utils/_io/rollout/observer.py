@@ -39,9 +39,9 @@ LOG_LINES = 300
 DOCKER_PID = Path("/run/docker.pid")
 # What a process reads without loading anything: our own questions, and what runtimes do in the background.
 NOISE_BYTES = 8 << 20
-# A look waits this long for a proof that it has asked for: most tokens come sooner.
+# A probe waits this long for a proof that it has asked for: most tokens come sooner.
 PROOF_S = 0.2
-# Between two looks something small is asked this often: has one ended, does one answer now?
+# Between two probes something small is asked this often: has one ended, does one answer now?
 GLANCE_S = 0.25
 MAY_LEAD_TO_A_START = (Step.WAITING, Step.STOPPING, Step.DRAINING, Step.SURGING, Step.RETIRING)
 
@@ -57,15 +57,15 @@ class Watch:
         self._pool = ThreadPoolExecutor(max_workers=32)
         # By container and start: what one start was asked counts for no other.
         self._proofs: dict[tuple[str, str], Future[tuple[bool, str]]] = {}
-        # What the last look saw of those that start: (first process, whether it answered), by container.
+        # What the last probe saw of those that start: (first process, whether it answered), by container.
         self._starting: dict[str, tuple[Watched, str, int, bool]] = {}
         self._docker_pid = self._docker_started()
         self.docker_restarted: float | None = None
 
-    # One look at everything
+    # One probe of everything
 
     def observe(self, services: Sequence[Watched], state: State | None, over: bool = False) -> Observation:
-        """What `advance` wants to know, of services and of what left the stack. Without a state it is a first look, at everything there
+        """What `advance` wants to know, of services and of what left the stack. Without a state it is a first probe, at everything there
         is to know; `over` is the last one, at everything that is settled."""
         tracks = state.tracks if state else {}
         # Whatever ends in this turn may have another start in it.
@@ -74,7 +74,7 @@ class Watch:
         self._starting = {}
         jobs = {
             one.key: self._pool.submit(
-                self.look, one, probes(tracks.get(one.key), waiting=waiting, over=over), tracks.get(one.key)
+                self.probe, one, probes(tracks.get(one.key), waiting=waiting, over=over), tracks.get(one.key)
             )
             for one in services
         }
@@ -82,7 +82,7 @@ class Watch:
         for one in services:
             asked = surge_probes(tracks[one.key]) if one.key in tracks else None
             if asked is not None:
-                surges[one.key] = self._pool.submit(self.look, one.surge(self._surge_offset), asked, tracks[one.key])
+                surges[one.key] = self._pool.submit(self.probe, one.surge(self._surge_offset), asked, tracks[one.key])
         seen = {name: job.result() for name, job in jobs.items()}
         seen_surges = {name: job.result() for name, job in surges.items()}
         self._notice_docker()
@@ -111,7 +111,7 @@ class Watch:
         wanted = {one.port + offset for one in services for offset in (0, self._surge_offset)}
         return dict.fromkeys(listening() & wanted, FOREIGN) | ours
 
-    def look(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:
+    def probe(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:
         """One container, asked as much as its place in a bring-up needs."""
         image = bool(self._docker and self._docker.has_image(one.image)) if asked.image and not one.left else True
         found = self._docker.inspect(one.container) if self._docker else None
@@ -153,16 +153,16 @@ class Watch:
             progress=progress,
             age_s=age_s(found["State"]["Pid"]) if running else None,
             requests=engine.requests() if running and asked.figures else None,
-            held_bytes=self._held(one, found, pids, planned) if running and matters else {},
+            used_bytes=self._used(one, found, pids, planned) if running and matters else {},
             memory_failure=cause is not None and cause.memory,
             disturbed=cause is not None and cause.id == "profiling_race",
             image_present=image,
         )
 
-    def _held(self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], planned: int) -> Mapping[str, int]:
+    def _used(self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], planned: int) -> Mapping[str, int]:
         """What a container holds on each card: read, or planned where that can't be, on the cards that it was given."""
         if pids and self._cards.tells_apart():
-            return self._cards.held_by(pids)
+            return self._cards.used_by(pids)
         return dict.fromkeys(cards_of(found) or one.gpus, planned)
 
     def _log(
@@ -230,10 +230,10 @@ class Watch:
         if found is None or found["State"]["Status"] != "running":
             return {}
         self._cards.sample()
-        return self._cards.held_by(process_tree(found["State"]["Pid"]))
+        return self._cards.used_by(process_tree(found["State"]["Pid"]))
 
     def know(self, containers: Sequence[str]) -> None:
-        """These containers are ours: what their processes hold is not a stranger's."""
+        """These containers are ours: what their processes hold is not foreign."""
         for container in containers:
             found = self._docker.inspect(container) if self._docker else None
             if found and found["State"].get("Pid"):
@@ -329,7 +329,7 @@ def port_of(found: Mapping[str, Any], one: Watched) -> int:
 
 
 def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> Watched:
-    """A container of this stack that is no longer in it, as one to look at; `gpus` is where it may be, if it doesn't say."""
+    """A container of this stack that is no longer in it, as one to probe; `gpus` is where it may be, if it doesn't say."""
     labels = found["Config"]["Labels"] or {}
     planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0) or 0)
     model = labels.get(f"{compose.LABEL}.model") or compose.model_of(container)

@@ -52,7 +52,7 @@ class StateDir:
     # Measurements
 
     def learn(self, plan: Mapping[str, Any], started: Iterable[tuple[Mapping[str, Any], int]]) -> None:
-        """Keep what starts held for the next plan: (the plan's model, bytes on all its cards) each."""
+        """Keep what starts used for the next plan: (the plan's model, bytes on all its cards) each."""
         store: Any = self._read("calibration.json")
         if not isinstance(store.get("starts", {}), dict):
             self._note("calibration.json is not what we wrote: it is begun anew")

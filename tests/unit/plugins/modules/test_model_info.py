@@ -51,7 +51,7 @@ class FakeHub:
         return [model for model in self.files if text.casefold() in model.casefold()]
 
 
-def look(
+def ask(
     hub: FakeHub, folder: Path | str, *models: Mapping[str, Any], check: bool = False, **more: Any
 ) -> dict[str, Any]:
     """Run the module's own function."""
@@ -61,25 +61,25 @@ def look(
 
 def test_a_model_is_asked_for_once_and_its_commit_stays(tmp_path: Path) -> None:
     hub = FakeHub({"acme/small": small_llama()})
-    first = look(hub, tmp_path / "info", {"model": "acme/small"}, {"model": "acme/small"})
+    first = ask(hub, tmp_path / "info", {"model": "acme/small"}, {"model": "acme/small"})
     info = first["models"]["acme/small@main"]
     assert first["changed"] and hub.asked == ["acme/small"] and info["commit"] == commit_of(hub.files["acme/small"])
     assert [path.name for path in (tmp_path / "info").iterdir()] == [f"acme--small@{info['commit'][:12]}.json"]
     hub.files["acme/small"] = small_llama(max_position_embeddings=4096)
-    again = look(hub, tmp_path / "info", {"model": "acme/small"})
+    again = ask(hub, tmp_path / "info", {"model": "acme/small"})
     assert not again["changed"] and again["models"] == first["models"] and hub.asked == ["acme/small"]
     # The commit itself, whole or short, names the same.
     for revision in (info["commit"], info["commit"][:8]):
-        assert list(look(hub, tmp_path / "info", {"model": "acme/small", "revision": revision})["models"].values()) == [
+        assert list(ask(hub, tmp_path / "info", {"model": "acme/small", "revision": revision})["models"].values()) == [
             info
         ]
-    new = look(hub, tmp_path / "info", {"model": "acme/small"}, refresh=True)
+    new = ask(hub, tmp_path / "info", {"model": "acme/small"}, refresh=True)
     assert new["changed"] and new["models"]["acme/small@main"]["commit"] != info["commit"]
     assert len(list((tmp_path / "info").iterdir())) == 1
 
 
 def test_check_mode_keeps_nothing_and_says_what_it_would(tmp_path: Path) -> None:
-    answer = look(FakeHub({"acme/small": small_llama()}), tmp_path / "info", {"model": "acme/small"}, check=True)
+    answer = ask(FakeHub({"acme/small": small_llama()}), tmp_path / "info", {"model": "acme/small"}, check=True)
     assert answer["changed"] and len(answer["kept"]) == 1 and not (tmp_path / "info").exists()
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_kept_where_one_of_the_models_is_wrong(tmp_path: Path) -> Non
     with pytest.raises(
         FleetError, match=r"vllm_stack_models\[1\].model: the hub has no acme/smal. Did you mean acme/small\?"
     ):
-        look(hub, tmp_path / "info", {"model": "acme/small"}, {"model": "acme/smal"})
+        ask(hub, tmp_path / "info", {"model": "acme/small"}, {"model": "acme/smal"})
     assert not (tmp_path / "info").exists()
 
 
@@ -97,26 +97,26 @@ def test_without_a_hub_the_catalogue_and_own_configs_do_and_it_is_waited_for_onc
     tmp_path: Path, trouble: Trouble
 ) -> None:
     hub = FakeHub({}, trouble)
-    answer = look(hub, tmp_path, {"model": CATALOGUED}, {"model": "Qwen/Qwen3-8B"}, {"model": "acme/own", "config": {}})
+    answer = ask(hub, tmp_path, {"model": CATALOGUED}, {"model": "Qwen/Qwen3-8B"}, {"model": "acme/own", "config": {}})
     assert answer["models"] == {} and hub.asked == [CATALOGUED] and len(answer["notes"]) == 2
     with pytest.raises(
         FleetError, match=r"nothing is kept of acme/x, the catalogue does not know it.*playbooks/plan.yml"
     ):
-        look(hub, tmp_path, {"model": "acme/x"})
+        ask(hub, tmp_path, {"model": "acme/x"})
     # The catalogue knows what main was, and nothing of a commit.
     with pytest.raises(FleetError):
-        look(hub, tmp_path, {"model": CATALOGUED, "revision": "abcdef1"})
+        ask(hub, tmp_path, {"model": CATALOGUED, "revision": "abcdef1"})
 
 
 def test_a_kept_file_of_another_commit_is_named(tmp_path: Path) -> None:
     hub = FakeHub({"acme/small": small_llama()})
-    commit = look(hub, tmp_path, {"model": "acme/small"})["models"]["acme/small@main"]["commit"]
+    commit = ask(hub, tmp_path, {"model": "acme/small"})["models"]["acme/small@main"]["commit"]
     hub.trouble = Trouble.UNREACHABLE
     with pytest.raises(
         FleetError,
         match=rf"revision: of acme/small commit {commit[:12]} is kept, not abcdef1.*Write revision: {commit[:12]}",
     ):
-        look(hub, tmp_path, {"model": "acme/small", "revision": "abcdef1"})
+        ask(hub, tmp_path, {"model": "acme/small", "revision": "abcdef1"})
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_kept_file_of_another_commit_is_named(tmp_path: Path) -> None:
 def test_a_kept_file_that_was_damaged_is_one_sentence(tmp_path: Path, text: str, fact: str) -> None:
     (tmp_path / f"acme--small@{'c' * 12}.json").write_text(text)
     with pytest.raises(FleetError, match=r"^vllm_stack_models\[0\]: ") as caught:
-        look(FakeHub({"acme/small": small_llama()}), tmp_path, {"model": "acme/small"})
+        ask(FakeHub({"acme/small": small_llama()}), tmp_path, {"model": "acme/small"})
     assert fact in str(caught.value)
 
 
@@ -148,15 +148,15 @@ def test_a_folder_that_can_t_be_written_is_one_sentence_and_leaves_no_half_file(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FleetError, match=r"vllm_stack_model_info_dir: .* can't be written .No space left on device"):
-        look(FakeHub({"acme/small": small_llama()}), tmp_path / "info", {"model": "acme/small"})
+        ask(FakeHub({"acme/small": small_llama()}), tmp_path / "info", {"model": "acme/small"})
     assert list((tmp_path / "info").iterdir()) == []
 
 
 def test_a_gated_model_that_the_catalogue_knows_is_planned_but_not_fetched(tmp_path: Path) -> None:
     hub = FakeHub({}, Trouble.GATED)
-    assert look(hub, tmp_path, {"model": CATALOGUED})["models"] == {}
+    assert ask(hub, tmp_path, {"model": CATALOGUED})["models"] == {}
     with pytest.raises(FleetError, match=rf"is gated.*Accept its terms at https://huggingface.co/{CATALOGUED}"):
-        look(hub, tmp_path, {"model": CATALOGUED}, need_weights=True)
+        ask(hub, tmp_path, {"model": CATALOGUED}, need_weights=True)
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> str:
@@ -169,11 +169,11 @@ def write(folder: Path, files: Mapping[str, bytes]) -> str:
 
 def test_a_folder_is_read_where_it_is_and_asks_nobody(tmp_path: Path) -> None:
     path, hub = write(tmp_path / "model", small_llama(2)), FakeHub({})
-    answer = look(hub, "", {"model": path}, folders=True)
+    answer = ask(hub, "", {"model": path}, folders=True)
     info = answer["models"][f"{path}@main"]
     assert not answer["changed"] and hub.asked == [] and info["commit"] == "" and info["config"]["hidden_size"] == 64
     assert sum(group["count"] for group in info["tensors"]) == 21
-    assert look(hub, "", {"model": path})["models"] == {}
+    assert ask(hub, "", {"model": path})["models"] == {}
 
 
 @pytest.mark.parametrize(
@@ -193,16 +193,16 @@ def test_a_folder_is_read_where_it_is_and_asks_nobody(tmp_path: Path) -> None:
 def test_a_folder_that_holds_no_model_is_one_sentence(tmp_path: Path, files: Mapping[str, bytes], fact: str) -> None:
     path = write(tmp_path, files)
     with pytest.raises(FleetError, match=r"^vllm_stack_models\[0\].model: ") as caught:
-        look(FakeHub({}), "", {"model": path}, folders=True)
+        ask(FakeHub({}), "", {"model": path}, folders=True)
     assert fact in str(caught.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="there is no folder"):
-        look(FakeHub({}), "", {"model": str(tmp_path / "none")}, folders=True)
+        ask(FakeHub({}), "", {"model": str(tmp_path / "none")}, folders=True)
 
 
 def test_a_kept_file_is_read_by_everybody(tmp_path: Path) -> None:
-    look(FakeHub({"acme/small": small_llama()}), tmp_path, {"model": "acme/small"})
+    ask(FakeHub({"acme/small": small_llama()}), tmp_path, {"model": "acme/small"})
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o644 and json.loads(path.read_text())["revision"] == "main"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every mistake in the inventory is one sentence that names its place and its cure."""
+"""Every mistake in the inventory is one sentence that names its place and its remedy."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_each_mistake_names_its_place(entry: dict[str, Any], place: str) -> None
     with pytest.raises(FleetError) as caught:
         parse_models([{**GOOD, **entry}])
     assert str(caught.value).startswith(f"vllm_stack_models[0].{place}: ")
-    assert caught.value.hint
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("models", [None, "x", {}, [], [1]])
@@ -159,8 +159,8 @@ def test_tokens_of_the_whole_stack_are_pointed_to_their_variables(name: str, var
     assert str(told.value) == f"vllm_stack_models[0].env.{name}: it is one of the whole stack. Set {variable} instead."
 
 
-@pytest.mark.parametrize("entry", [{"name": "a-beside"}, {"name": "a", "aliases": ["b-beside"]}])
+@pytest.mark.parametrize("entry", [{"name": "a-surge"}, {"name": "a", "aliases": ["b-surge"]}])
 def test_names_of_surge_instances_are_reserved(entry: dict[str, object]) -> None:
-    with pytest.raises(FleetError, match="ends in -beside, which names the surge instance of another model"):
+    with pytest.raises(FleetError, match="ends in -surge, which names the surge instance of another model"):
         parse_models([{"model": "o/m", **entry}])
-    parse_models([{"name": "beside", "model": "o/m", "aliases": ["a-beside-b"]}])
+    parse_models([{"name": "surge", "model": "o/m", "aliases": ["a-surge-b"]}])

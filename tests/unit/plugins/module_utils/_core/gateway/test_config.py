@@ -25,7 +25,7 @@ def refusal(more_keys: Any = (), **changed: Any) -> str:
     """Return the sentence that a mistake is refused with."""
     with pytest.raises(FleetError) as caught:
         config.parse(settings(**changed), more_keys, "box")
-    assert caught.value.hint, "every refusal names a remedy"
+    assert caught.value.remedy, "every refusal names a remedy"
     assert str(caught.value).startswith(caught.value.field), "every refusal begins with the variable"
     return str(caught.value)
 

@@ -36,7 +36,7 @@ def test_ports_come_back_from_json_as_text() -> None:
 def test_what_is_in_the_way_is_named(changed: dict[str, object], words: str) -> None:
     with pytest.raises(FleetError) as caught:
         judge(gateway(), facts(**changed))
-    assert words in str(caught.value) and caught.value.hint
+    assert words in str(caught.value) and caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_what_is_left_empty_is_no_limit(absent: Any) -> None:
 def test_mistakes_are_named_and_no_secret_is(entries: list[Any], words: str) -> None:
     with pytest.raises(FleetError) as caught:
         parsed(*entries)
-    assert words in str(caught.value) and caught.value.hint
+    assert words in str(caught.value) and caught.value.remedy
     for one in entries:
         if isinstance(one, dict) and one.get("key"):
             assert one["key"] not in str(caught.value)

@@ -42,4 +42,4 @@ def test_mistakes_name_their_place_and_the_remedy(written: Any, where: str, reme
     with pytest.raises(FleetError) as failure:
         policy.parse(written, "gateway_policy")
     assert failure.value.field == where
-    assert remedy in (failure.value.hint or "")
+    assert remedy in (failure.value.remedy or "")

@@ -179,7 +179,7 @@ def test_what_dockerd_validate_lets_through_is_refused(options: dict[str, Any], 
     with pytest.raises(FleetError) as caught:
         dd.check(options, state, {"default-address-pools": "docker_engine_address_pools"}, "daemon.json")
     assert caught.value.message == said
-    assert caught.value.hint.endswith("Nothing was changed.")
+    assert caught.value.remedy.endswith("Nothing was changed.")
 
 
 def test_good_options_pass() -> None:

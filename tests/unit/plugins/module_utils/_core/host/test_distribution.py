@@ -81,10 +81,10 @@ def test_why_a_repository_can_t_be_used(status: int, err: str, reason: str) -> N
 
 
 @pytest.mark.parametrize("reason", ["Missing key EB693B30", "NO_PUBKEY A4B469963BF863CC", "EXPKEYSIG A4B469963BF863CC"])
-def test_what_a_new_key_would_cure(reason: str) -> None:
+def test_what_a_new_key_would_mend(reason: str) -> None:
     assert distribution.is_about_the_key(reason)
 
 
 @pytest.mark.parametrize("reason", ["404 Not Found", "Hash Sum mismatch", "Could not resolve 'mirror.internal'"])
-def test_what_no_key_would_cure(reason: str) -> None:
+def test_what_no_key_would_mend(reason: str) -> None:
     assert not distribution.is_about_the_key(reason)

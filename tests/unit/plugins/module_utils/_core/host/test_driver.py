@@ -163,14 +163,14 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "message", "hint"), [case[1:] for case in REFUSED], ids=[c[0] for c in REFUSED])
-def test_refused_with_the_reason_and_the_value_to_use(request_: dict[str, Any], message: str, hint: str) -> None:
+@pytest.mark.parametrize(("request_", "message", "remedy"), [case[1:] for case in REFUSED], ids=[c[0] for c in REFUSED])
+def test_refused_with_the_reason_and_the_value_to_use(request_: dict[str, Any], message: str, remedy: str) -> None:
     distribution = request_.pop("distribution", UBUNTU)
     with pytest.raises(FleetError) as caught:
         choose(distribution, **request_)
     assert caught.value.message == message
-    assert hint in caught.value.hint
-    assert caught.value.hint.endswith("Nothing was changed.")
+    assert remedy in caught.value.remedy
+    assert caught.value.remedy.endswith("Nothing was changed.")
 
 
 def test_cards_that_no_one_driver_serves() -> None:
@@ -284,7 +284,7 @@ def test_a_driver_of_the_other_source_is_not_mixed_with() -> None:
         with pytest.raises(FleetError) as caught:
             hd.choose(Request(source=asked), host(installed=found_by(packages)))
         assert f"nvidia_driver_source: {asked}, and {whose} driver" in caught.value.message
-        assert "`apt-get purge " in caught.value.hint and "Set it to auto to keep that" in caught.value.hint
+        assert "`apt-get purge " in caught.value.remedy and "Set it to auto to keep that" in caught.value.remedy
 
 
 def test_debian_s_own_driver_has_to_go_first() -> None:
@@ -298,7 +298,7 @@ def test_a_run_file_s_driver_is_refused_with_its_uninstaller_and_kept_on_request
     with pytest.raises(FleetError) as caught:
         hd.choose(Request(), host(installed=run_file))
     assert "driver 595.84 comes from NVIDIA's .run file" in caught.value.message
-    assert "`nvidia-uninstall`" in caught.value.hint
+    assert "`nvidia-uninstall`" in caught.value.remedy
     kept = hd.choose(Request(source="host"), host(installed=run_file, state=WORKS))
     assert (kept.source, kept.branch, kept.packages, kept.flavour) == ("host", 595, (), "open")
 
@@ -308,13 +308,13 @@ def test_enterprise_linux_uses_the_driver_that_is_there_and_gets_none() -> None:
     with pytest.raises(FleetError) as caught:
         hd.choose(Request(), host(ROCKY_9))
     assert caught.value.message == "nvidia_driver installs none on Rocky Linux 9.6."
-    assert "a driver that works is used as it is" in caught.value.hint
+    assert "a driver that works is used as it is" in caught.value.remedy
     with pytest.raises(FleetError, match=r"installs no driver on Rocky Linux 9\.6"):
         hd.choose(Request(source="cuda_repo"), host(ROCKY_9))
 
 
 @pytest.mark.parametrize(
-    ("distribution", "request_", "hint"),
+    ("distribution", "request_", "remedy"),
     [
         (DEBIAN_13, {}, "needs branch 580, and so Debian 12, or Ubuntu, or a newer card"),
         (DEBIAN_13, {"branch": 580}, "needs branch 580, and so Debian 12, or Ubuntu, or a newer card"),
@@ -323,10 +323,10 @@ def test_enterprise_linux_uses_the_driver_that_is_there_and_gets_none() -> None:
         (UBUNTU, {"branch": 595}, "Set nvidia_driver_branch to 580."),
     ],
 )
-def test_advice_for_old_cards_ends_somewhere(distribution: Distribution, request_: dict[str, Any], hint: str) -> None:
+def test_advice_for_old_cards_ends_somewhere(distribution: Distribution, request_: dict[str, Any], remedy: str) -> None:
     with pytest.raises(FleetError) as caught:
         choose(distribution, V100, **request_)
-    assert hint in caught.value.hint
+    assert remedy in caught.value.remedy
 
 
 def test_an_old_card_on_ubuntu_26_gets_ubuntu_s_580() -> None:
@@ -341,7 +341,7 @@ def test_an_installed_branch_that_the_card_can_t_use_names_the_one_to_set() -> N
     assert str(caught.value).startswith(
         "nvidia_driver_branch: 550 is installed and is too old, NVIDIA GeForce RTX 5090"
     )
-    assert "Set nvidia_driver_branch to 580." in caught.value.hint
+    assert "Set nvidia_driver_branch to 580." in caught.value.remedy
     assert hd.choose(Request(branch=580), host(installed=old)).branch == 580
 
 
@@ -353,7 +353,7 @@ def test_where_the_kernel_is_not_the_host_s_own_nothing_is_installed(platform: P
     with pytest.raises(FleetError) as caught:
         hd.choose(Request(require_card=False), host(platform=platform))
     assert said in caught.value.message
-    assert "--skip-tags nvidia_driver" in caught.value.hint
+    assert "--skip-tags nvidia_driver" in caught.value.remedy
 
 
 def test_a_card_for_a_virtual_machine_is_not_ours() -> None:
@@ -361,7 +361,7 @@ def test_a_card_for_a_virtual_machine_is_not_ours() -> None:
     with pytest.raises(FleetError) as caught:
         choose(UBUNTU, passed)
     assert "RTX 5090 at 0000:01:00.0 is bound to vfio-pci" in caught.value.message
-    assert "Run this on that machine" in caught.value.hint
+    assert "Run this on that machine" in caught.value.remedy
     # Beside another one that is: a V100 for a machine does not decide the branch.
     assert choose(UBUNTU, RTX_5090, Card("0000:02:00.0", 0x1DB6, driver="vfio-pci")).flavour == "open"
 
@@ -382,7 +382,7 @@ def test_only_root_may() -> None:
 def test_the_steps_to_enrol_a_key_are_those_of_the_distribution(distribution: Distribution, said: str) -> None:
     with pytest.raises(FleetError) as caught:
         choose(distribution, source="cuda_repo", secure_boot=True)
-    assert said in caught.value.hint
+    assert said in caught.value.remedy
 
 
 def test_a_module_that_is_loaded_under_secure_boot_proves_its_key() -> None:

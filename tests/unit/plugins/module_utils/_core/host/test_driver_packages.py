@@ -21,7 +21,7 @@ MEMBERS = (
     *("nvidia-driver-cuda", "libnvidia-ml1", "firmware-nvidia-gsp", "libegl-nvidia0", "xserver-xorg-video-nvidia"),
     *("libcuda1", "libcudadebugger1", "libnvcuvid1", "libnvoptix1", "libxnvctrl0", "cuda-drivers"),
 )
-STRANGERS = (
+NOT_THE_DRIVERS = (
     *("nvidia-container-toolkit", "libnvidia-container1", "linux-image-nvidia", "linux-headers-nvidia"),
     *("cuda-toolkit-13-0", "libcudart13", "libcudart.so", "linux-modules-nvidia-580-generic"),
 )
@@ -33,7 +33,7 @@ def test_each_of_them_is_in_the_set_and_unattended_upgrades_leaves_it_alone(name
     assert any(re.match(expression, name) for expression in blacklist())
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", NOT_THE_DRIVERS)
 def test_what_has_versions_of_its_own_is_not(name: str) -> None:
     assert not driver_packages.in_set(name)
     assert not any(re.match(expression, name) for expression in blacklist())

@@ -118,7 +118,7 @@ def test_what_nobody_consented_to_is_refused(there: Host, asked: dict[str, Any],
     with pytest.raises(FleetError) as caught:
         plan(there, **asked)
     assert said in caught.value.message
-    assert caught.value.hint.endswith("Nothing was changed.")
+    assert caught.value.remedy.endswith("Nothing was changed.")
     consent: dict[str, Any] = {"allow_downgrade": True, "allow_held": True, "reboot": "always"}
     assert plan(there, **asked, **consent).touched
 
@@ -200,7 +200,7 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(FleetError) as caught:
         targets(host({}), offers("610.57.04", "595.84.01"), version="595.99.99")
     assert "no nvidia-driver-cuda of 595.99.99*; it has 610.57.04-1, 595.84.01-1." in caught.value.message
-    assert caught.value.hint.endswith("No package was changed.")
+    assert caught.value.remedy.endswith("No package was changed.")
 
 
 def test_an_upgrade_stops_at_a_hold() -> None:
@@ -217,7 +217,7 @@ def test_no_signed_modules_for_the_kernel_is_said_before_any_package_changes() -
     with pytest.raises(FleetError) as caught:
         driver_plan.targets(request, choice, there, known)
     assert "(linux-modules-nvidia-580-server-open-azure)" in caught.value.message
-    assert "nvidia_driver_ubuntu_kernel" in caught.value.hint
+    assert "nvidia_driver_ubuntu_kernel" in caught.value.remedy
     signed = {**known, choice.packages[0]: [Offer("6.8.0-1020.23", archive)]}
     assert choice.packages[0] in driver_plan.targets(request, choice, there, signed).install
 

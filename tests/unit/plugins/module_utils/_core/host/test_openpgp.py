@@ -67,14 +67,14 @@ def test_another_key_is_refused_and_named() -> None:
         "docker_engine_repository_fingerprints: https://mirror/key holds the key "
         f"{RSA_PRINT}, and {ED25519_PRINT} was expected."
     )
-    assert "docker_engine_repository_fingerprints" in caught.value.hint
+    assert "docker_engine_repository_fingerprints" in caught.value.remedy
 
 
 def test_no_fingerprint_is_no_trust() -> None:
     with pytest.raises(FleetError) as caught:
         openpgp.check_key(RSA.encode(), [], "https://mirror/key", "f")
     assert caught.value.message == f"f is empty, and https://mirror/key holds the key {RSA_PRINT}."
-    assert "set f to it" in caught.value.hint
+    assert "set f to it" in caught.value.remedy
 
 
 def test_a_second_key_behind_the_right_one_is_refused() -> None:

@@ -135,10 +135,10 @@ def test_a_good_host_is_ok_throughout() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_a_cure(values: dict[str, Any], check: str, status: str, found: str) -> None:
+def test_what_is_wrong_is_said_with_a_remedy(values: dict[str, Any], check: str, status: str, found: str) -> None:
     line = lines(**values)[check]
     assert (line.status, line.found) == (status, found)
-    assert line.cure
+    assert line.remedy
 
 
 def test_a_newer_kernel_that_has_the_module_is_no_warning() -> None:

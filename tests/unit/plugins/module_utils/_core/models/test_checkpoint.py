@@ -74,7 +74,7 @@ def test_an_engine_needs_no_weights_in_other_forms() -> None:
 )
 def test_a_repository_without_safetensors_is_told_what_to_do(files: list[str], fact: str, remedy: str) -> None:
     error = checkpoint.without_safetensors(files, "vllm_stack_models[0].model", "acme/x")
-    assert fact in error.message and remedy in error.hint
+    assert fact in error.message and remedy in error.remedy
 
 
 def test_a_config_without_a_model_type_is_refused_and_params_alone_are_not() -> None:

@@ -355,7 +355,7 @@ def test_a_hostile_config_is_refused_by_field_or_read(base: str, changes: dict[s
         found = ModelShape.from_config({**PUBLISHED[base][0], **changes})
     except FleetError as error:
         assert error.field.startswith("config")
-        assert error.hint
+        assert error.remedy
     else:
         assert found.weights_bytes() > 0
         assert found.kv_pool(2).block_bytes > 0

@@ -51,7 +51,7 @@ def ready(model: dict[str, Any]) -> int:
 
 
 def measured(found: dict[str, Any], off_by: int) -> dict[str, Any]:
-    """A store after one start of each model that held so much more than planned."""
+    """A store after one start of each model that used so much more than planned."""
     store: dict[str, Any] = {}
     for model in models(found).values():
         store = learn(store, CARD, IMAGE, model, ready(model) + off_by)
@@ -68,7 +68,7 @@ def test_the_next_plan_holds_what_was_measured_and_says_so() -> None:
         assert sum(part["bytes"] for part in model["parts"]) == model["total_bytes"]
         assert any("+200 MiB against what is computed" in note for note in model["notes"])
     assert second["calibration"] == {"starts": len(GUIDE), "most_bytes": 200 * MIB, "least_bytes": 200 * MIB}
-    assert f"held +200 to +200 MiB against their plans ({len(GUIDE)} starts)" in render("gpu01", second, {})
+    assert f"used +200 to +200 MiB against their plans ({len(GUIDE)} starts)" in render("gpu01", second, {})
     assert second["gpus"][0]["used_bytes"] <= second["gpus"][0]["budget_bytes"]
 
 
@@ -159,9 +159,9 @@ def test_plans_from_noisy_starts_err_by_no_more_than_the_noise(truth: int, noise
     for start, off in enumerate(noise):
         found = planned(calibration=store)
         for name, model in models(found).items():
-            held = formula[name] + (truth + off) * MIB
+            used = formula[name] + (truth + off) * MIB
             if start > 0:
-                error = model["total_bytes"] - model["kv_cache_bytes"] - held
+                error = model["total_bytes"] - model["kv_cache_bytes"] - used
                 # Never planned for less than was seen but for the noise, and never for more than the noise above it.
                 assert -32 * MIB <= error <= max(32, -truth - MOST_LOWERED_BYTES // MIB + 32) * MIB
-            store = learn(store, CARD, IMAGE, model, model["kv_cache_bytes"] + held - model["traffic_bytes"])
+            store = learn(store, CARD, IMAGE, model, model["kv_cache_bytes"] + used - model["traffic_bytes"])

@@ -87,7 +87,7 @@ def test_what_others_hold_and_what_is_reserved_is_not_planned_away() -> None:
     assert desktop["foreign_bytes"] == 8 * GIB
     tight = plan([QWEN], [card("u", 32, memory_free_bytes=12 * GIB)])
     assert not tight["feasible"]
-    assert "20.00 GiB of it are held by others now" in tight["reasons"][0]
+    assert "20.00 GiB of it are used by others now" in tight["reasons"][0]
 
 
 def test_a_share_is_of_the_card_that_the_model_lies_on() -> None:
@@ -132,7 +132,7 @@ def test_what_a_card_can_not_compute_is_refused_before_anything_is_pulled(
     with pytest.raises(FleetError) as caught:
         plan([{**QWEN, **model}], [card("u", 40, capability)], version=version)
     assert caught.value.field == field
-    assert caught.value.hint
+    assert caught.value.remedy
 
 
 def test_the_same_is_taken_where_the_card_can() -> None:

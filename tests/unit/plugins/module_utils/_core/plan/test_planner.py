@@ -221,7 +221,7 @@ def test_the_order_of_models_does_not_matter(seed: int) -> None:
     assert one == other
 
 
-def test_a_cure_is_named_with_the_share_that_is_enough() -> None:
+def test_a_remedy_is_named_with_the_share_that_is_enough() -> None:
     with pytest.raises(FleetError) as caught:
         plan([{**GUIDE[2], "gpu_memory_utilization": 0.2}])
     share = re.search(r"Raise it to ([0-9.]+)", str(caught.value))

@@ -41,7 +41,7 @@ def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
         assert "requests of 2,048" in text
 
 
-def test_what_does_not_fit_shows_the_cure_and_which_presets_hold_it() -> None:
+def test_what_does_not_fit_shows_the_remedy_and_which_presets_hold_it() -> None:
     plan = plan_host([{"name": "NVIDIA GeForce RTX 5090"}])
     tight = {**plan, "feasible": False, "preset": "conservative", "reasons": ["a needs 1.00 GiB more. Do this."]}
     text = render("gpu01", tight, {"conservative": tight, "balanced": plan})

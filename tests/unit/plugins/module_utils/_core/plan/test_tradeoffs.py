@@ -82,9 +82,9 @@ def test_other_presets_leave_everything_as_written() -> None:
 
 def test_a_model_that_serves_few_is_told_what_a_smaller_cache_would_do() -> None:
     few = models([{**LLAMA, "max_num_seqs": 64}], [card(32)], "balanced")["llama"]
-    (hint,) = [note for note in few["notes"] if "with kv_cache_dtype fp8 it would serve" in note]
+    (note,) = [note for note in few["notes"] if "with kv_cache_dtype fp8 it would serve" in note]
     tried = models([{**LLAMA, "max_num_seqs": 64, "kv_cache_dtype": "fp8"}], [card(32)], "balanced")["llama"]
-    assert f"would serve {int(tried['max_concurrency'])} in" in hint
+    assert f"would serve {int(tried['max_concurrency'])} in" in note
     none = models([{**LLAMA, "max_num_seqs": 64}], [card(32, capability="8.6")], "balanced")["llama"]
     assert not [note for note in none["notes"] if "fp8" in note]
 

@@ -59,7 +59,7 @@ def serving(name: str, **change: Any) -> Seen:
 FIRST = Observation(
     {
         "new": Seen(),
-        "changed": serving("old", held_bytes={ONE: 3 * GIB}),
+        "changed": serving("old", used_bytes={ONE: 3 * GIB}),
         "kept": serving("kept"),
         "nopull": Seen(image_present=False),
         "usurped": Seen(Container.RUNNING, foreign=True),

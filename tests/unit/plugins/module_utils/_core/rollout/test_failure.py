@@ -36,7 +36,7 @@ OOM = ["INFO loading", "torch.OutOfMemoryError: CUDA out of memory."]
     ],
 )
 def test_who_took_memory_meanwhile(before: dict[int, Any], now: dict[int, Any], said: str) -> None:
-    assert failure.theft(before, now, {7: "python3"}) == said
+    assert failure.foreign_growth(before, now, {7: "python3"}) == said
 
 
 def test_one_that_never_started_is_told_with_its_reason() -> None:
@@ -50,9 +50,9 @@ def test_one_that_never_started_is_told_with_its_reason() -> None:
         "after_s": None,
         "noticed_s": None,
     }
-    thief = failure.refused("yi", track, "python3 took 8 GiB")
-    assert thief["cause"] == "python3 took 8 GiB; something odd that nobody knows"
-    assert thief["remedy"] == "End that process, or lower vllm_stack_preset."
+    foreign_process = failure.refused("yi", track, "python3 took 8 GiB")
+    assert foreign_process["cause"] == "python3 took 8 GiB; something odd that nobody knows"
+    assert foreign_process["remedy"] == "End that process, or lower vllm_stack_preset."
 
 
 def test_one_that_ended_is_told_by_its_log() -> None:
@@ -66,7 +66,7 @@ def test_one_that_ended_is_told_by_its_log() -> None:
     assert stolen["remedy"] == "End that process, or lower vllm_stack_preset."
 
 
-def test_a_thief_is_named_only_where_memory_was_the_reason() -> None:
+def test_a_foreign_process_is_named_only_where_memory_was_the_reason() -> None:
     argument = ["vllm: error: unrecognized arguments: --nope"]
     assert "took" not in failure.ended("yi", Track(), argument, 2, None, "python3 took 8 GiB")["cause"]
     full = Track(Step.FAILED, "it leaves 0.10 GiB free on card GPU-1", memory=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Gates
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance, look_again_s, refuse
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance, next_probe_s, refuse
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     FOREIGN,
     Container,
@@ -63,7 +63,7 @@ def test_every_card_of_a_model_must_be_still() -> None:
 
 
 def test_a_rank_counts_on_its_own_card_for_what_it_has_still_to_take() -> None:
-    seen = world({ONE: 25 * GIB, TWO: 25 * GIB}, wide=Seen(Container.RUNNING, held_bytes={ONE: 9 * GIB, TWO: 2 * GIB}))
+    seen = world({ONE: 25 * GIB, TWO: 25 * GIB}, wide=Seen(Container.RUNNING, used_bytes={ONE: 9 * GIB, TWO: 2 * GIB}))
     found = gates(seen, wide=Track(Step.STARTING))
     assert (found.free(ONE), found.free(TWO)) == (24 * GIB, 17 * GIB)
 
@@ -71,11 +71,11 @@ def test_a_rank_counts_on_its_own_card_for_what_it_has_still_to_take() -> None:
 def test_a_rank_that_holds_too_much_is_found_whatever_the_others_hold() -> None:
     limits = Limits(tolerance_bytes=GIB)
     seen = world({ONE: 20 * GIB, TWO: 20 * GIB})
-    even = Seen(serves=True, held_bytes={ONE: 10 * GIB, TWO: 10 * GIB})
+    even = Seen(serves=True, used_bytes={ONE: 10 * GIB, TWO: 10 * GIB})
     assert gates(seen, limits).holds_too_much(WIDE, even) is None, (
         "the sum of two ranks is not what one card is to hold"
     )
-    found = gates(seen, limits).holds_too_much(WIDE, replace(even, held_bytes={ONE: 10 * GIB, TWO: 12 * GIB}))
+    found = gates(seen, limits).holds_too_much(WIDE, replace(even, used_bytes={ONE: 10 * GIB, TWO: 12 * GIB}))
     assert found is not None and "it holds 12.00 GiB on card GPU-2" in found
 
 
@@ -108,7 +108,7 @@ def test_an_engine_with_exact_bytes_does_not_wait_for_what_the_one_before_moved(
     assert why(gates(seen), replace(NARROW, exact_kv=False)) is not None, "its own measuring would be spoiled"
 
 
-def test_a_stranger_that_moves_closes_the_gate_even_beside_starts_of_ours() -> None:
+def test_a_foreign_process_that_moves_closes_the_gate_even_beside_starts_of_ours() -> None:
     seen = Observation({}, {ONE: 60 * GIB, TWO: 60 * GIB}, STILL, {ONE: 60.0, TWO: 0.1})
     assert why(gates(seen, wide=Track(Step.STARTING)), NARROW) is not None
     calm = replace(seen, foreign_still_s=STILL, still_s={ONE: 0.0, TWO: 0.0})
@@ -160,7 +160,7 @@ def replacing(observation: Observation) -> tuple[list[str], Step]:
     return done, state.tracks["narrow"].step
 
 
-OLD = Seen(Container.RUNNING, "old", healthy=True, serves=True, requests=0, held_bytes={TWO: 9 * GIB})
+OLD = Seen(Container.RUNNING, "old", healthy=True, serves=True, requests=0, used_bytes={TWO: 9 * GIB})
 
 
 def test_an_old_one_serves_on_where_its_successor_could_not_start() -> None:
@@ -173,7 +173,7 @@ def test_an_old_one_serves_on_where_its_successor_could_not_start() -> None:
     assert replacing(unreadable) == ([], Step.FAILED)
 
 
-def test_a_stand_in_goes_through_the_gates_too() -> None:
+def test_a_surge_instance_goes_through_the_gates_too() -> None:
     wide = replace(NARROW, surge=True)
     moving = replace(world({TWO: 60 * GIB}, narrow=OLD), foreign_still_s={TWO: 0.0})
     assert advance(begin([wide], "listed", 0.0), moving, 1.0, Limits())[1] == []
@@ -238,8 +238,8 @@ def test_what_docker_refuses_has_failed_with_its_words() -> None:
 
 def test_looks_are_close_only_while_a_moment_decides() -> None:
     state = begin([NARROW], "listed", 0.0)
-    assert look_again_s(state, 1.0) == 0.25
-    assert look_again_s(state, 60.0) == 1.0, "what waits for long is not worth a core"
+    assert next_probe_s(state, 1.0) == 0.25
+    assert next_probe_s(state, 60.0) == 1.0, "what waits for long is not worth a core"
     loading = replace(state, tracks={"narrow": Track(Step.STARTING)})
-    assert look_again_s(loading, 1.0) == 1.0
+    assert next_probe_s(loading, 1.0) == 1.0
     assert state.tracks["narrow"].step == Step.WAITING

@@ -21,10 +21,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 from ansible_collections.gpuserve.fleet.tests.support.worlds.hand import BEGAN, CARD, LARGE, SERVES, SMALL, World
 
-HELD = {CARD: 4 * GIB}
-OLD = replace(SERVES, digest="old", held_bytes=HELD, start_id="old", port=8001, restart_policy="unless-stopped")
-NEW = replace(SERVES, held_bytes=HELD, start_id="new", port=8001)
-SURGE = replace(SERVES, held_bytes=HELD, start_id="surge", port=9001)
+USED = {CARD: 4 * GIB}
+OLD = replace(SERVES, digest="old", used_bytes=USED, start_id="old", port=8001, restart_policy="unless-stopped")
+NEW = replace(SERVES, used_bytes=USED, start_id="new", port=8001)
+SURGE = replace(SERVES, used_bytes=USED, start_id="surge", port=9001)
 SURGING = replace(SMALL, surge=True)
 LIMITS = Limits(settle_s=0)
 ENDED = Seen(Container.EXITED, "d1", exit_code=1)
@@ -231,7 +231,7 @@ def test_a_foreign_port_is_known_before_a_surge_instance_is_started() -> None:
     world.step(small=replace(OLD, port=7001, healthy=False, serves=False, restart_policy="unless-stopped", digest="d1"))
     world.listeners = {8001: FOREIGN}
     world.seen["small"] = replace(OLD, port=7001)
-    for _look in range(12):
+    for _turn in range(12):
         world.step()
     assert "start_surge" not in kinds(world)
 
@@ -242,7 +242,7 @@ def test_a_foreign_port_is_known_before_a_surge_instance_is_started() -> None:
 def test_doubts_that_pass_leave_no_trace() -> None:
     world = World(SMALL, limits=LIMITS)
     silent = replace(NEW, serves=False, restart_policy="unless-stopped", healthy=False)
-    for _look in range(4):
+    for _turn in range(4):
         world.step(small=silent)
         assert world.steps()["small"] is Step.WAITING
     world.step(small=NEW)

@@ -32,7 +32,7 @@ def test_a_clock(seconds: float, text: str) -> None:
     [
         (Track(Step.WAITING, "why"), Seen(), ""),
         (Track(Step.WAITING, "why", retried="once more"), Seen(), "again: once more"),
-        (Track(Step.SURGING, "why"), Seen(), "starts beside the one that serves: why"),
+        (Track(Step.SURGING, "why"), Seen(), "starts as a surge instance: why"),
         (Track(Step.STARTING, "why"), Seen(), "starts: why"),
         (Track(Step.STARTING, "why"), Seen(phase="loading", percent=25), "weights 25 %"),
         (Track(Step.STARTING, "why"), Seen(phase="loading"), "weights"),
@@ -44,7 +44,7 @@ def test_a_clock(seconds: float, text: str) -> None:
         (Track(Step.READY, started=NOW - 20, ended=NOW - 8), Seen(), "ready: first token 12 s after its start"),
         (
             Track(Step.READY, started=NOW - 20, ended=NOW - 8),
-            Seen(held_bytes={"a": GIB, "b": 2 * GIB}),
+            Seen(used_bytes={"a": GIB, "b": 2 * GIB}),
             "ready: first token 12 s after its start, 3.00 GiB",
         ),
         (Track(Step.READY, started=NOW - 20), Seen(), "ready: first token 20 s after its start"),

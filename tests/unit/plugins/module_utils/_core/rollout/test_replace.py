@@ -22,21 +22,21 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 from ansible_collections.gpuserve.fleet.tests.support.worlds.hand import BEGAN, CARD, LARGE, SERVES, SMALL, World
 
-OLD = replace(SERVES, digest="old", held_bytes={CARD: 4 * GIB})
-NEW = replace(SERVES, held_bytes={CARD: 4 * GIB})
+OLD = replace(SERVES, digest="old", used_bytes={CARD: 4 * GIB})
+NEW = replace(SERVES, used_bytes={CARD: 4 * GIB})
 
 
 def kinds(world: World) -> list[str]:
     return [action.kind.value for action in world.done]
 
 
-def test_a_stand_in_serves_while_the_old_one_is_replaced() -> None:
+def test_a_surge_instance_serves_while_the_old_one_is_replaced() -> None:
     world = World(replace(SMALL, surge=True), limits=Limits(settle_s=0, switch_s=5))
     world.step(small=OLD)
     assert (kinds(world), world.steps()["small"]) == (["start_surge"], Step.SURGING)
     world.surges["small"] = NEW
     world.step()
-    # The gateway has to have seen the stand-in before the old one gets nothing new.
+    # The gateway has to have seen the surge instance before the old one gets nothing new.
     assert (kinds(world), world.steps()["small"]) == (["start_surge"], Step.DRAINING)
     world.until(lambda: "drain" in kinds(world))
     assert world.past >= 7
@@ -53,7 +53,7 @@ def test_a_stand_in_serves_while_the_old_one_is_replaced() -> None:
     assert world.steps()["small"] == Step.READY
 
 
-def test_a_stand_in_that_fails_costs_nothing() -> None:
+def test_a_surge_instance_that_fails_costs_nothing() -> None:
     world = World(replace(SMALL, surge=True), limits=Limits(settle_s=0))
     world.step(small=OLD)
     world.surges["small"] = Seen(Container.EXITED, exit_code=1)
@@ -154,7 +154,7 @@ def test_more_than_planned_is_a_failure_where_nvml_shows_it() -> None:
     limits = Limits(settle_s=0, tolerance_bytes=GIB // 2)
     world = World(SMALL, limits=limits)
     world.until(lambda: bool(world.started))
-    world.step(small=replace(NEW, held_bytes={CARD: 5 * GIB}))
+    world.step(small=replace(NEW, used_bytes={CARD: 5 * GIB}))
     assert world.steps()["small"] == Step.STARTING, "one reading can be off"
     world.step(5)
     assert world.steps()["small"] == Step.FAILED
@@ -184,7 +184,7 @@ def test_memory_that_can_not_be_read_is_asked_for_again_and_then_said() -> None:
 def test_a_sleeping_neighbour_is_left_alone_and_named() -> None:
     sleeping = Seen(Container.RUNNING, digest="d2", healthy=True, sleeping=True)
     state, now = begin([LARGE, SMALL], "listed", 0.0), 0.0
-    for _look in range(200):
+    for _turn in range(200):
         now += 1
         seen = Observation({"large": sleeping}, {CARD: 30 * GIB}, {CARD: now})
         state, actions = advance(state, seen, now, Limits(gate_timeout_s=100))

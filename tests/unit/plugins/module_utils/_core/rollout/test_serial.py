@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bring-up's state machine, fed with looks at a made-up world. Nothing here sleeps: time is a number."""
+"""The bring-up's state machine, fed with probes of a made-up world. Nothing here sleeps: time is a number."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ CARD, OURS, OTHER = "GPU-1", 10, 20
 
 
 def history(*rows: tuple[float, int, dict[int, int] | None]) -> History:
-    """Samples of one card: when, free bytes, held bytes by process."""
+    """Samples of one card: when, free bytes, used bytes by process."""
     made = History()
-    for at, free, held in rows:
-        made.add(Sample(at, {CARD: free}, None if held is None else {CARD: held}))
+    for at, free, used in rows:
+        made.add(Sample(at, {CARD: free}, None if used is None else {CARD: used}))
     return made
 
 
@@ -44,7 +44,7 @@ def test_what_one_of_ours_gives_back_at_its_end_is_nobodys_move() -> None:
     assert ends.foreign_still_s(CARD, 2.0, {OURS}) == 2.0
 
 
-def test_a_stranger_that_comes_while_one_of_ours_loads_is_seen() -> None:
+def test_a_foreign_process_that_comes_while_one_of_ours_loads_is_seen() -> None:
     steals = history(
         (0, 30 * GIB, {OURS: 0}),
         (1, 24 * GIB, {OURS: 2 * GIB, OTHER: 4 * GIB}),
@@ -63,6 +63,6 @@ def test_a_time_that_nobody_looked_counts_for_nothing() -> None:
 
 
 def test_a_sample_outlives_the_process_that_took_it() -> None:
-    for held in ({CARD: {OURS: GIB}}, None):
-        sample = Sample(7.0, {CARD: GIB}, held)
+    for used in ({CARD: {OURS: GIB}}, None):
+        sample = Sample(7.0, {CARD: GIB}, used)
         assert Sample.of_data(json.loads(json.dumps(sample.as_data()))) == sample

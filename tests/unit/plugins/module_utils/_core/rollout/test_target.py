@@ -66,7 +66,7 @@ def test_one_that_left_is_known_by_its_container() -> None:
 
 def test_a_surge_instance_is_the_same_somewhere_else() -> None:
     surge = target().watched_as("wide").surge(1000)
-    assert (surge.container, surge.port, surge.name) == ("vllm-wide-beside", 9001, "wide")
+    assert (surge.container, surge.port, surge.name) == ("vllm-wide-surge", 9001, "wide")
 
 
 LEFT: dict[str, Any] = {"image": "", "gpus": (), "planned_bytes": 0, "generates": True, "left": True}
@@ -86,7 +86,7 @@ LEFT: dict[str, Any] = {"image": "", "gpus": (), "planned_bytes": 0, "generates"
         ({"other": 9001}, 1000, [], [], False),
         ({}, 1000, [], [Watched("x", "vllm-x", port=9001, **LEFT)], False),
         ({}, 1000, [], [Watched("x", "vllm-x", port=9003, **LEFT)], True),
-        ({}, 1000, [], [Watched("wide", "vllm-wide-beside", port=7000, **LEFT)], False),
+        ({}, 1000, [], [Watched("wide", "vllm-wide-surge", port=7000, **LEFT)], False),
     ],
 )
 def test_whether_a_surge_instance_could_listen_is_known_before(

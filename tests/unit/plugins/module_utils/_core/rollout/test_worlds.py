@@ -66,7 +66,7 @@ def test_every_kind_of_end_is_among_them(reports: dict[str, list[Report]]) -> No
 # What once told of a fault; the numbers are seeds of today's worlds.
 TELLING = {
     "calm": (
-        70,  # what leaves is not judged by a look from before it was drained
+        70,  # what leaves is not judged by a probe from before it was drained
         150,  # memory that was freed for one is nobody else's: it waited four starts long
         206,  # two models that change ports, and a surge instance that kept the other from going
         343,  # a ring of ports in which one grows

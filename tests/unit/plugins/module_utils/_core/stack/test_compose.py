@@ -81,13 +81,13 @@ def test_a_folder_is_mounted_read_only_and_the_hub_left_alone() -> None:
     assert service["environment"]["HF_HUB_OFFLINE"] == "1"
 
 
-def test_the_door_gets_every_endpoint() -> None:
+def test_the_gateway_gets_every_endpoint() -> None:
     found = endpoints(parse_models(GUIDE), PLAN, replace(OPTIONS, surge_offset=1000))[1]
     assert found["endpoints"] == ["127.0.0.1:8002"]
     assert found["standby"] == ["127.0.0.1:9002"]
 
 
-def test_engines_on_the_hosts_network_have_no_stand_in() -> None:
+def test_engines_on_the_hosts_network_have_no_surge_instance() -> None:
     options = replace(OPTIONS, surge_offset=1000, network="host")
     assert "standby" not in endpoints(parse_models(GUIDE), PLAN, options)[0]
 

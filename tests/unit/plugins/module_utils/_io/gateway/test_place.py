@@ -33,7 +33,7 @@ class Host:
         self.folder = root / "gateway"
         self.commands: list[list[str]] = []
         self.verdict: tuple[int, str, str] = (0, "", "")
-        self.files = {"nginx.conf": "worker_processes 1;\n", "door.lua": "-- one\n", "data.json": data("team-a")}
+        self.files = {"nginx.conf": "worker_processes 1;\n", "router.lua": "-- one\n", "data.json": data("team-a")}
         self.files["engine_keys.conf"] = f"{ENGINE_KEY}\n"
         self.changes: dict[str, Any] = {}
         monkeypatch.setattr(place, "TMPFILES", root / "tmpfiles.conf")
@@ -50,7 +50,7 @@ class Host:
     def put(self, check_mode: bool = False) -> dict[str, Any]:
         payload = {
             "files": self.files,
-            "quiet": ["door.lua", "engine_keys.conf"],
+            "quiet": ["router.lua", "engine_keys.conf"],
             "compose": "name: gpuserve-gateway\n",
             "settings": "{}\n",
             "group": 0,
@@ -133,7 +133,7 @@ def test_no_diff_holds_a_key_or_a_digest(host: Host) -> None:
 
 def test_long_files_that_are_shipped_have_no_text_in_a_diff(host: Host) -> None:
     answer = host.put()
-    assert "-- one" not in json.dumps(answer["diff"]) and "door.lua" in json.dumps(answer["diff"])
+    assert "-- one" not in json.dumps(answer["diff"]) and "router.lua" in json.dumps(answer["diff"])
 
 
 def test_secrets_are_closed(host: Host) -> None:

@@ -86,7 +86,7 @@ def test_nouveau_asks_for_a_reboot(tree: HostTree) -> None:
     assert decide(tree.kernel(KERNEL, V580).library(V580).nouveau())[0] == "reboot"
 
 
-def test_a_mismatch_is_cured_without_a_reboot_while_nobody_uses_the_card(tree: HostTree) -> None:
+def test_a_mismatch_is_mended_without_a_reboot_while_nobody_uses_the_card(tree: HostTree) -> None:
     tree.kernel(KERNEL, V580).library(V580).loaded("580.95.05")
     tree.process(900, "nvidia-persistenced"[:15], "/dev/nvidia0")
     assert decide(tree)[0] == "module_reload"

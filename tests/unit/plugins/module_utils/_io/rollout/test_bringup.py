@@ -105,22 +105,22 @@ def test_three_of_eight_gibibytes_are_upgraded_without_a_failure(host: FakeHost)
 
 def test_a_surge_instance_that_could_not_be_is_done_without(host: FakeHost) -> None:
     served(host, A, B)
-    host.when["surge vllm-b-beside"] = lambda: host.foreign_ports.add(9002)
+    host.when["surge vllm-b-surge"] = lambda: host.foreign_ports.add(9002)
     served(host, A, changed(B))
     assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
 
 
 def test_a_foreign_container_by_the_name_of_a_surge_instance_is_left_alone(host: FakeHost) -> None:
     served(host, A, B)
-    theirs = host.add("vllm-a-beside", "", 5555, stack="", status="running")
+    theirs = host.add("vllm-a-surge", "", 5555, stack="", status="running")
     served(host, changed(A), B)
-    assert host.containers["vllm-a-beside"] is theirs
-    assert not [one for one in host.done if "beside" in one and not one.startswith("surge")]
+    assert host.containers["vllm-a-surge"] is theirs
+    assert not [one for one in host.done if "-surge" in one and not one.startswith("surge")]
 
 
 def test_a_surge_instance_that_fails_is_explained_and_the_old_one_serves(host: FakeHost) -> None:
     served(host, A, B)
-    host.fails["vllm-b-beside"] = ARGUMENT
+    host.fails["vllm-b-surge"] = ARGUMENT
     result = host.bring(host.render(A, changed(B)))
     assert "does not know an argument it was given: --nope" in said(result)
     assert "The set before is back and proved. Serving now: a, b." in said(result)
@@ -145,18 +145,18 @@ def test_a_new_key_is_an_ordinary_change(host: FakeHost) -> None:
     host.key = "new"
     served(host, A, B)
     for name in "ab":
-        assert host.done.index(f"surge vllm-{name}-beside") < host.done.index(f"stop vllm-{name}")
+        assert host.done.index(f"surge vllm-{name}-surge") < host.done.index(f"stop vllm-{name}")
 
 
 def test_a_slow_answer_at_the_first_look_changes_nothing(host: FakeHost) -> None:
     served(host, A, B)
     host.containers["vllm-b"].silent = True
-    looks: list[float] = []
+    probes: list[float] = []
 
     def sleep(seconds: float) -> None:
         host.clock.now += seconds
-        looks.append(seconds)
-        if len(looks) == 2:
+        probes.append(seconds)
+        if len(probes) == 2:
             host.containers["vllm-b"].silent = False
 
     host.clock.sleep = sleep  # type: ignore[method-assign]

@@ -26,8 +26,8 @@ class Docker:
     def __init__(self) -> None:
         self.containers: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
-        self.held = threading.Event()
-        self.held.set()
+        self.released = threading.Event()
+        self.released.set()
         self.refuses = ""
         self.there = True
 
@@ -47,7 +47,7 @@ class Docker:
         return self.containers.get(container)
 
     def stop(self, container: str, grace_s: int) -> None:
-        self.held.wait(10)
+        self.released.wait(10)
         self.asked.append(f"stop {container} {grace_s}")
         if self.refuses:
             raise DockerError(self.refuses)
@@ -91,7 +91,7 @@ def done(by: Executor, kind: ActionKind, name: str = YI, port: int = 0) -> list[
 
 
 CREATE = "up --no-start --no-deps --pull never yi"
-RUN = "run --detach --no-deps --name vllm-yi-beside --publish 127.0.0.1:9001:8000 yi"
+RUN = "run --detach --no-deps --name vllm-yi-surge --publish 127.0.0.1:9001:8000 yi"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_start_begins_with_an_empty_log(docker: Docker, status: str | None, po
 
 
 @pytest.mark.parametrize("kind", [ActionKind.STOP, ActionKind.START, ActionKind.CREATE])
-@pytest.mark.parametrize(("stack", "model"), [("", YI), ("another", YI), ("gpuserve", "yi-beside")])
+@pytest.mark.parametrize(("stack", "model"), [("", YI), ("another", YI), ("gpuserve", "yi-surge")])
 def test_a_container_of_somebody_else_is_refused_and_not_touched(
     docker: Docker, kind: ActionKind, stack: str, model: str
 ) -> None:
@@ -127,7 +127,7 @@ def test_a_container_of_somebody_else_is_refused_and_not_touched(
 
 
 def test_a_surge_instance_never_takes_the_name_of_another_model(docker: Docker) -> None:
-    docker.add("vllm-yi-beside", "yi-beside")
+    docker.add("vllm-yi-surge", "yi-surge")
     assert [one.cause for one in done(hands(docker), ActionKind.START_SURGE)] == [Cause.FOREIGN]
     assert [one.cause for one in done(hands(docker), ActionKind.REMOVE_SURGE)] == [Cause.FOREIGN]
     assert docker.asked == []
@@ -135,10 +135,10 @@ def test_a_surge_instance_never_takes_the_name_of_another_model(docker: Docker) 
 
 def test_a_name_that_is_taken_between_the_look_and_the_end_is_not_stopped(docker: Docker) -> None:
     docker.add("vllm-yi", YI)
-    docker.held.clear()
+    docker.released.clear()
     by = hands(docker)
     by.do(target(), [Action(ActionKind.STOP, YI)])
-    docker.held.set()
+    docker.released.set()
     by.finish()
     assert docker.asked == ["stop id-vllm-yi 30"], "it is stopped by its id"
 
@@ -162,14 +162,14 @@ def test_docker_starts_again_only_what_is_ours(docker: Docker) -> None:
 
 def test_an_end_keeps_nobody_waiting_but_a_start_of_the_same_container(docker: Docker) -> None:
     docker.add("vllm-yi", YI)
-    docker.held.clear()
+    docker.released.clear()
     by = hands(docker)
     assert (
         by.do(target(), [Action(ActionKind.STOP, YI), Action(ActionKind.STOP, YI), Action(ActionKind.CREATE, QWEN)])
         == []
     )
     assert docker.asked == ["up --no-start --no-deps --pull never qwen"]
-    threading.Timer(0.05, docker.held.set).start()
+    threading.Timer(0.05, docker.released.set).start()
     assert by.do(target(), [Action(ActionKind.START, YI)]) == []
     assert docker.asked[1:] == ["stop id-vllm-yi 30", "remove id-vllm-yi", CREATE, "start vllm-yi"]
 
@@ -194,7 +194,7 @@ def test_a_surge_instance_listens_above_its_model(docker: Docker) -> None:
 
 def test_what_compose_left_of_a_surge_instance_is_taken_away(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_project: str, _file: str, _words: list[str]) -> None:
-        docker.add("vllm-yi-beside", YI, "created")
+        docker.add("vllm-yi-surge", YI, "created")
         raise DockerError("docker compose run failed: Bind for 127.0.0.1:9001 failed: port is already allocated")
 
     monkeypatch.setattr(executor, "compose", refuse)

@@ -61,8 +61,8 @@ def test_engines_of_other_stacks_are_waited_for_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, there: list[dict[str, Any]], what: dict[str, str]
 ) -> None:
     monkeypatch.setattr(observer, "Engine", Silent)
-    looks = observer.Watch(Docker(*there), None, "gpuserve", "", 30, 1000)  # type: ignore[arg-type]
-    assert looks._restless([one()]) == what
+    watch = observer.Watch(Docker(*there), None, "gpuserve", "", 30, 1000)  # type: ignore[arg-type]
+    assert watch._restless([one()]) == what
 
 
 def one() -> Watched:

@@ -102,11 +102,11 @@ def test_a_set_that_comes_back_after_a_failure_has_the_tokens_it_was_proved_with
 
 def test_no_moment_is_open_or_without_a_file(two: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the disk after every call that changes it."""
-    looks = 0
+    probes = 0
 
-    def look() -> None:
-        nonlocal looks
-        looks += 1
+    def read_set() -> None:
+        nonlocal probes
+        probes += 1
         assert two.compose_file().exists()
         assert (two.folder / "env" / "a-d2.env").read_text() == "HF_TOKEN=present\nNOTE=d2\n"
         for path in two.folder.rglob("*"):
@@ -117,7 +117,7 @@ def test_no_moment_is_open_or_without_a_file(two: Sets, monkeypatch: pytest.Monk
 
         def watched(*given: Any, real: Any = real, **named: Any) -> Any:
             found = real(*given, **named)
-            look()
+            read_set()
             return found
 
         monkeypatch.setattr(os, call, watched)
@@ -127,7 +127,7 @@ def test_no_moment_is_open_or_without_a_file(two: Sets, monkeypatch: pytest.Monk
         two.put_back(PROVED)
     finally:
         os.umask(before)
-    assert looks > 20
+    assert probes > 20
 
 
 def test_a_full_disk_brings_the_proved_set_back_all_the_same(two: Sets, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 -- GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- The door's decisions: who may come in, to which engine a request goes, and where else it goes when that one can't be reached.
+-- The decisions on a request: who may come in, to which engine a request goes, and where else it goes when that one can't be reached.
 --
 -- A name that a client sends is only ever looked up; nothing of it becomes part of an address, a header or a path.
 
@@ -139,7 +139,7 @@ local STRING = ('"'):byte()
 local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels deep)."
 
 -- Small bodies that hold nothing out of the ordinary are parsed at once, which takes a tenth of the time. Members that need no more than
--- a look at their value; whatever else there is, and what this parser takes for no JSON, is for the scan to judge.
+-- a probe of their value; whatever else there is, and what this parser takes for no JSON, is for the scan to judge.
 local SMALL = 16384
 local PLAIN = {model = true, stream = true, max_tokens = true, max_completion_tokens = true}
 
@@ -424,10 +424,10 @@ end
 local METHODS = {post = {POST = true}, socket = {GET = true}}
 local READS = {GET = true, HEAD = true}
 
-local door = {}
+local router = {}
 
 -- Answers a request, or sends it on its way. A body is read only once its sender is known.
-function door.enter()
+function router.enter()
     local var, method = ngx.var, ngx.req.get_method()
     local uri = var.uri
     local wanted = target(uri)
@@ -496,12 +496,12 @@ end
 
 -- nginx got no answer from an engine, or one that is none for a client. A request that never reached it goes to another one; one that did
 -- is not sent twice.
-function door.again()
+function router.again()
     local var = ngx.var
     local request = requests.current(var)
     local status = last_of(var.upstream_status)
     if request and request.endpoint and last_of(var.upstream_connect_time) == "-" then
-        -- Nobody else is sent there until the next look finds it well.
+        -- Nobody else is sent there until the next probe finds it well.
         engines.lost(request.endpoint)
         if elsewhere(request, var) then
             return
@@ -520,7 +520,7 @@ function door.again()
 end
 
 -- An engine refused us (401) or sent us elsewhere: nothing that a client could mend. The client's own key was good.
-function door.refused()
+function router.refused()
     local var = ngx.var
     local request = requests.current(var)
     if request and request.endpoint then
@@ -540,4 +540,4 @@ function door.refused()
     return unavailable(502, "model_unavailable", "The engine of this model does not take the gateway's requests; its operator has been told.")
 end
 
-return door
+return router
