@@ -36,6 +36,8 @@ STACK_TOKENS = {
     "HUGGINGFACE_HUB_TOKEN": "vllm_stack_hf_token",
     "VLLM_API_KEY": "vllm_stack_api_key",
 }
+# What overrides a figure of the plan. vLLM, platforms/cpu.py: the variable wins over --kv-cache-memory-bytes.
+PLANNED_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "Set kv_cache_memory_bytes instead."}
 # A name of ours for a second container of a model.
 SURGE_SUFFIX = "-surge"
 # The engine's parser takes these ranks of adapters and no others.
@@ -227,6 +229,11 @@ def _environment(value: Any, where: str) -> dict[str, str]:
         if name in value:
             raise FleetError(
                 f"{where}.{name}: it is one of the whole stack.", f"Set {variable} instead.", f"{where}.{name}"
+            )
+    for name, remedy in PLANNED_ENVIRONMENT.items():
+        if name in value:
+            raise FleetError(
+                f"{where}.{name}: the engine would take it in place of what is planned.", remedy, f"{where}.{name}"
             )
     return {str(key): str(item) for key, item in value.items()}
 

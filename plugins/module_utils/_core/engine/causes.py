@@ -156,16 +156,19 @@ RULES = (
     ),
     Rule(
         "cpu_cache_memory",
-        (r"on kv cache allocation is less than requested memory",),
+        (
+            r"on kv cache allocation is less than requested memory",
+            r"on startup is less than desired CPU memory utilization",
+        ),
         "the host has too little free memory for the KV cache",
         "Lower max_model_len or max_num_seqs, or free memory on the host.",
         True,
     ),
     Rule(
         "too_long",
-        (r"is greater than the derived max_model_len",),
-        "max_model_len is more than the model can",
-        "Lower max_model_len to what the model's config.json says.",
+        (r"is greater than the derived max_model_len \((?P<what>\w+=[\d.]+)",),
+        "max_model_len is more than the model can ({what})",
+        "Lower max_model_len to that; it is the least of what config.json, sentence_bert_config.json and tokenizer_config.json say.",
     ),
     Rule(
         "batch_too_small",

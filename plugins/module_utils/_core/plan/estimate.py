@@ -24,8 +24,14 @@ MXFP4_KERNELS_BYTES = 290 * MIB
 # AWQ with the embedding as output layer keeps twice its bytes reserved, in all four starts on Hopper (Llama 3.2 3B), and in none where
 # the two are apart (Qwen2.5 7B). Other cards have other kernels.
 AWQ_TIED_EMBEDDINGS_KEPT = 2
-# An engine on the CPU: Python, torch and the compiled kernels, as proportional set size.
+# An engine on the CPU: Python, torch and the compiled kernels, as proportional set size; and a tokenizer's word, in all processes that
+# have one (SmolLM2's 49,152 words took 165 MiB of two).
 CPU_PROCESS_BYTES = 1256 * MIB
+CPU_WORD_BYTES = 3584
+# oneDNN packs every linear layer into a copy (vLLM, layers/utils.py: dispatch_cpu_unquantized_gemm). The allocator was seen to keep
+# three quarters of the originals of SmolLM2's 200 MiB; of larger models the next layers take their place.
+CPU_ORIGINALS_KEPT = 0.75
+CPU_MOST_ORIGINALS_BYTES = 256 * MIB
 # Graphs are captured for batches of at most this many tokens.
 MOST_CAPTURED = 512
 
@@ -80,8 +86,10 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         + ("" if not shape.plain_parts else f"; {shape.plain_parts} stay in {shape.dtype_bytes * 8} bits"),
     )
     if load.on_cpu:
-        runtime = Part("context", CPU_PROCESS_BYTES, "Python, torch and the engine's own processes")
-        return (runtime, weights, _sampler(shape, load, measured), _activations(shape, load, measured))
+        words = CPU_WORD_BYTES * shape.vocab_size
+        runtime = Part("context", CPU_PROCESS_BYTES + words, "Python, torch, tokenizers and the engine's own processes")
+        packed = Part("loading", packed_on_cpu(shape, load), "copies of linear layers as the CPU multiplies them")
+        return (runtime, weights, packed, _sampler(shape, load, measured), _activations(shape, load, measured))
     found = [
         Part("context", int(measured.context_bytes), "CUDA context, loaded kernels, cuBLAS"),
         weights,
@@ -292,6 +300,12 @@ def kept_while_loading(shape: ModelShape, load: Load) -> int:
             AWQ_TIED_EMBEDDINGS_KEPT * shape.vocab_size * shape.hidden_size * shape.dtype_bytes // load.tensor_parallel
         )
     return 0
+
+
+def packed_on_cpu(shape: ModelShape, load: Load) -> int:
+    """Bytes that packing adds on the CPU: a tied output layer a second time, and what the allocator keeps of the other originals."""
+    head = shape.vocab_size * shape.hidden_size * shape.dtype_bytes if shape.tied_embeddings and load.samples else 0
+    return head + int(CPU_ORIGINALS_KEPT * min(shape.linear_bytes, CPU_MOST_ORIGINALS_BYTES))
 
 
 def _encoder(shape: ModelShape, load: Load, measured: Constants) -> Part:

@@ -159,6 +159,13 @@ def test_tokens_of_the_whole_stack_are_pointed_to_their_variables(name: str, var
     assert str(told.value) == f"vllm_stack_models[0].env.{name}: it is one of the whole stack. Set {variable} instead."
 
 
+def test_a_variable_that_overrides_the_plan_is_refused() -> None:
+    with pytest.raises(
+        FleetError, match=r"VLLM_CPU_KVCACHE_SPACE: the engine would take it.*Set kv_cache_memory_bytes"
+    ):
+        parse_models([{"name": "a", "model": "o/m", "env": {"VLLM_CPU_KVCACHE_SPACE": "4"}}])
+
+
 @pytest.mark.parametrize("entry", [{"name": "a-surge"}, {"name": "a", "aliases": ["b-surge"]}])
 def test_names_of_surge_instances_are_reserved(entry: dict[str, object]) -> None:
     with pytest.raises(FleetError, match="ends in -surge, which names the surge instance of another model"):

@@ -83,6 +83,15 @@ LINES = [
         "ValueError: Available memory on node 0 (3.2/15.6 GiB) on kv cache allocation is less than requested memory (4.0 GiB).",
     ),
     (
+        "cpu_cache_memory",
+        "ValueError: Available memory on node 0 (8.12/15.61 GiB) on startup is less than desired CPU memory utilization (0.92, 14.36 GiB).",
+    ),
+    (
+        "too_long",
+        "ValueError: User-specified max_model_len (512) is greater than the derived max_model_len (sentence_bert_max_length=256 or "
+        "model_max_length=None in model's config.json).",
+    ),
+    (
         "too_long",
         "ValueError: User-specified max_model_len (8192) is greater than the derived max_model_len (max_position_embeddings=2048).",
     ),
