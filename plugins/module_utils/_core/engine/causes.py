@@ -8,74 +8,15 @@ The line that comes first in the log wins, and among the rules of one line the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.reported import REPORTED
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.rule import Rule
 
 PYTHON_WARNING = "Warning: "
 SEGFAULT_REMEDY = (
     "Run once more; if it comes again, take another engine image, and see whether enforce_eager: true helps."
 )
 
-# Every cause there is: those of the table, and what is left where none of it is found.
-CauseId = Literal[
-    "wrong_image",
-    "unknown_argument",
-    "no_kernel_image",
-    "driver_too_old",
-    "driver_mismatch",
-    "gpu_fault",
-    "free_memory",
-    "profiling_race",
-    "no_cache_memory",
-    "cache_too_small",
-    "out_of_memory",
-    "cpu_cache_memory",
-    "too_long",
-    "batch_too_small",
-    "missing_repository",
-    "bad_token",
-    "forbidden",
-    "gated",
-    "hub_busy",
-    "no_network",
-    "damaged_weights",
-    "remote_code",
-    "tokenizer",
-    "bfloat16",
-    "unsupported_model",
-    "compile_cache",
-    "expandable_segments",
-    "no_compiler",
-    "secret_file",
-    "no_shell",
-    "permission",
-    "port_taken",
-    "shared_memory",
-    "disk_full",
-    "missing_mount",
-    "no_device",
-    "nccl",
-    "segfault",
-    "killed",
-    "docker",
-    "error",
-    "exit",
-    "unknown",
-]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One cause: patterns of lines, each of which means it; `{what}` in the text is their group of that name."""
-
-    id: CauseId
-    patterns: tuple[str, ...]
-    text: str
-    remedy: str
-    memory: bool = False
-
-
-RULES = (
+MET = (
     Rule(
         "wrong_image",
         (
@@ -197,7 +138,7 @@ RULES = (
     ),
     Rule(
         "forbidden",
-        (r"403 Client Error", r"403 Forbidden"),
+        (r"403 Client Error", r"(?<!Tunnel connection failed: )403 Forbidden"),
         "the hub's token may not read this model",
         "Accept the model's licence with that account, or widen the token's scope.",
     ),
@@ -350,3 +291,6 @@ RULES = (
         True,
     ),
 )
+
+# Those of which only reports are known come after: what an engine says itself is nearer than what it says of its surroundings.
+RULES = (*MET, *REPORTED)

@@ -16,9 +16,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes
     PYTHON_WARNING,
     RULES,
     SEGFAULT_REMEDY,
-    CauseId,
-    Rule,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.rule import CauseId, Rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 
 
@@ -38,6 +37,8 @@ SEE_LOG = "See the last lines of its log below."
 # What the engine says of its own end, and never the reason.
 WRAPPERS = re.compile(
     r"Engine core initialization failed|EngineCore failed to start|EngineDeadError|EngineCore encountered"
+    # SGLang's, whose end has no status of its own: 0 as the container's first process.
+    r"|Scheduler hit an exception|[Rr]eceived sigquit|SIGQUIT received|Initialization failed\. warmup error"
 )
 _ERROR = re.compile(r"\b(\w*(?:Error|Exception)): (.{3,300})")
 _DOCKER = re.compile(r"Error response from daemon: (?P<what>.+)")
@@ -51,13 +52,13 @@ def diagnose(log: Sequence[str], exit_code: int | None = None) -> Cause:
     errors = [line for line in log if not is_quiet(line)]
     # What Docker itself refuses is why nothing else came about.
     refused = [match.group("what") for line in errors if (match := _DOCKER.search(line))]
-    for cause in _causes(refused, warnings=True):
+    for cause in _causes(refused, warnings=True, consequences=True):
         return cause
     if refused:
         return Cause("docker", f"Docker refuses it: {harmless(refused[0])}", "Mend what it names, then run again.")
     # PyTorch warns of a card or a driver that it can't use, and fails of something else later.
-    for warnings in (False, True):
-        for cause in _causes(errors, warnings):
+    for warnings, consequences in ((False, False), (True, False), (True, True)):
+        for cause in _causes(errors, warnings, consequences):
             return cause
     for line in errors:
         match = _ERROR.search(line)
@@ -72,13 +73,13 @@ def is_quiet(line: str) -> bool:
     return level is not None and level.group(1) in _QUIET
 
 
-def _causes(lines: Sequence[str], warnings: bool) -> Iterator[Cause]:
+def _causes(lines: Sequence[str], warnings: bool, consequences: bool) -> Iterator[Cause]:
     """Causes in the order of the lines, and of the rules for one line."""
     for line in lines:
         if PYTHON_WARNING in line and not warnings:
             continue
         for rule in RULES:
-            if match := _match(rule, line):
+            if (consequences or not rule.consequence) and (match := _match(rule, line)):
                 yield _cause(rule, match)
 
 

@@ -11,11 +11,17 @@ from typing import get_args
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes import RULES, CauseId
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes import RULES
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import diagnose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.rule import CauseId
+from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.engine.reported_lines import (
+    REPORTED_LINES,
+)
 
 # Those of which a start alone may have enough memory.
-MEMORY = {"free_memory", "profiling_race", "no_cache_memory", "out_of_memory", "cpu_cache_memory", "killed"}
+MEMORY = {"free_memory", "profiling_race", "no_cache_memory", "out_of_memory", "cpu_cache_memory", "killed"} | {
+    *("cublas_memory", "sglang_memory", "sglang_graphs"),
+}
 DAEMON = "Error response from daemon: "
 LINES = [
     ("wrong_image", "api_server.py: error: unrecognized arguments: Qwen/Qwen2.5-3B-Instruct"),
@@ -232,6 +238,7 @@ LINES = [
         "killed",
         "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore_DP0': -9}",
     ),
+    *REPORTED_LINES,
 ]
 
 
@@ -256,7 +263,27 @@ def test_no_pattern_can_be_left_out(cause: str, pattern: str) -> None:
 
 # A remedy tells what to do, and "Where" when.
 VERBS = {
-    *("Accept", "Correct", "End", "Free", "Give", "Hand", "Look", "Lower", "Put", "Raise", "Read", "Reboot"),
+    *(
+        "Accept",
+        "Build",
+        "Check",
+        "Log",
+        "Rename",
+        "Restart",
+        "See",
+        "Use",
+        "Correct",
+        "End",
+        "Free",
+        "Give",
+        "Hand",
+        "Look",
+        "Lower",
+        "Put",
+        "Raise",
+        "Read",
+        "Reboot",
+    ),
     *("Remove", "Run", "Set", "Start", "Take", "Upgrade", "Wait", "Where"),
 }
 
