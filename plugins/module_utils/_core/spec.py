@@ -18,6 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
     assign_ports,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_words import truth
 
 PRESETS = ("conservative", "balanced", "aggressive", "auto")
 ENGINES = ("vllm",)
@@ -310,9 +311,10 @@ def _is_number(value: Any) -> bool:
 
 def _flag(entry: Mapping[str, Any], key: str, at: str) -> bool:
     value = entry.get(key, False)
-    if not isinstance(value, bool):
+    answer = truth(value)
+    if answer is None:
         raise FleetError(f"{at}.{key}: {value!r} is neither true nor false.", "Write one of them.", f"{at}.{key}")
-    return value
+    return answer
 
 
 def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:

@@ -235,6 +235,7 @@ def _simulated_host() -> dict[str, Any]:
     box = boxes.up(BOX, publish=(f"127.0.0.1:{_port()}:{GATEWAY_PORT}",))
     return {
         "gpuserve_demo_box": box.container,
+        "gpuserve_other_variables": ["gpuserve_demo_*"],
         "gpuserve_demo_url": f"http://localhost:{_port()}",
         # Only this machine reaches the box's port, so the gateway asks for no key.
         "gateway_auth": False,
@@ -252,6 +253,7 @@ def real_host(address: str) -> dict[str, Any]:
     host, _colon, port = host.partition(":")
     return {
         "gpuserve_demo_url": f"http://{host}:{GATEWAY_PORT}",
+        "gpuserve_other_variables": ["gpuserve_demo_*"],
         # The gateway is open to the host's network: it asks for this key.
         "gateway_keys": [{"name": "demo", "key": _key()}],
         "ansible_host": host,

@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import yaml_words
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 _SIZE = re.compile(r"([1-9][0-9]{0,11})([kKmMgG]?)")
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _PATH = re.compile(r"/[A-Za-z0-9._/+@-]+")
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def refuse(where: str, what: str, remedy: str) -> NoReturn:
@@ -45,18 +46,17 @@ def integer(value: Any, where: str, low: int, high: int) -> int:
 
 def flag(value: Any, where: str) -> bool:
     """Return true or false, given as one or as one of YAML's words for it."""
-    text = str(value).strip().lower()
-    if text not in _TRUE + _FALSE:
+    answer = yaml_words.truth(value)
+    if answer is None:
         refuse(where, f"{shown(value)} is neither true nor false.", "Write one of them.")
-    return text in _TRUE
+    return answer
 
 
 def choice(value: Any, where: str, choices: Sequence[str]) -> str:
     """Return one of a closed set."""
-    # An unquoted off is YAML's false.
-    text = "off" if value is False and "off" in choices else str(value)
+    text = yaml_words.choice(value, choices)
     if text not in choices:
-        refuse(where, f"there is no {shown(value)}.", f"Take one of {', '.join(choices)}.")
+        refuse(where, f"there is no {shown(value)}.", f"{meant(text, choices)}Take one of {', '.join(choices)}.")
     return text
 
 

@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks the inventory on the controller, of all hosts of a run together, before any of them is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, host_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+
+ARGUMENTS = ("hosts", "names_only", "need_models")
+DEFAULT_GROUP = "gpu_hosts"
+_UNDEFINED = re.compile(r"'([A-Za-z_]\w*)' is undefined")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Say all that is wrong at once; nothing is asked of a host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the hosts of the run, or fail with every mistake."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._variables = task_vars or {}
+        args = plain(self._task.args)
+        try:
+            _check_arguments(args)
+            hosts = self._hosts(args["hosts"])
+            warnings = self._check_tags()
+            names_only = values.flag(args.get("names_only", False), "names_only")
+            need_models = values.flag(args.get("need_models", False), "need_models")
+            found = {host: self._mistakes(host, names_only, need_models) for host in hosts}
+        except FleetError as error:
+            return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.field}
+        said = mistakes.report(found)
+        if said:
+            return {**result, "failed": True, "msg": said}
+        return {**result, "changed": False, "hosts": hosts, "warnings": warnings}
+
+    def _hosts(self, pattern: Any) -> list[str]:
+        """Return the hosts that the playbook is for; none is a mistake, and no success."""
+        groups: Mapping[str, list[str]] = self._variables.get("groups", {})
+        loader = DataLoader()
+        inventory = InventoryManager(loader=loader, parse=False)
+        for group, members in groups.items():
+            inventory.add_group(group)
+            for host in members:
+                inventory.add_host(host, group)
+        named = [host.name for host in inventory.list_hosts(pattern)]
+        shown = ", ".join(pattern) if isinstance(pattern, list) else str(pattern)
+        if not named:
+            others = sorted(set(groups) - {"all", "ungrouped"})
+            anybody = next(iter(others), "all" if groups.get("all") else "GROUP")
+            raise FleetError(
+                f"gpuserve_hosts: no host of the inventory is in {shown}"
+                f" ({_inventories(self._variables.get('ansible_inventory_sources'))}).",
+                f"{meant(shown, others)}Put your hosts into a group {DEFAULT_GROUP}, or name yours with "
+                f"-e gpuserve_hosts={nearest(shown, others) or anybody}.",
+                "gpuserve_hosts",
+            )
+        limit = self._variables.get("ansible_limit")
+        if limit:
+            inventory.subset(limit)
+            left = [host.name for host in inventory.list_hosts(pattern)]
+            if not left:
+                raise FleetError(
+                    f"gpuserve_hosts: --limit {limit} leaves no host of {shown}.",
+                    f"Its hosts are {', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
+                    "gpuserve_hosts",
+                )
+            return left
+        return named
+
+    def _check_tags(self) -> list[str]:
+        """Refuse a tag that is a misspelt one of ours; say of another one that nothing bears it."""
+        known, warnings = collection_variables.tags(), []
+        for option, variable in (("tags", "ansible_run_tags"), ("skip-tags", "ansible_skip_tags")):
+            for tag in self._variables.get(variable) or ():
+                if tag in known:
+                    continue
+                near = nearest(str(tag), known)
+                if near:
+                    raise FleetError(
+                        f"--{option} {tag}: no task has this tag.", f"Did you mean {near}?", f"--{option}"
+                    )
+                warnings.append(f"--{option} {tag}: no task of gpuserve.fleet has this tag.")
+        return warnings
+
+    def _mistakes(self, host: str, names_only: bool, need_models: bool) -> list[FleetError]:
+        hostvars = self._variables["hostvars"]
+        raw = {**hostvars.raw_get(host)}
+        available = {**collection_variables.declared(self._loader), **raw, "hostvars": hostvars}
+        templar = self._templar.copy_with_new_env(available_variables=available)
+
+        def template(name: str, value: Any) -> Any:
+            try:
+                return plain(templar.template(value))
+            except AnsibleUndefinedVariable as error:
+                missing = _UNDEFINED.search(str(error))
+                what = f"{missing.group(1)} is undefined" if missing else _first_line(error)
+                remedy = f"Set {missing.group(1)}." if missing else "Set what it is made of."
+                raise FleetError(f"{name}: {what}.", remedy, name) from error
+            except AnsibleError as error:
+                raise _unreadable(name, error) from error
+
+        if names_only:
+            return host_variables.unknown_names(raw, template)
+        return host_variables.all_mistakes(host, raw, template, self._loader, need_models)
+
+
+def _check_arguments(args: Mapping[str, Any]) -> None:
+    for name in args:
+        if name not in ARGUMENTS:
+            raise FleetError(f"{name}: there is no such option.", f"Known are {', '.join(ARGUMENTS)}.", str(name))
+    if not args.get("hosts"):
+        raise FleetError("hosts: it is missing.", "Name the hosts that the playbook is for.", "hosts")
+
+
+def _unreadable(name: str, error: Exception) -> FleetError:
+    text = _first_line(error)
+    if "vault" in text.lower() or "decrypt" in text.lower():
+        return FleetError(
+            f"{name}: it is encrypted with ansible-vault and can't be read without the password.",
+            "Add --ask-vault-pass, or --vault-password-file FILE.",
+            name,
+        )
+    return FleetError(f"{name}: {text.rstrip('.')}.", "Mend what it is made of.", name)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def _inventories(sources: Any) -> str:
+    named = ", ".join(str(source) for source in sources) if isinstance(sources, (list, tuple)) else ""
+    return f"read from {named}" if named else "no inventory was given with -i"

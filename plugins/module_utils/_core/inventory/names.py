@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of variables: which look like ours and are not, and which of ours was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from fnmatch import fnmatchcase
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import nearest
+
+# Names that are somebody else's all the same: patterns, as a shell has them.
+OTHERS = "gpuserve_other_variables"
+# Nobody else begins a name like these.
+_OURS = ("vllm_stack_", "docker_engine_", "nvidia_driver_", "nvidia_container_toolkit_", "gpuserve_")
+# Others have such names too: gateway_ip is a network's. One is taken for ours only where a name of ours is near.
+_SHARED = ("gateway_", "airgap_", "preflight_", "plan_", "fit_", "key_")
+PREFIXES = _OURS + _SHARED
+# With its prefix, a name is like every other name of it: this much alike is a slip of the hand.
+_SLIP = 0.9
+
+
+def unknown(names: Iterable[str], known: Collection[str], others: Collection[str] = ()) -> Iterator[FleetError]:
+    """Name each variable that looks like ours and is none, with the one that is nearest."""
+    for name in sorted(names):
+        if name in known or name.startswith(("_", "ansible_")) or any(fnmatchcase(name, other) for other in others):
+            continue
+        meant = _meant(name, known)
+        if meant or name.startswith(_OURS):
+            remedy = f"Did you mean {meant}?" if meant else "Remove it."
+            yield FleetError(
+                f"{name}: there is no such variable.",
+                f"{remedy} If it is another's, list it in {OTHERS}.",
+                name,
+            )
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+    if prefix:
+        rests = {other.removeprefix(prefix): other for other in known if other.startswith(prefix)}
+        near = nearest(name.removeprefix(prefix), rests)
+        if near:
+            return rests[near]
+    return nearest(name, known, _SLIP)

@@ -1,0 +1,56 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: inventory_check
+short_description: Find every mistake of an inventory before any host is touched
+version_added: 0.2.0
+description:
+  - Reads the variables of all hosts of a run on the controller and checks them by what the roles say of them, and then together, models,
+    ports, sizes, keys, TLS and secrets.
+  - Refuses variables that look like ours and are none, and names the one that was meant; a group without a host; a misspelt tag; and
+    what is undefined, or encrypted with a password that was not given.
+  - All mistakes of a run are said at once, each once. Nothing is asked of a host, and nothing is changed.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  hosts:
+    description:
+      - The pattern of hosts that the playbook is for, as a text or a list.
+    type: raw
+    required: true
+  names_only:
+    description:
+      - Check names of variables, hosts and tags alone.
+    type: bool
+    default: false
+  need_models:
+    description:
+      - Whether a host without C(vllm_stack_models) is a mistake.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
+"""
+
+EXAMPLES = r"""
+- name: Check the inventory
+  gpuserve.fleet.inventory_check:
+    hosts: gpu_hosts
+    need_models: true
+  run_once: true
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts of the run.
+  returned: success
+  type: list
+  elements: str
+  sample: [gpu01]
+"""

@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host's variables, checked by everything that knows something of them: names, types, each part, and the parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, names, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS, NO_RULES, PortRules
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
+
+SIZES = ("vllm_stack_reserved", "vllm_stack_min_headroom", "vllm_stack_tolerance", "vllm_stack_image_disk")
+# Where engines are while the gateway alone is looked at: their ports are checked against its own as ports of models.
+_ELSEWHERE = "engine.invalid"
+# What the engines come to, whatever is written: site.yml hands it over.
+_HANDED_OVER = ("gateway_models", "gateway_prove")
+# The template of a variable by its name and value; a FleetError where it can't be had.
+Template = Callable[[str, Any], Any]
+
+
+def unknown_names(raw: Mapping[str, Any], template: Template) -> list[FleetError]:
+    """Return the variables that look like ours and are none."""
+    others = template(names.OTHERS, raw.get(names.OTHERS, []))
+    return list(names.unknown(raw, collection_variables.known(), others if isinstance(others, list) else []))
+
+
+def all_mistakes(
+    host: str, raw: Mapping[str, Any], template: Template, loader: DataLoader, need_models: bool
+) -> list[FleetError]:
+    """Return what is wrong with a host's variables, in the order in which a person would mend it."""
+    specifications = collection_variables.specifications()
+    written = {name: spec for specs in specifications.values() for name, spec in specs.items() if name in raw}
+    read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
+    typed = values.mistakes({name: written[name] for name in read}, read)
+    found = mistakes.merged(unknown_names(raw, template), broken, typed)
+    if not need_models and MODELS not in raw:
+        return found
+    wrong = {mistakes.variable(error) for error in found}
+    parts = _Parts(host, {**collection_variables.declared(loader), **raw}, template, loader, wrong)
+    return mistakes.merged(found, parts.mistakes())
+
+
+def _templated(given: Mapping[str, Any], template: Template) -> tuple[dict[str, Any], list[FleetError]]:
+    read: dict[str, Any] = {}
+    broken: list[FleetError] = []
+    for name, value in given.items():
+        try:
+            read[name] = template(name, value)
+        except FleetError as error:
+            broken.append(error)
+    return read, broken
+
+
+class _Parts:
+    """Models, cards, sizes, secrets and the gateway of a host, and everybody's ports. What is wrong already is not read again."""
+
+    def __init__(
+        self, host: str, variables: Mapping[str, Any], template: Template, loader: DataLoader, wrong: set[str]
+    ) -> None:
+        self.host = host
+        self.variables = variables
+        self.template = template
+        self.loader = loader
+        self.wrong = wrong
+
+    def mistakes(self) -> list[FleetError]:
+        """Return the first mistake of each part."""
+        found: list[FleetError] = []
+        checks: tuple[Callable[[], Any], ...] = (
+            self._preset,
+            *((lambda name=name: parse_size(self._value(name), name)) for name in SIZES if name not in self.wrong),
+            self._cards,
+            self._engines,
+        )
+        for check in checks:
+            try:
+                check()
+            except FleetError as error:
+                found.append(error)
+        return found
+
+    def _value(self, name: str) -> Any:
+        return self.template(name, self.variables[name])
+
+    def _preset(self) -> None:
+        if "vllm_stack_preset" not in self.wrong:
+            check_preset(self._value("vllm_stack_preset"))
+
+    def _cards(self) -> None:
+        if "vllm_stack_gpus" not in self.wrong:
+            parse_gpus(self._value("vllm_stack_gpus"))
+
+    def _engines(self) -> None:
+        """Check the models, then the gateway in front of them, then who listens where."""
+        if MODELS in self.wrong:
+            return
+        written = self._value(MODELS)
+        specs = parse_models(written, NO_RULES)
+        for index, spec in enumerate(specs):
+            flags.check(spec.extra_args, f"{MODELS}[{index}]")
+            flags.read(spec.extra_args, f"{MODELS}[{index}]")
+        self._secrets(specs)
+        if any(name.startswith("gateway_") for name in self.wrong):
+            return
+        gateway = self._gateway(specs)
+        network, offset = self._value("vllm_stack_network"), int(self._value("vllm_stack_surge_offset"))
+        taken = {variable: listener.port for variable, listener in gateway.listeners.items()}
+        if "vllm_stack_reserved_ports" in self.variables and self._value("vllm_stack_reserved_ports"):
+            taken = self._value("vllm_stack_reserved_ports")
+        parse_models(written, PortRules.read(taken, offset if network == "bridge" else 0))
+
+    def _secrets(self, specs: Sequence[ModelSpec]) -> None:
+        shown = [name for spec in specs for name in _names(spec)]
+        for variable in secrets.VARIABLES.values():
+            if variable not in self.wrong:
+                secrets.check(self._value(variable), variable, shown)
+
+    def _gateway(self, specs: Sequence[ModelSpec]) -> config.Gateway:
+        models = [
+            {
+                "name": spec.name,
+                "aliases": list(spec.aliases),
+                "adapters": [str(adapter["name"]) for adapter in spec.lora_adapters],
+                "endpoints": [f"{_ELSEWHERE}:{spec.port}"],
+            }
+            for spec in specs
+        ]
+        settings = {**self._settings(), "models": models}
+        path = str(self._value("gateway_keys_file") or "")
+        more = registry.for_host(Registry(Path(path), self.loader).entries(), self.host) if path else []
+        return config.parse(settings, more, self.host)
+
+    def _settings(self) -> dict[str, Any]:
+        written = self.variables["_gateway_settings"]
+        return {name: self.template(f"gateway_{name}", value) for name, value in written.items() if name != "models"}
+
+
+def _names(spec: ModelSpec) -> Iterable[str]:
+    return (spec.name, *spec.aliases, *(str(adapter["name"]) for adapter in spec.lora_adapters))

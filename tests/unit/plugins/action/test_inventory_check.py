@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every mistake of an inventory that can be seen on the controller, and what is said of it: nothing is asked of a host."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible import template as templating
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible.template import Templar
+
+from ansible_collections.gpuserve.fleet.plugins.action.inventory_check import ActionModule
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
+
+MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "port": 8001}
+OTHER = {"name": "yi", "model": "01-ai/Yi-6B-Chat", "port": 8002}
+RIGHT: dict[str, Any] = {
+    "inventory_dir": "/nowhere",
+    "playbook_dir": "/nowhere",
+    "vllm_stack_models": [MODEL],
+}
+
+
+def encrypted(text: str) -> Any:
+    """Return a value of an inventory that ansible-vault encrypted; nobody here gives its password."""
+    secret = ("default", VaultSecret(b"a password"))
+    sealed = VaultLib([secret]).encrypt(text, secret[1]).decode()
+    loaded: dict[str, Any] = DataLoader().load("value: !vault |\n" + textwrap.indent(sealed, "  "))
+    return loaded["value"]
+
+
+def trusted(value: Any) -> Any:
+    """Return a value as an inventory's file hands it over, where text may be a template."""
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    trust = getattr(templating, "trust_as_template", None)
+    return trust(value) if trust and isinstance(value, str) else value
+
+
+def run(inventory: dict[str, dict[str, Any]], extra: dict[str, Any] | None = None, **args: Any) -> dict[str, Any]:
+    """Run the action for hosts of the group gpu_hosts by what an inventory says of each."""
+    loader = DataLoader()
+    raw = {host: trusted({**RIGHT, **variables}) for host, variables in inventory.items()}
+    hostvars = SimpleNamespace(raw_get=raw.__getitem__)
+    groups = {"all": list(inventory), "gpu_hosts": list(inventory), "ungrouped": []}
+    variables = {"groups": groups, "hostvars": hostvars, **(extra or {})}
+    given = {"hosts": "gpu_hosts", "need_models": True, **args}
+    task = SimpleNamespace(args=given, check_mode=False, async_val=0, diff=False, environment=None, _role=None)
+    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
+    plugin = ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader, {}), None)
+    answer: dict[str, Any] = plugin.run(task_vars=variables)
+    return answer
+
+
+def said(variables: dict[str, Any]) -> str:
+    """Return what is said of one host's mistakes."""
+    answer = run({"gpu01": variables})
+    assert answer.get("failed"), "nothing was said"
+    assert answer["msg"].endswith("Nothing was changed.") or "Nothing was changed.\n" in answer["msg"]
+    return str(answer["msg"])
+
+
+def test_a_right_inventory_passes() -> None:
+    assert run({"gpu01": {}, "gpu02": {}}) == {"changed": False, "hosts": ["gpu01", "gpu02"], "warnings": []}
+
+
+# What is wrong, and what is said: variable, fact, remedy.
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt variable": (
+        {"gateway_prot": 9000},
+        "gateway_prot: there is no such variable. Did you mean gateway_port?",
+    ),
+    "a plural that is none": (
+        {"vllm_stack_presets": "auto"},
+        "vllm_stack_presets: there is no such variable. Did you mean vllm_stack_preset?",
+    ),
+    "a misspelt prefix": (
+        {"vllm_stak_models": []},
+        "vllm_stak_models: there is no such variable. Did you mean vllm_stack_models?",
+    ),
+    "a variable that never was": (
+        {"nvidia_driver_colour": "red"},
+        "nvidia_driver_colour: there is no such variable. Remove it. If it is another's, list it in gpuserve_other_variables.",
+    ),
+    "a misspelt variable of a playbook": (
+        {"gpuserve_upgrade_seriel": 2},
+        "gpuserve_upgrade_seriel: there is no such variable. Did you mean gpuserve_upgrade_serial?",
+    ),
+    "a text where a list belongs": (
+        {"docker_engine_users": "alice"},
+        "docker_engine_users: 'alice' is no list. Write each entry in a line of its own, after a dash.",
+    ),
+    "a word where a number belongs": (
+        {"gateway_port": "eight"},
+        "gateway_port: 'eight' is no whole number. Write one such as 8000.",
+    ),
+    "a word where true or false belongs": (
+        {"gateway_auth": "maybe"},
+        "gateway_auth: 'maybe' is neither true nor false. Write one of them.",
+    ),
+    "a version that YAML takes for a number": (
+        {"docker_engine_version": 29.1},
+        "docker_engine_version: 29.1 is a number to YAML, which drops a zero at its end. Write it in quotes, as a text.",
+    ),
+    "a line without a value": (
+        {"gateway_keys": None},
+        "gateway_keys: it is empty. Write [], or remove the line.",
+    ),
+    "one of a closed set, misspelt": (
+        {"vllm_stack_order": "smalest_first"},
+        "vllm_stack_order: there is no 'smalest_first'. Did you mean smallest_first?",
+    ),
+    "a setting of a key, misspelt": (
+        {"gateway_keys": [{"name": "a", "sha256": "0" * 64, "modles": ["qwen"]}]},
+        "gateway_keys[0].modles: there is no such setting. Did you mean models?",
+    ),
+    "an undefined variable": (
+        {"vllm_stack_hf_token": "{{ vault_hf_token }}"},
+        "vllm_stack_hf_token: vault_hf_token is undefined. Set vault_hf_token.",
+    ),
+    "a vault without its password": (
+        {"vllm_stack_api_key": encrypted("sk-12345678")},
+        "vllm_stack_api_key: it is encrypted with ansible-vault and can't be read without the password. Add --ask-vault-pass",
+    ),
+    "a file that is not there": (
+        {"docker_engine_repository_key": "{{ lookup('ansible.builtin.file', '/nowhere/docker.asc') }}"},
+        "docker_engine_repository_key: ",
+    ),
+    "a preset that is none": ({"vllm_stack_preset": "wild"}, "vllm_stack_preset: there is no preset 'wild'."),
+    "a size that is none": ({"vllm_stack_reserved": "2 Gigs"}, "vllm_stack_reserved: '2 Gigs' is not a size."),
+    "a card that is not known": (
+        {"vllm_stack_gpus": [{"name": "RTX 9999"}]},
+        "vllm_stack_gpus[0].name: the catalogue has no card 'RTX 9999'.",
+    ),
+    "no model": ({"vllm_stack_models": []}, "vllm_stack_models: it is empty."),
+    "a setting of a model, misspelt": (
+        {"vllm_stack_models": [{**MODEL, "max_model_length": 1}]},
+        "vllm_stack_models[0].max_model_length: there is no such setting.",
+    ),
+    "two models on one port": (
+        {"vllm_stack_models": [MODEL, {**OTHER, "port": 8001}]},
+        "vllm_stack_models[1].port: 8001 is already qwen's. Ports from 8002 are free.",
+    ),
+    "a model on the gateway's port": (
+        {"gateway_port": 8001},
+        "vllm_stack_models[0].port: 8001 is that of gateway_port.",
+    ),
+    "a model on the port of plain HTTP": (
+        {"gateway_redirect_port": 8001, "gateway_tls": "self_signed"},
+        "vllm_stack_models[0].port: 8001 is that of gateway_redirect_port.",
+    ),
+    "a model on the port of the figures": (
+        {"gateway_metrics_address": "127.0.0.1:8001"},
+        "vllm_stack_models[0].port: 8001 is that of gateway_metrics_address.",
+    ),
+    "a model where another's surge instance listens": (
+        {"vllm_stack_models": [MODEL, {**OTHER, "port": 9001}]},
+        "vllm_stack_models[1].port: on 9001 the surge instance of qwen would listen.",
+    ),
+    "a redirect without TLS": (
+        {"gateway_redirect_port": 8080, "gateway_tls": False},
+        "gateway_redirect_port: it sends requests to TLS, and gateway_tls is off.",
+    ),
+    "TLS without its files": ({"gateway_tls": "files"}, "gateway_tls_certificate: it is empty."),
+    "a key for a model that is not served": (
+        {"gateway_keys": [{"name": "a", "sha256": "0" * 64, "models": ["qwem"]}]},
+        "gateway_keys[0].models",
+    ),
+    "a secret that is too short": ({"vllm_stack_api_key": "abc"}, "vllm_stack_api_key: it has 3 characters"),
+    "a token in a model's variables": (
+        {"vllm_stack_models": [{**MODEL, "env": {"HF_TOKEN": "hf_secret"}}]},
+        "vllm_stack_models[0].env.HF_TOKEN: it is one of the whole stack. Set vllm_stack_hf_token instead.",
+    ),
+    "two words in one argument": (
+        {"vllm_stack_models": [{**MODEL, "extra_args": ["--seed 7"]}]},
+        "vllm_stack_models[0].extra_args: '--seed 7' is one word to the engine's parser.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_said_in_one_sentence(mistake: str) -> None:
+    variables, sentence = MISTAKES[mistake]
+    message = said(variables)
+    assert message.startswith(sentence)
+    assert "\n" not in message
+    assert "hf_secret" not in message
+
+
+def test_all_mistakes_of_a_run_are_said_together_and_each_once() -> None:
+    wrong = {"gateway_prot": 1, "vllm_stack_preset": "wild"}
+    answer = run({"gpu01": wrong, "gpu02": {**wrong, "docker_engine_users": "alice"}})
+    lines = answer["msg"].splitlines()
+    assert lines[0] == "3 mistakes in the inventory. Nothing was changed."
+    assert len([line for line in lines if "gateway_prot" in line]) == 1
+    assert [line for line in lines if line.startswith("- gpu02: docker_engine_users")]
+
+
+@pytest.mark.parametrize("word", ["off", "Off", "no", "false", False])
+def test_a_word_for_off_turns_tls_off(word: Any) -> None:
+    assert "failed" not in run({"gpu01": {"gateway_tls": word}})
+
+
+def test_a_name_of_somebody_else_passes_where_it_is_listed() -> None:
+    assert "failed" not in run({"gpu01": {"gateway_ip": "192.0.2.1"}})
+    assert run({"gpu01": {"docker_engine_note": 1}})["failed"]
+    assert "failed" not in run({"gpu01": {"docker_engine_note": 1, "gpuserve_other_variables": ["docker_engine_*"]}})
+
+
+def test_a_group_without_a_host_is_a_failure_that_names_another() -> None:
+    answer = run({"gpu01": {}}, {"ansible_inventory_sources": ["hosts.yml"]}, hosts="gpu_host")
+    assert answer["msg"] == (
+        "gpuserve_hosts: no host of the inventory is in gpu_host (read from hosts.yml). Did you mean gpu_hosts? "
+        "Put your hosts into a group gpu_hosts, or name yours with -e gpuserve_hosts=gpu_hosts. Nothing was changed."
+    )
+
+
+def test_a_limit_that_leaves_no_host_is_a_failure() -> None:
+    answer = run({"gpu01": {}}, {"ansible_limit": "web01"})
+    assert answer["failed"]
+    assert "--limit web01 leaves no host of gpu_hosts. Its hosts are gpu01." in answer["msg"]
+
+
+def test_only_hosts_of_the_limit_are_checked() -> None:
+    hosts: dict[str, dict[str, Any]] = {"gpu01": {}, "gpu02": {"vllm_stack_preset": "wild"}}
+    assert run(hosts, {"ansible_limit": "gpu01"})["hosts"] == ["gpu01"]
+
+
+def test_a_misspelt_tag_is_a_failure_and_a_strange_one_a_warning() -> None:
+    answer = run({"gpu01": {}}, {"ansible_run_tags": ["gatway"]})
+    assert answer["msg"] == "--tags gatway: no task has this tag. Did you mean gateway? Nothing was changed."
+    assert run({"gpu01": {}}, {"ansible_run_tags": ["gateway"], "ansible_skip_tags": ["ours"]})["warnings"]
+
+
+def test_where_nothing_is_served_only_what_is_written_counts() -> None:
+    assert "failed" not in run({"gpu01": {"vllm_stack_models": []}}, names_only=True)
+
+
+def test_every_public_variable_of_every_role_is_known() -> None:
+    known = collection_variables.known()
+    for path in Path(collection_variables.COLLECTION).glob("roles/*/defaults/main.yml"):
+        assert set(DataLoader().load_from_file(str(path)) or {}) <= known
+    assert {"gpuserve_hosts", "preflight_fail_on", "plan_json", "airgap_folder", "vllm_stack_gateway_models"} <= known
