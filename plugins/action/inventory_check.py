@@ -93,9 +93,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                     continue
                 near = nearest(str(tag), known)
                 if near:
-                    raise FleetError(
-                        f"--{option} {tag}: no task has this tag.", f"Did you mean {near}?", f"--{option}"
-                    )
+                    raise FleetError(f"--{option} {tag}: no task has this tag.", f"Did you mean {near}?", f"--{option}")
                 warnings.append(f"--{option} {tag}: no task of gpuserve.fleet has this tag.")
         return warnings
 

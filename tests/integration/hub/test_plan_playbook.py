@@ -117,9 +117,10 @@ def test_a_config_path_and_a_folder_are_read(hub: Hub, inventory: Path) -> None:
     assert "there is no folder /srv/not-here" in done.stdout and "plan_ask_hosts=true" in done.stdout
 
 
-def test_what_is_no_list_of_models_is_told_by_the_plan(hub: Hub, inventory: Path) -> None:
+def test_what_is_no_list_of_models_is_told_before_anything_is_asked(hub: Hub, inventory: Path) -> None:
     done, _plans = plan(inventory, hub, MODEL, vllm_stack_models=["acme/small"])
-    assert done.returncode != 0 and "Render the plan of each preset" in done.stdout and "Traceback" not in done.stdout
+    assert done.returncode != 0 and "vllm_stack_models[0]: it must be a mapping." in done.stdout
+    assert "Traceback" not in done.stdout and hub.requests == []
 
 
 def test_a_recipe_is_planned_without_a_network_and_without_the_inventory(hub: Hub, inventory: Path) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""playbooks/upgrade.yml on several hosts: one after the other, and none after one that failed. Run on this machine, which it refuses."""
+"""playbooks/upgrade.yml on several hosts: one after the other, and none after one that failed. Run on this machine, where it fails."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-# Whatever machine this is: no driver is from there.
-REFUSED = "value of source must be one of: auto, cuda_repo, distro, host, got: nowhere"
+# Whatever machine this is: no Python is there.
+REFUSED = "/nowhere/python"
 
 
 def run(*variables: str) -> tuple[int, list[str], str]:
-    """Run it for hosts a and b, this machine twice, with a driver from nowhere; return status, hosts touched, and output."""
-    settings = ["gpuserve_hosts=all", "ansible_connection=local", f"ansible_python_interpreter={sys.executable}"]
-    settings += ["ansible_become=false", "nvidia_driver_source=nowhere", *variables]
+    """Run it for hosts a and b, this machine twice, with a Python from nowhere; return status, hosts touched, and output."""
+    settings = ["gpuserve_hosts=all", "ansible_connection=local", f"ansible_python_interpreter={REFUSED}"]
+    settings += ["ansible_become=false", *variables]
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "a,b,"]
     command += [str(CHECKOUT / "playbooks/upgrade.yml"), *(part for setting in settings for part in ("-e", setting))]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}

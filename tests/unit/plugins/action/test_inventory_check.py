@@ -54,9 +54,10 @@ def run(inventory: dict[str, dict[str, Any]], extra: dict[str, Any] | None = Non
     groups = {"all": list(inventory), "gpu_hosts": list(inventory), "ungrouped": []}
     variables = {"groups": groups, "hostvars": hostvars, **(extra or {})}
     given = {"hosts": "gpu_hosts", "need_models": True, **args}
-    task = SimpleNamespace(args=given, check_mode=False, async_val=0, diff=False, environment=None, _role=None)
-    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
-    plugin = ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader, {}), None)
+    task: Any = SimpleNamespace(args=given, check_mode=False, async_val=0, diff=False, environment=None, _role=None)
+    connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
+    context: Any = SimpleNamespace()
+    plugin = ActionModule(task, connection, context, loader, Templar(loader, {}), None)
     answer: dict[str, Any] = plugin.run(task_vars=variables)
     return answer
 
