@@ -11,7 +11,8 @@ version_added: 0.1.0
 author:
   - gpuserve.fleet contributors (@gpuserve)
 description:
-  - Gives every model of C(vllm_stack_models) its port, as written or the next free one, under the name that a message uses.
+  - Gives every model of C(vllm_stack_models) its port, under the name that a message uses. As written, else the one it has already, else
+    the lowest free one.
 options:
   _input:
     description:
@@ -28,6 +29,10 @@ options:
       - How many ports above a model's own its surge instance listens; 0 for none.
     type: int
     default: 0
+  kept_ports:
+    description:
+      - Ports that models have already, by name.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -50,11 +55,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
 
 
 def model_ports(
-    models: Sequence[Mapping[str, Any]], reserved_ports: Mapping[str, Any] | None = None, surge_offset: int = 0
+    models: Sequence[Mapping[str, Any]],
+    reserved_ports: Mapping[str, Any] | None = None,
+    surge_offset: int = 0,
+    kept_ports: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
     """Return the models' ports by the variable that sets them."""
     try:
-        ports = assign_ports(models, PortRules.read(reserved_ports or {}, surge_offset))
+        ports = assign_ports(models, PortRules.read(reserved_ports or {}, surge_offset, kept_ports))
         return {f"{MODELS}[{index}].port": port for index, port in enumerate(ports)}
     except FleetError as error:
         raise AnsibleFilterError(f"{error} Nothing was changed.") from error

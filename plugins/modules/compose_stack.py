@@ -112,6 +112,12 @@ options:
       - Ports that other parts of the host have, by the variable that sets them (C(gateway_port)); 0 is none. No model gets one of them.
     type: dict
     default: {}
+  kept_ports:
+    description:
+      - Ports that models of the host have already, by name, as P(gpuserve.fleet.kept_ports#filter) finds them. A model without a port of
+        its own keeps the one it has, and none of them goes to another.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 attributes:
@@ -250,7 +256,8 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     params = module.params
     if not params["plan"].get("feasible"):
         raise FleetError("plan: it does not fit.", "Plan again with what its reasons say.", "plan")
-    specs = parse_models(models, PortRules.read(params["reserved_ports"], params["surge_offset"]))
+    ports = PortRules.read(params["reserved_ports"], params["surge_offset"], params["kept_ports"])
+    specs = parse_models(models, ports)
     options = compose.StackOptions(
         project=params["project_name"],
         image=params["image"],
@@ -332,6 +339,7 @@ def main() -> NoReturn:
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
             "reserved_ports": {"type": "dict", "default": {}},
+            "kept_ports": {"type": "dict", "default": {}},
             "stop_grace_s": {"type": "int", "default": 30},
             "entrypoint": {"type": "list", "elements": "str", "default": ["vllm", "serve"]},
             "offline": {"type": "list", "elements": "str", "default": []},

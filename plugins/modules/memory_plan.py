@@ -82,6 +82,12 @@ options:
       - Ports that other parts of the host have, by the variable that sets them (C(gateway_port)); 0 is none. No model gets one of them.
     type: dict
     default: {}
+  kept_ports:
+    description:
+      - Ports that models of the host have already, by name, as P(gpuserve.fleet.kept_ports#filter) finds them. A model without a port of
+        its own keeps the one it has, and none of them goes to another.
+    type: dict
+    default: {}
   surge_offset:
     description:
       - How many ports above a model's own its surge instance listens during a replacement; 0 for none. No model gets such a port.
@@ -188,7 +194,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
 PLANNER = 2
 GLOBAL = ("preset", "engine_version", "device", "image")
-NOT_PLANNED = ("env", "aliases")
+NOT_PLANNED = ("env", "aliases", "port")
 # The action plugin, which plans on the controller, takes the same.
 ARGUMENT_SPEC: dict[str, Any] = {
     "models": {"type": "raw", "required": True},
@@ -201,6 +207,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "proved": {"type": "dict", "default": {}},
     "reserved": {"type": "str", "default": "0"},
     "reserved_ports": {"type": "dict", "default": {}},
+    "kept_ports": {"type": "dict", "default": {}},
     "surge_offset": {"type": "int", "default": 0},
     "hf_token": {"type": "str", "default": "", "no_log": True},
     "api_key": {"type": "str", "default": "", "no_log": True},
@@ -313,8 +320,11 @@ def merged(config: Any, overrides: Mapping[str, Any]) -> Any:
 
 def plan(params: dict[str, Any]) -> dict[str, Any]:
     preset = check_preset(params["preset"])
+    ports = PortRules.read(
+        params.get("reserved_ports", {}), params.get("surge_offset", 0), params.get("kept_ports", {})
+    )
     specs, gpus = (
-        parse_models(params["models"], PortRules.read(params.get("reserved_ports", {}), params.get("surge_offset", 0))),
+        parse_models(params["models"], ports),
         tuple(
             dataclasses.replace(gpu, reserved_bytes=parse_size(params.get("reserved", "0"), "vllm_stack_reserved"))
             for gpu in parse_gpus(params["gpus"])

@@ -23,9 +23,12 @@ class PortRules:
 
     taken: Mapping[int, str] = field(default_factory=dict)
     surge_offset: int = 0
+    kept: Mapping[str, int] = field(default_factory=dict)  # what models of the host have already, by name
 
     @classmethod
-    def read(cls, reserved_ports: Mapping[str, Any], surge_offset: int) -> PortRules:
+    def read(
+        cls, reserved_ports: Mapping[str, Any], surge_offset: int, kept_ports: Mapping[str, Any] | None = None
+    ) -> PortRules:
         """Read ports by the variable that sets them, as roles hand them over; 0 is none."""
         taken: dict[int, str] = {}
         for name, value in reserved_ports.items():
@@ -38,15 +41,35 @@ class PortRules:
                 raise FleetError(f"{name}: {port} is {taken[port]} already.", "Give each a port of its own.", name)
             if port:
                 taken[port] = name
-        return cls(taken, surge_offset)
+        kept = {str(name): port for name, value in (kept_ports or {}).items() if (port := _usable(value)) is not None}
+        return cls(taken, surge_offset, kept)
 
 
 # Where nothing else is on the host, and no surge instance is ever started.
 NO_RULES = PortRules()
 
 
+def kept_ports(proved: Mapping[str, Any], containers: Sequence[Sequence[Any]] = ()) -> dict[str, int]:
+    """Return the ports that models of a host have, by name: those of its containers, (model, port) each, and of the set that was proved.
+
+    What is there goes before what is remembered: a port that another model's container has by now is not kept for a model of the record.
+    """
+    found = {str(name): port for name, value in containers if (port := _usable(value)) is not None}
+    services = proved.get("services")
+    for service in services if isinstance(services, list) else []:
+        name, port = (
+            (service.get("name"), _usable(service.get("port"))) if isinstance(service, Mapping) else (None, None)
+        )
+        if isinstance(name, str) and name not in found and port is not None and port not in found.values():
+            found[name] = port
+    return found
+
+
 def assign_ports(models: Sequence[Mapping[str, Any]], rules: PortRules = NO_RULES) -> list[int]:
-    """Return the port of each model: as written, else the next free one from 8001 up. The first mistake is a FleetError."""
+    """Return the port of each model: as written, else the one it has already, else the lowest free one from 8001 up.
+
+    The first mistake is a FleetError. What is assigned once and kept is assigned again, wherever the model stands in the list by then.
+    """
     owners: dict[int, str] = {}
     for index, entry in enumerate(models):
         if entry.get("port") is not None:
@@ -54,15 +77,21 @@ def assign_ports(models: Sequence[Mapping[str, Any]], rules: PortRules = NO_RULE
             port = _written(entry["port"], where)
             _check(port, where, owners, rules)
             owners[port] = str(entry.get("name", f"{MODELS}[{index}]"))
-    ports = []
-    for entry in models:
-        if entry.get("port") is not None:
-            ports.append(_written(entry["port"], f"{MODELS}.port"))
-            continue
-        port = _next_free(owners, rules, FIRST_PORT)
-        owners[port] = str(entry.get("name", ""))
-        ports.append(port)
-    return ports
+    by_model = {
+        index: _written(entry["port"], MODELS) for index, entry in enumerate(models) if entry.get("port") is not None
+    }
+    for index, entry in enumerate(models):
+        kept = rules.kept.get(str(entry.get("name")))
+        if index not in by_model and kept is not None and kept not in _blocked(owners, rules):
+            by_model[index] = kept
+            owners[kept] = str(entry.get("name"))
+    # A new one waits for nobody who leaves, and takes from nobody what is kept.
+    held = {port: name for name, port in rules.kept.items()}
+    for index, entry in enumerate(models):
+        if index not in by_model:
+            by_model[index] = port = _next_free({**held, **owners}, rules, FIRST_PORT)
+            owners[port] = str(entry.get("name", ""))
+    return [by_model[index] for index in range(len(models))]
 
 
 def _check(port: int, where: str, owners: Mapping[int, str], rules: PortRules) -> None:
@@ -96,14 +125,21 @@ def _check(port: int, where: str, owners: Mapping[int, str], rules: PortRules) -
         )
 
 
-def _next_free(owners: Mapping[int, str], rules: PortRules, start: int) -> int:
+def _blocked(owners: Mapping[int, str], rules: PortRules) -> set[int]:
+    """Ports that one more model can't have."""
     offset = rules.surge_offset
-    kept = {*rules.taken, *owners}
+    found = {*rules.taken, *owners}
     if offset:
-        # No model on another's surge port, and no surge instance on a port that somebody has.
-        kept |= {port + offset for port in owners} | {port - offset for port in kept}
-    for port in range(start, HIGHEST_PORT - offset + 1):
-        if port not in kept:
+        # No model on another's surge port, and no surge instance on a port that somebody has, or beyond the last.
+        found |= {port + offset for port in owners} | {port - offset for port in found}
+        found |= set(range(HIGHEST_PORT - offset + 1, HIGHEST_PORT + 1))
+    return found
+
+
+def _next_free(owners: Mapping[int, str], rules: PortRules, start: int) -> int:
+    blocked = _blocked(owners, rules)
+    for port in range(start, HIGHEST_PORT + 1):
+        if port not in blocked:
             return port
     raise FleetError(
         f"{MODELS}: no port from {start} up is free for one more model.",
@@ -119,6 +155,12 @@ def _written(value: Any, where: str) -> int:
             f"{where}: {value!r} is out of bounds.", f"Take a whole number from {LOWEST_PORT} to {HIGHEST_PORT}.", where
         )
     return port
+
+
+def _usable(value: Any) -> int | None:
+    """A port as a file or a label of ours has it; None where it is none."""
+    port = _whole(value)
+    return port if port is not None and LOWEST_PORT <= port <= HIGHEST_PORT else None
 
 
 def _whole(value: Any) -> int | None:

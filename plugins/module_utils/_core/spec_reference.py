@@ -25,7 +25,13 @@ class Key:
 KEYS: dict[str, Key] = {
     "name": Key("text", "", "What clients call the model, and its service's and container's name.", "qwen", "required"),
     "model": Key("text", "", "A hub id, or a folder on the host.", "Qwen/Qwen2.5-3B-Instruct", "required"),
-    "port": Key("number", "", "Its own port on loopback.", "8002", "the next free one from 8001 up"),
+    "port": Key(
+        "number",
+        "",
+        "Its own port on loopback.",
+        "8002",
+        "the one it has on the host, else the lowest free one from 8001 up",
+    ),
     "max_model_len": Key(
         "number", "tokens", "The longest request, prompt and answer.", "8192", "what the model and the memory allow"
     ),

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.gpuserve.fleet.tests.support.bringup import GIB, MODELS, PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.bringup import GIB, MODELS, PORTS, Play, Stack
 from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 
 
@@ -100,6 +100,21 @@ def test_what_left_the_inventory_is_stopped(serving: Stack) -> None:
     assert run.code == 0
     assert serving.serving() == ["qwen", "tinyllama"]
     assert {"name": "yi", "action": "stopped", "reason": "it left the inventory"} in run.result["models"]
+
+
+def test_a_model_keeps_its_port_wherever_the_list_has_it(serving: Stack) -> None:
+    def ports(run: Play) -> dict[str, int]:
+        return {service["name"]: service["port"] for service in run.result["services"]}
+
+    tinyllama, qwen, yi = ({key: value for key, value in model.items() if key != "port"} for model in MODELS)
+    # What is served already is not served anew because nobody writes its port any more.
+    bare = serving.play(vllm_stack_models=[tinyllama, qwen, yi])
+    assert (bare.code, bare.changed) == (0, 0)
+    assert serving.play(vllm_stack_models=[yi, qwen]).code == 0
+    assert serving.serving() == ["qwen", "yi"]
+    again = serving.play("--check", vllm_stack_models=[yi, tinyllama, qwen])
+    assert again.code == 0
+    assert ports(again) == PORTS
 
 
 def test_a_change_that_fails_costs_nothing(serving: Stack) -> None:

@@ -61,3 +61,23 @@ def test_a_plan_is_shown_and_written_and_learns_from_the_host(tmp_path: Path) ->
     again = json.loads(written.read_text())["thishost"]
     assert again["calibration"] == {"starts": 1, "most_bytes": 50 * MIB, "least_bytes": 50 * MIB}
     assert again["gpus"][0]["models"][0]["total_bytes"] == planned["total_bytes"] + 50 * MIB
+
+
+def test_the_ports_are_said_and_a_host_that_is_asked_keeps_its_own(tmp_path: Path) -> None:
+    unasked = run(tmp_path, 120)
+    assert unasked.returncode == 0, unasked.stdout + unasked.stderr
+    assert "qwen on 8001. A model that the host has already keeps the port it has" in " ".join(unasked.stdout.split())
+
+    (tmp_path / "proved").mkdir()
+    kept = tmp_path / "proved" / "plan.json"
+    kept.write_text(json.dumps({"services": [{"name": "qwen", "port": 8007}], "plan": {}}))
+    asked = run(tmp_path, 120, "plan_ask_hosts=true")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert "thishost: qwen on 8007." in asked.stdout and "keeps the port" not in asked.stdout
+
+    # Files that went bad are as good as none.
+    kept.write_text('{"services": [{"na')
+    (tmp_path / "calibration.json").write_text("")
+    bad = run(tmp_path, 120, "plan_ask_hosts=true")
+    assert bad.returncode == 0, bad.stdout + bad.stderr
+    assert "thishost: qwen on 8001." in bad.stdout

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports, kept_ports
 
 GATEWAY = PortRules.read({"gateway_port": 9000, "gateway_redirect_port": 0, "gateway_metrics_address": "9401"}, 1000)
 
@@ -77,3 +77,82 @@ def test_what_is_assigned_meets_nobody(written: list[int | None], offset: int, t
     assert len(set(ports)) == len(ports)
     assert not set(ports) & (set(taken) | surges)
     assert not surges & set(taken)
+
+
+def named(*names: str) -> list[dict[str, object]]:
+    return [{"name": name} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("now", "ports"),
+    [
+        ("bc", [8002, 8003]),  # the first one removed
+        ("xabc", [8004, 8001, 8002, 8003]),  # one put before the others
+        ("cab", [8003, 8001, 8002]),
+        ("axc", [8001, 8004, 8003]),  # one renamed: what leaves still has its port
+        ("xyz", [8004, 8005, 8006]),
+    ],
+)
+def test_a_model_keeps_the_port_that_it_has(now: str, ports: list[int]) -> None:
+    rules = PortRules.read({}, 1000, {"a": 8001, "b": 8002, "c": 8003})
+    assert assign_ports(named(*now), rules) == ports
+
+
+def test_what_is_written_goes_before_what_is_kept() -> None:
+    rules = PortRules.read({}, 0, {"a": 8001, "b": 8002})
+    assert assign_ports([{"name": "a"}, {"name": "b", "port": 8001}], rules) == [8003, 8001]
+    assert assign_ports([{"name": "a", "port": 8009}, {"name": "b"}], rules) == [8009, 8002]
+
+
+@pytest.mark.parametrize("port", [9400, 64536, 8400, 80, 70000, "x", None, True])
+def test_a_port_that_can_t_be_kept_is_a_new_one(port: object) -> None:
+    rules = PortRules.read({"gateway_port": 9400}, 1000, {"a": port})
+    assert assign_ports(named("a"), rules) == [8001]
+
+
+def test_a_kept_port_is_on_nobody_s_surge_port() -> None:
+    rules = PortRules.read({}, 1000, {"a": 9001, "b": 8001})
+    assert assign_ports([{"name": "a"}, {"name": "b", "port": 8001}], rules) == [8002, 8001]
+    assert assign_ports(named("a", "b"), rules) == [9001, 8002]
+
+
+def test_the_ports_of_a_host_are_those_of_its_containers_then_those_that_are_remembered() -> None:
+    proved = {"services": [{"name": "a", "port": 8001}, {"name": "b", "port": "8002"}, {"name": "c", "port": 8003}]}
+    assert kept_ports(proved) == {"a": 8001, "b": 8002, "c": 8003}
+    # b was given another, and d has what was c's.
+    assert kept_ports(proved, [["b", "8009"], ["d", "8003"]]) == {"b": 8009, "d": 8003, "a": 8001}
+
+
+@pytest.mark.parametrize(
+    "proved",
+    [{}, {"services": None}, {"services": 5}, {"services": [5, None, {}, {"name": "a"}, {"name": 5, "port": 8001}]}],
+)
+def test_a_record_of_another_shape_keeps_nothing(proved: dict[str, object]) -> None:
+    assert kept_ports(proved, [["a", "x"], ["", ""]]) == {}
+
+
+@given(
+    before=st.lists(st.sampled_from("abcdef"), unique=True),
+    now=st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.one_of(st.none(), st.integers(8000, 8006))),
+        unique_by=lambda one: one[0],
+    ),
+    offset=st.sampled_from([0, 1, 2, 1000]),
+)
+def test_ports_that_were_assigned_once_stay(before: list[str], now: list[tuple[str, int | None]], offset: int) -> None:
+    had = dict(zip(before, assign_ports(named(*before), PortRules(surge_offset=offset)), strict=True))
+    entries: list[dict[str, object]] = [{"name": name, "port": port} for name, port in now]
+    try:
+        ports = assign_ports(entries, PortRules(surge_offset=offset, kept=had))
+    except FleetError:
+        return
+    written = {port for _name, port in now if port is not None}
+    near = written | {port + way for port in written for way in (offset, -offset)}
+    for (name, port), got in zip(now, ports, strict=True):
+        assert port in (None, got)
+        if port is None and name in had and had[name] not in near:
+            assert got == had[name]
+    # ... and a second run, in whatever order, changes nothing.
+    again = PortRules(surge_offset=offset, kept=dict(zip([name for name, _port in now], ports, strict=True)))
+    assert assign_ports(entries, again) == ports
+    assert assign_ports(entries[::-1], again) == ports[::-1]
