@@ -49,6 +49,7 @@ class World:
         self.surges: dict[str, Seen] = {}
         self.listeners: dict[int, str] = {}
         self.docker_restarted: float | None = None
+        self.memory_error = ""
         self.done: list[Action] = []
         self.made: list[Action] = []  # containers ahead of their start
         self.started: dict[str, float] = {}
@@ -56,12 +57,15 @@ class World:
 
     def probe(self) -> Observation:
         """What the edges would say of this world now; nobody can tell there who holds what."""
-        self.history.add(Sample(self.now, {CARD: self.free}, None))
-        still = {CARD: self.history.still_s(CARD, self.now)}
+        if self.memory_error:
+            self.history.clear()
+        else:
+            self.history.add(Sample(self.now, {CARD: self.free}, None))
         return Observation(
             self.seen,
-            {CARD: self.free},
-            still,
+            {} if self.memory_error else {CARD: self.free},
+            {CARD: self.history.still_s(CARD, self.now)},
+            memory_error=self.memory_error,
             surges=self.surges,
             docker_restarted=self.docker_restarted,
             listeners=self.listeners,

@@ -51,7 +51,7 @@ class Event:
     """Something that befalls a host."""
 
     at: float
-    kind: str  # take | give | port | vanish | usurp | hand | nvml | docker
+    kind: str  # take | give | port | vanish | usurp | hand | nvml | misread | docker
     where: str = ""
     size: int = 0
 
@@ -75,6 +75,7 @@ class Host:
     live_restore: bool = True
     docker_restarted: float | None = None
     nvml_bad_until: float = 0.0
+    misread: int | None = None  # what NVML says is free on every card, the next time that it is asked
     moved: dict[str, float] = field(default_factory=dict)
     foreign_moved: dict[str, float] = field(default_factory=dict)
     now: float = BEGAN
@@ -231,6 +232,10 @@ class Host:
                     self.run(box, 30.0, 35.0)
             case "nvml":
                 self.nvml_bad_until = self.now + event.size
+            case "misread":
+                self.misread = event.size
+                self.moved = dict.fromkeys(self.cards, self.now)
+                self.foreign_moved = dict.fromkeys(self.cards, self.now)
             case "docker":
                 self._restart_docker()
             case _:

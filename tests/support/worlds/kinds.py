@@ -46,6 +46,7 @@ class Chances:
     usurp: float = 0.02
     hand: float = 0.02
     nvml: float = 0.05
+    misread: float = 0.05
     docker: float = 0.15
     dies: float = 0.1
     overfull: float = 0.1
@@ -60,7 +61,7 @@ def any_world(seed: int) -> World:
 
 def flaky_world(seed: int) -> World:
     """One in which every tenth probe goes unanswered."""
-    return _random(seed, Manners(bad=0.1, missed=0.1), replace(Chances(), nvml=0.3))
+    return _random(seed, Manners(bad=0.1, missed=0.1), replace(Chances(), nvml=0.3, misread=0.3))
 
 
 def slow_world(seed: int) -> World:
@@ -199,6 +200,8 @@ def _events(rng: random.Random, host: Host, chances: Chances) -> list[Event]:
                 events.append(Event(later(200), kind, service.name))
     if rng.random() < chances.nvml:
         events.append(Event(later(100), "nvml", size=rng.choice([1, 5, 60])))
+    if rng.random() < chances.misread:
+        events.append(Event(later(200), "misread", size=rng.choice([0, 31]) * GIB))
     if rng.random() < chances.docker:
         events.append(Event(later(200), "docker"))
     return sorted(events, key=lambda event: event.at)

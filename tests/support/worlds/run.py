@@ -235,7 +235,8 @@ class Run:
         if track.surge_serves and not host.serves(surge) and surge.state is not Container.EXITED:
             self.broken("surge serves and does not", name)
         lost = name in self.served and not host.serves(box) and not host.serves(surge)
-        ours = track.cause not in OF_THE_ENGINE and not host.befell and not self.world.manners.refused
+        befell = host.befell - {"misread"}
+        ours = track.cause not in OF_THE_ENGINE and not befell and not self.world.manners.refused
         if track.step is Step.FAILED and lost and name in self.stopped and ours:
             self.broken("reduced", f"{name}: {track.cause} {track.reason}")
         victim = box.memory_failure and box.state is Container.EXITED and not track.alone and not track.reason

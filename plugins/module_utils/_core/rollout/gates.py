@@ -136,6 +136,8 @@ class Gates(Reservations):
         """Why an old one that serves is not to be stopped for its successor yet: it could not start, whatever the old one gives back."""
         for uuid in service.gpus:
             why = self._short_on(service, uuid, old.used_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
+            if why is None and not self._is_believed(uuid, service):
+                why = Closed(Cause.MOVING, f"the free memory of {place(uuid)} keeps moving.")
             if why is not None:
                 return why
         return self._port_closed(service)
@@ -220,6 +222,11 @@ class Gates(Reservations):
             return True  # ours start side by side there, and nobody can tell what is ours
         own_s = 0.0 if moving else min(settle_s, OWN_SETTLE_S)
         return foreign_s >= settle_s and self.observation.still_s.get(uuid, 0.0) >= own_s
+
+    def _is_believed(self, uuid: str, service: Service) -> bool:
+        """Whether a figure has held for a moment, where nothing of ours moves it: what serves is not stopped for one reading."""
+        settle_s = min(self.limits.settle_s, OWN_SETTLE_S)
+        return self.is_moving(service) or self.observation.still_s.get(uuid, 0.0) >= settle_s
 
     # After a start
 

@@ -70,6 +70,9 @@ def _has_ended(turn: Turn, seen: Seen, since: float) -> bool:
 
 def _wait(turn: Turn, name: str) -> None:
     track, seen, service = turn.of(name)
+    if seen.healthy and track.doubted is not None:
+        # What spoke against it is over, whoever's turn it is.
+        turn.note(name, doubted=None)
     if seen.container is Container.RESTARTING:
         # One that crashes over and over spoils every measurement on its card, whoever's turn it is.
         turn.act(ActionKind.STOP, name, track.reason)
@@ -110,8 +113,6 @@ def _replace(turn: Turn, name: str) -> None:
             turn.act(ActionKind.STOP, name, track.reason)
             turn.to(name, Step.STOPPING, committed=turn.now)
         return
-    if track.doubted is not None:
-        turn.note(name, doubted=None)
     fit = turn.gates.fit(service, seen) if service.surge and not track.surge_off else Fit.NEVER
     match fit:
         case Fit.NOW:
@@ -162,14 +163,14 @@ def _wait_at_gate(turn: Turn, name: str, closed: Closed) -> None:
     if closed.cause in (Cause.PORT, Cause.MEMORY) and _have_leavers_go(turn, service):
         turn.note(name, since=turn.now)
         return
-    bound_s = turn.limits.gate_timeout_s
+    since, bound_s = track.since, turn.limits.gate_timeout_s
     if closed.cause is Cause.UNREADABLE and track.committed is None:
-        # One bad answer is asked again; a driver that is gone is not waited for.
-        bound_s = min(bound_s, turn.limits.doubt_s)
+        # One bad answer is asked again, however long the wait was by then; a driver that is gone is not waited for.
+        since, bound_s = turn.state.unreadable or since, min(bound_s, turn.limits.doubt_s)
     elif turn.gates.is_moving(service) or (closed.cause is Cause.PORT and _owner_comes(turn, service)):
         turn.note(name, since=turn.now)
         return
-    if turn.now - track.since > bound_s:
+    if turn.now - since > bound_s:
         memory = closed.cause in (Cause.MEMORY, Cause.MOVING, Cause.UNREST, Cause.UNREADABLE)
         turn.fail(name, closed.reason, closed.cause, memory=memory, committed=None)
 

@@ -179,13 +179,15 @@ class Track:
 
 @dataclass(frozen=True)
 class State:
-    """The whole bring-up. `alone` is that one engine at a time may start from now on, and why; `leavers` left the stack."""
+    """The whole bring-up. `alone` is that one engine at a time may start from now on, and why; `leavers` left the stack; `unreadable` is
+    since when a card's memory can't be read."""
 
     order: tuple[str, ...]
     services: Mapping[str, Service]
     tracks: Mapping[str, Track]
     alone: str = ""
     leavers: tuple[str, ...] = ()
+    unreadable: float | None = None
 
     @property
     def everything(self) -> tuple[str, ...]:

@@ -250,6 +250,52 @@ def test_doubts_that_pass_leave_no_trace() -> None:
     assert world.done == []
 
 
+def test_one_bad_reading_of_memory_ends_no_long_wait() -> None:
+    world = World(LARGE, limits=replace(LIMITS, gate_timeout_s=120), free=GIB)
+    old = replace(OLD, port=8002)
+    for _look in range(60):
+        world.step(large=old)
+    world.memory_error = "NVML: unknown error"
+    world.step()
+    assert world.steps()["large"] is Step.WAITING
+    world.memory_error = ""
+    world.step()
+    world.memory_error = "NVML: driver/library version mismatch"
+    for _look in range(7):
+        world.step()
+    assert world.steps()["large"] is Step.FAILED, "a driver that is gone is not waited for"
+    assert world.state.tracks["large"].cause is Cause.UNREADABLE
+    assert world.done == []
+
+
+def test_nothing_that_serves_is_stopped_for_memory_that_was_read_free_once() -> None:
+    world = World(LARGE, limits=Limits(), free=GIB)
+    for _look in range(10):
+        world.step(large=replace(OLD, port=8002))
+    world.free = 30 * GIB
+    world.step()
+    world.free = GIB
+    world.step()
+    assert world.done == []
+    world.free = 30 * GIB
+    for _look in range(3):
+        world.step()
+    assert kinds(world) == ["drain", "stop"]
+
+
+def test_a_probe_missed_long_ago_and_one_missed_now_are_two_doubts() -> None:
+    world = World(LARGE, SMALL, limits=LIMITS, order="listed")
+    old = replace(OLD, restart_policy="no", port=8002)
+    silent = replace(old, healthy=False, serves=False, requests=None)
+    world.step(large=silent)
+    assert kinds(world) == ["start"], "small has its turn meanwhile"
+    world.step(20, large=old)
+    world.step(20, large=silent, small=NEW)
+    assert kinds(world) == ["start"]
+    world.step(1, large=old)
+    assert kinds(world) == ["start", "drain"]
+
+
 def test_one_that_was_proved_and_is_silent_gets_its_time_to_end() -> None:
     world = World(SMALL, limits=replace(LIMITS, drain_s=30))
     silent = replace(OLD, serves=False, healthy=False, requests=None)
