@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, registry, view
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files, private_files
@@ -134,6 +135,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 "names": view.certificate_names(gateway),
             },
             "drain_dir": gateway.drain_dir,
+            "socket_dir": sockets.FOLDER,
             "acme_dir": gateway.acme_dir if gateway.redirect_port else "",
             "first_key_sha256": first,
             "first_key_gone": registry.change_of_first(self._change(), [key.name for key in gateway.keys]) == "revoke",

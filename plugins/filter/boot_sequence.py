@@ -49,7 +49,7 @@ engines: "{{ planned.plan | gpuserve.fleet.boot_sequence(rendered.services, 'sma
 
 RETURN = r"""
 _value:
-  description: The engines, each with C(container) and C(port).
+  description: The engines, each with C(container), C(port) and, where it has one, C(socket).
   type: list
   elements: dict
 """

@@ -288,6 +288,10 @@ generating:
   returned: always
   type: list
   elements: str
+at_boot:
+  description: What systemd-tmpfiles has to make at a boot for the engines of that set; empty where they listen on ports.
+  returned: always
+  type: str
 report:
   description: RV(models) with what a person asks for, and where each model answers; left as C(report.json) in O(state_dir), too.
   returned: always

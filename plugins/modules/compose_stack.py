@@ -64,6 +64,17 @@ options:
     type: str
     choices: [bridge, host]
     default: bridge
+  transport:
+    description:
+      - V(socket) has each engine listen on a Unix socket in a folder of its own, which only root and the gateway reach; V(tcp) on its port.
+    type: str
+    choices: [socket, tcp]
+    default: tcp
+  gateway:
+    description:
+      - Whether a gateway of this host serves the engines. It is then told of the sockets that they may move to, too.
+    type: bool
+    default: false
   extra_volumes:
     description:
       - More volumes for every engine, as Compose writes them.
@@ -146,7 +157,8 @@ services:
     name: {description: The model and service., type: str}
     container: {description: The container., type: str}
     image: {description: The image., type: str}
-    port: {description: The port on the host's loopback., type: int}
+    port: {description: "The port on the host's loopback, the gateway's where there is a socket.", type: int}
+    socket: {description: The engine's socket; absent where it listens on its port., type: str}
     digest: {description: Changes when the engine has to be replaced., type: str}
 endpoints:
   description: >-
@@ -272,6 +284,8 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
         entrypoint=tuple(params["entrypoint"]),
         offline=frozenset(params["offline"]),
         hub_endpoint=params["hub_endpoint"],
+        transport=params["transport"],
+        moves=params["gateway"],
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
@@ -336,6 +350,8 @@ def main() -> NoReturn:
             "project_dir": {"type": "path", "required": True},
             "cache_dir": {"type": "path", "default": "/var/lib/gpuserve/cache"},
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
+            "transport": {"type": "str", "choices": ["socket", "tcp"], "default": "tcp"},
+            "gateway": {"type": "bool", "default": False},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
             "reserved_ports": {"type": "dict", "default": {}},

@@ -50,10 +50,13 @@ VARIABLES: dict[str, Any] = {
     "vllm_stack_lock_wait_s": 120,
 }
 ASK = """
-import http.client, json, sys
-for name, port in json.loads(sys.argv[1]).items():
+import http.client, json, socket, sys
+for name, where in json.loads(sys.argv[1]).items():
     try:
-        line = http.client.HTTPConnection('127.0.0.1', port, timeout=3)
+        line = http.client.HTTPConnection('127.0.0.1', where, timeout=3)
+        if isinstance(where, str):
+            line.sock = socket.socket(socket.AF_UNIX)
+            line.sock.connect(where)
         line.request('POST', '/v1/completions', json.dumps({'model': name, 'prompt': [1], 'max_tokens': 1}))
         good = line.getresponse().status == 200
     except (OSError, http.client.HTTPException):
@@ -182,9 +185,9 @@ class Stack:
         """Run a command in the box."""
         return docker("exec", self.box.container, *argv, check=check)
 
-    def serving(self) -> list[str]:
-        """The models that make a token now."""
-        return sorted(self.run("python3", "-c", ASK, json.dumps(PORTS)).split())
+    def serving(self, where: Mapping[str, int | str] = PORTS) -> list[str]:
+        """The models that make a token now, at their ports or at sockets."""
+        return sorted(self.run("python3", "-c", ASK, json.dumps(where)).split())
 
     def started(self) -> dict[str, str]:
         """When each container of the box was started."""

@@ -77,6 +77,7 @@ class ModelSpec:
     config_path: str | None = None
     info: Mapping[str, Any] | None = None
     task: str | None = None
+    allow_network: bool = False
     # The length is the most that fits, up to what the model can.
     auto_length: bool = False
 
@@ -191,6 +192,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         config_path=_text(entry, "config_path", at),
         info=entry.get("info"),
         task=_choice(entry, "task", TASKS, at, "") or None,
+        allow_network=_flag(entry, "allow_network", at),
         auto_length=auto_length,
     )
 

@@ -80,6 +80,9 @@ KEYS: dict[str, Key] = {
         "embed",
         "what its files say",
     ),
+    "allow_network": Key(
+        "true or false", "", "Let its engine reach the network, for images and sound from URLs.", "true", ""
+    ),
 }
 
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -144,11 +145,24 @@ def seconds_of(stamp: str) -> float | None:
         return None
 
 
-def compose(project: str, file: str, arguments: Sequence[str], timeout_s: int = 300) -> None:
-    """Run docker compose on one project; what it says on failure is the error."""
+def compose(
+    project: str,
+    file: str,
+    arguments: Sequence[str],
+    timeout_s: int = 300,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run docker compose on one project, with variables for its file; what it says on failure is the error."""
     command = ["docker", "compose", "--project-name", project, "--file", file, "--progress", "quiet", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, **environment} if environment else None,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DockerError(f"docker compose {arguments[0]} did not end ({error}).") from error
     if done.returncode != 0:

@@ -157,10 +157,10 @@ local function look_at_all()
     end
 end
 
--- A file in the drain folder that is named like an endpoint keeps new requests away from it. Requests look at a number only.
+-- A file in the drain folder that is named like an endpoint, slashes as "_", keeps new requests away from it. Requests look at a number only.
 local function look_at_drain_folder()
-    for _, endpoint in ipairs(config.watched) do
-        local file, _, code = io.open("/draining/" .. endpoint)
+    for endpoint, name in pairs(config.watched) do
+        local file, _, code = io.open("/draining/" .. name)
         if file then
             file:close()
         end

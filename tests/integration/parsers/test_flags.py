@@ -63,6 +63,7 @@ class Case:
     gpus: list[dict[str, Any]] = field(default_factory=lambda: [RTX_5090])
     means: dict[str, Any] = field(default_factory=dict)
     network: str = "bridge"
+    transport: str = "tcp"
     exact_only: bool = False
     # Where a trade of preset auto is the case: a word of its note. The card is then as large as it takes to bring that trade about.
     trade: str = ""
@@ -72,6 +73,7 @@ CASES = {
     **{f"the guide's models, {preset}": Case(GUIDE, preset) for preset in ("balanced", "aggressive", "auto")},
     "the guide's models, conservative": Case([{**model, "max_num_seqs": 4} for model in GUIDE[:2]], "conservative"),
     "on the host's network": Case(GUIDE, network="host", means={"host": "127.0.0.1"}),
+    "on sockets": Case(GUIDE, transport="socket", means={"uds": compose.ENGINE_SOCKET}),
     "auto with room": Case([{"name": "small", "model": "Qwen/Qwen2.5-0.5B-Instruct", "max_model_len": 2048}], "auto"),
     "auto, an fp8 cache": Case([LONG], "auto", means={"kv_cache_dtype": "fp8"}, trade="kv_cache_dtype fp8"),
     "auto, few graphs": Case([{**LLAMA, "max_num_seqs": 256}], "auto", trade="graphs for at most"),
@@ -210,7 +212,7 @@ def _made(case: Case, version: str) -> dict[str, Any]:
 def _planned(case: Case, version: str) -> list[Line]:
     made = _made(case, version)
     assert made["feasible"], made["reasons"]
-    options = compose.StackOptions("test", "image", "cuda", "/cache", case.network)
+    options = compose.StackOptions("test", "image", "cuda", "/cache", case.network, transport=case.transport)
     services = compose.render(parse_models(case.models), made, options)["services"]
     models = {model["name"]: model for gpu in made["gpus"] for model in gpu["models"]}
     return [Line(service["command"], case, models[name]) for name, service in services.items()]

@@ -31,6 +31,7 @@ import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer, ThreadingMixIn, UnixStreamServer
 from typing import Any, TextIO
 
 VERSION = "0.26.0"
@@ -425,6 +426,17 @@ def settings_of(name: str) -> dict[str, Any]:
     return found
 
 
+class SocketServer(ThreadingMixIn, UnixStreamServer):
+    """The same on a Unix socket: a path that is there already can't be bound, as vLLM can't."""
+
+    daemon_threads = True
+    request_queue_size = 2048
+
+    def get_request(self) -> tuple[Any, Any]:
+        request, _address = super().get_request()
+        return request, ("local", 0)
+
+
 def arguments() -> argparse.Namespace:
     """Those that a stack of ours hands over; any other ends as vLLM's parser ends it."""
     parser = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]", allow_abbrev=False)
@@ -432,6 +444,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--served-model-name", nargs="+", required=True)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--uds")
     parser.add_argument("--api-key", default="")
     parser.add_argument("--max-model-len", type=int, default=2048)
     parser.add_argument("--kv-cache-memory-bytes", type=int)
@@ -468,8 +481,11 @@ def main() -> None:
     Handler.engine = engine
     # As many as uvicorn lets wait.
     ThreadingHTTPServer.request_queue_size = 2048
-    server = ThreadingHTTPServer((given.host or "0.0.0.0", given.port), Handler, bind_and_activate=False)
-    server.daemon_threads = True
+    server: TCPServer = (
+        SocketServer(given.uds, Handler, bind_and_activate=False)
+        if given.uds
+        else ThreadingHTTPServer((given.host or "0.0.0.0", given.port), Handler, bind_and_activate=False)
+    )
     try:
         server.server_bind()
     except OSError as error:

@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import ABSENT, STUBS, Gateway
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, docker, labels, run
@@ -57,7 +58,7 @@ class Container(Gateway):
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
         self.folder.chmod(0o755)
-        for part in ("live", "draining", "usage"):
+        for part in ("live", "draining", "usage", "engines"):
             (self.folder / part).mkdir()
         (self.folder / "usage").chmod(0o777)
         self.render()
@@ -72,6 +73,7 @@ class Container(Gateway):
             f"{self.folder}/live:/etc/gpuserve/live:ro",
             f"{self.folder}/draining:/draining:ro",
             f"{self.folder}/usage:/usage",
+            f"{self.folder}/engines:{sockets.FOLDER}:ro",
         ]
         more = [part for volume in volumes for part in ("--volume", volume)]
         tmp = ["--tmpfs", "/tmp:mode=1777,size=384m"]
@@ -135,6 +137,16 @@ class Container(Gateway):
             except OSError:
                 assert time.monotonic() < end, f"the stub {name} does not answer"
                 time.sleep(0.05)
+
+    def start_on_socket(self, instance: str, model: str) -> None:
+        """Start a stub on a socket, as an engine that a stack of ours starts."""
+        folder = self.folder / "engines" / instance
+        folder.mkdir(exist_ok=True)
+        socket = folder / "http"
+        socket.unlink(missing_ok=True)
+        stub = CHECKOUT / "tests/support/gateway/engine_stub.py"
+        self._stubs[instance] = subprocess.Popen([sys.executable, str(stub), f"{model}={socket}"])
+        self.wait_for(socket.exists)
 
     def stop(self, name: str) -> None:
         """Stop a stub, as the kernel would."""

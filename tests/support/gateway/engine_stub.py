@@ -16,6 +16,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -248,16 +249,20 @@ class Stub:
 
 
 async def main() -> None:
-    """Serve one stub a NAME=PORT given."""
+    """Serve one stub a NAME=PORT or NAME=/SOCKET given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--api-key", default="", help="the key that every stub asks for")
-    parser.add_argument("engines", nargs="+", metavar="NAME=PORT")
+    parser.add_argument("engines", nargs="+", metavar="NAME=PORT|/SOCKET")
     given = parser.parse_args()
     servers = []
     for engine in given.engines:
         name, port = engine.rsplit("=", 1)
         stub = Stub(State(model=name, api_key=given.api_key))
+        if port.startswith("/"):
+            servers.append(await asyncio.start_unix_server(stub.serve, port, backlog=4096, limit=2**26))
+            os.chmod(port, 0o666)
+            continue
         servers.append(await asyncio.start_server(stub.serve, given.address, int(port), backlog=4096, limit=2**26))
     await asyncio.gather(*(server.serve_forever() for server in servers))
 

@@ -50,6 +50,7 @@ OWNED_FLAGS = {
     "--model": "model",
     "--port": "port",
     "--host": "nothing: the stack binds it",
+    "--uds": "vllm_stack_transport",
     "--served-model-name": "name",
     "--max-model-len": "max_model_len",
     "--max-num-seqs": "max_num_seqs",

@@ -35,6 +35,8 @@ QUANTIZATIONS = {
 DEFAULT_LORA_RANK = 16
 # Before it, what a model is for was said by --task.
 RUNNER_SINCE = (0, 10, 0)
+# The oldest whose --uds was tried.
+SOCKETS_SINCE = (0, 10, 1)
 BFLOAT16_SINCE = (8, 0)
 OLDEST_CAPABILITY = (7, 0)
 # The first release whose image has kernels for cards from this capability on.
@@ -55,6 +57,11 @@ class Profile:
     version: tuple[int, int, int]
     exact_kv: bool
     capture_flag: str
+
+    @property
+    def sockets(self) -> bool:
+        """Whether it listens on a Unix socket (--uds)."""
+        return self.version >= SOCKETS_SINCE
 
     @property
     def shown(self) -> str:

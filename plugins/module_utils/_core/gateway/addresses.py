@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
@@ -100,3 +101,28 @@ def endpoint(value: Any, where: str) -> Endpoint:
     if not colon or not digits or (":" in name and not name.startswith("[")):
         checks.refuse(where, f"{checks.shown(value)} is no endpoint.", remedy)
     return Endpoint(host(name, where), int(port))
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A Unix socket on this host, which is in no port's way."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{sockets.SCHEME}{self.path}"
+
+
+def engine(value: Any, where: str) -> Endpoint | Socket:
+    """Return where an engine answers: HOST:PORT, or unix:PATH."""
+    text = str(value or "")
+    if not text.startswith(sockets.SCHEME):
+        return endpoint(value, where)
+    path = text.removeprefix(sockets.SCHEME)
+    if not sockets.is_path(path):
+        checks.refuse(
+            where,
+            f"{checks.shown(value)} is no socket.",
+            f"Write unix:/PATH, with letters, digits and . _ -, at most {sockets.LONGEST} bytes.",
+        )
+    return Socket(path)

@@ -154,7 +154,7 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
         sticky=_sticky(settings["sticky"]),
         policy=policy.parse(settings["policy"], "gateway_policy"),
         draining=tuple(
-            str(addresses.endpoint(one, "gateway_draining"))
+            str(addresses.engine(one, "gateway_draining"))
             for one in checks.items(settings["draining"], "gateway_draining")
         ),
         drain_dir=checks.path(settings["drain_dir"], "gateway_drain_dir", "/run/draining"),
@@ -307,9 +307,10 @@ def _check_ports(gateway: Gateway) -> None:
         taken[variable] = listener
     for index, model in enumerate(gateway.models):
         where = f"gateway_models[{index}].endpoints"
-        for engine in model.all_endpoints:
+        for one in model.all_endpoints:
+            engine = addresses.engine(one, where)
             for owner, listener in taken.items():
-                if listener.meets(addresses.endpoint(engine, where)):
+                if isinstance(engine, Endpoint) and listener.meets(engine):
                     checks.refuse(
                         where, f"{engine} is the gateway's own, by {owner}.", "Take another port for one of them."
                     )

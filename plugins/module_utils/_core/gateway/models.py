@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import endpoint
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 
 VARIABLE = "gateway_models"
@@ -109,4 +109,4 @@ def _names(entry: Mapping[str, Any], setting: str, where: str) -> tuple[str, ...
 
 def _endpoints(entry: Mapping[str, Any], setting: str, where: str) -> tuple[str, ...]:
     at = f"{where}.{setting}"
-    return tuple(str(endpoint(value, at)) for value in checks.items(entry.get(setting), at))
+    return tuple(str(engine(value, at)) for value in checks.items(entry.get(setting), at))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import certificate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
@@ -42,7 +43,8 @@ def data(gateway: Gateway) -> dict[str, Any]:
             }
             for model in gateway.models
         ],
-        "watched": list(dict.fromkeys(one for model in gateway.models for one in model.all_endpoints)),
+        # By endpoint: the file that keeps new requests away from it.
+        "watched": {one: sockets.drain_name(one) for model in gateway.models for one in model.all_endpoints},
         "posts": dict.fromkeys(gateway.paths, 1),
         "direct": dict.fromkeys((path for path in gateway.paths if path.startswith(_DIRECT)), 1),
         "draining": dict.fromkeys(gateway.draining, 1),
@@ -97,6 +99,7 @@ def view(gateway: Gateway) -> dict[str, Any]:
             for name in ("image", "workers", "worker_connections", "max_body", "read_timeout_s", "check_interval_s")
         },
         **{name: getattr(gateway, name) for name in ("tmp_size", "memory", "drain_dir", "acme_dir")},
+        "socket_dir": sockets.FOLDER,
     }
 
 

@@ -9,9 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import instance_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class Watched:
     planned_bytes: int
     generates: bool  # makes tokens, not embeddings
     left: bool = False  # it is no part of the stack any more
+    socket: str = ""  # where it answers in place of its port
+
+    @property
+    def where(self) -> int | str:
+        """Where it answers: its port, or the path of its socket."""
+        return self.socket or self.port
 
     @property
     def key(self) -> str:
@@ -33,8 +41,11 @@ class Watched:
         return f"/{self.container}" if self.left else self.name
 
     def surge(self, offset: int) -> Watched:
-        """Its surge instance, which listens `offset` ports above it."""
-        return replace(self, container=f"{self.container}{SURGE_SUFFIX}", port=self.port + offset)
+        """Its surge instance, which listens `offset` ports above it, or on a socket of its own."""
+        container = f"{self.container}{SURGE_SUFFIX}"
+        if self.socket:
+            return replace(self, container=container, socket=sockets.path(instance_of(container)))
+        return replace(self, container=container, port=self.port + offset)
 
     def leaver(self) -> Service:
         """As a service that is to go."""
@@ -85,7 +96,14 @@ class Target:
             "services": [dict(entry) for entry in self.entries.values()],
             "plan": dict(self.plan),
             "generating": sorted(one.name for one in self.watched if one.generates),
+            "at_boot": self._at_boot,
         }
+
+    @property
+    def _at_boot(self) -> str:
+        """What makes the folders of its sockets before Docker starts, for systemd-tmpfiles."""
+        instances = [instance_of(one.container) for one in self.watched if one.socket]
+        return sockets.at_boot(instances) if instances else ""
 
     @property
     def containers(self) -> list[str]:
@@ -96,17 +114,12 @@ class Target:
     ) -> tuple[Service, ...]:
         """The services, each with whether a surge instance of it could have its name and its port."""
         names = {one.container for one in leavers}
-        ports = {one.port for one in (*self.watched, *leavers)} | set(listening)
+        ports = {one.port for one in (*self.watched, *leavers) if not one.socket} | set(listening)
 
         def possible(service: Service) -> bool:
             surge, network = self.watched_as(service.name).surge(offset), self.entries[service.name].get("network")
-            return (
-                offset > 0
-                and network in (None, "bridge")
-                and surge.port <= HIGHEST_PORT
-                and surge.port not in ports
-                and surge.container not in {*names, *self.containers}
-            )
+            has_port = network in (None, "bridge") and surge.port <= HIGHEST_PORT and surge.port not in ports
+            return offset > 0 and bool(surge.socket or has_port) and surge.container not in {*names, *self.containers}
 
         return tuple(replace(service, surge=possible(service)) for service in self.services)
 
@@ -135,4 +148,5 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
         gpus=tuple(model["gpu_uuids"]),
         planned_bytes=int(model["total_bytes"]),
         generates=bool(model["kv_cache_bytes"]) and model.get("task", "generate") == "generate",
+        socket=str(entry.get("socket", "")),
     )

@@ -32,7 +32,7 @@ def boot_sequence(
     due = [service for service in services if everything or not planned[service["name"]]["exact_kv"]]
     if order != "listed":
         due.sort(key=lambda service: (needs[service["name"]], service["name"]), reverse=order == "largest_first")
-    return [{"container": service["container"], "port": service["port"]} for service in due]
+    return [{key: service[key] for key in ("container", "port", "socket") if key in service} for service in due]
 
 
 def _forgets(docker_version: str) -> bool:

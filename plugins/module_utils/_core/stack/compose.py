@@ -11,14 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX, ModelSpec
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import Interpolated
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
 LABEL = "fleet.gpuserve"
-# Inside its container every engine listens here; outside, on its own port.
+SOCKET, TCP = "socket", "tcp"
+# Inside its container every engine listens here; outside, on its own port, or in a folder of its own.
 ENGINE_PORT = 8000
+ENGINE_SOCKETS = "/run/gpuserve/engine"
+ENGINE_SOCKET = f"{ENGINE_SOCKETS}/http"
+# What Compose is told when it makes a surge instance, which has a folder of its own.
+SURGE_VARIABLE = "GPUSERVE_SURGE"
 # Where an engine finds its secrets. Variables that Compose or Docker set would stand in `docker inspect`; these only the engine's own
 # process has.
 SECRETS_FILE = "/run/gpuserve/env"
@@ -53,6 +60,9 @@ class StackOptions:
     entrypoint: tuple[str, ...] = ("vllm", "serve")
     offline: frozenset[str] = frozenset()
     hub_endpoint: str = ""
+    transport: str = TCP
+    # Whether a gateway is told of the sockets, too, to which engines may move.
+    moves: bool = False
 
 
 def container_name(model: str) -> str:
@@ -63,6 +73,11 @@ def container_name(model: str) -> str:
 def model_of(container: str) -> str:
     """The model of a container, by its name."""
     return container.removeprefix("vllm-")
+
+
+def instance_of(container: str) -> str:
+    """What the folder of a container's socket is called: a surge instance's is another than its model's."""
+    return model_of(container)
 
 
 def secret_files(specs: Sequence[ModelSpec], stack: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
@@ -95,8 +110,9 @@ def render(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: StackOp
         "name": options.project,
         "services": {spec.name: _service(spec, planned[spec.name], options) for spec in specs},
     }
-    if options.network == "bridge":
-        stack["networks"] = {"engines": {"driver": "bridge"}}
+    networks = [network for service in stack["services"].values() for network in service.get("networks", [])]
+    if networks:
+        stack["networks"] = {network: {"driver": "bridge"} for network in dict.fromkeys(networks)}
     return stack
 
 
@@ -110,6 +126,7 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
             "port": int(service["labels"][f"{LABEL}.port"]),
             "digest": service["labels"][f"{LABEL}.digest"],
             "network": service.get("network_mode", "bridge"),
+            **({"socket": sockets.path(name)} if f"{LABEL}.transport" in service["labels"] else {}),
         }
         for name, service in stack["services"].items()
     ]
@@ -117,20 +134,28 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: StackOptions) -> list[dict[str, Any]]:
     """What a gateway in front of the engines needs to know of each; `standby` is where a surge instance answers during a replacement."""
-    standby = options.surge_offset if options.network == "bridge" else 0
     planned = {model["name"]: model for gpu in plan["gpus"] for model in gpu["models"]}
     return [
         {
             "name": spec.name,
             "aliases": list(spec.aliases),
             "adapters": [adapter["name"] for adapter in spec.lora_adapters],
-            "endpoints": [f"127.0.0.1:{spec.port}"],
-            **({"standby": [f"127.0.0.1:{spec.port + standby}"]} if standby else {}),
+            **_meeting_points(spec, options),
             "max_num_seqs": planned[spec.name]["max_num_seqs"],
             "max_model_len": planned[spec.name]["max_model_len"],
         }
         for spec in specs
     ]
+
+
+def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, list[str]]:
+    on_sockets = [sockets.endpoint(spec.name), sockets.endpoint(spec.name + SURGE_SUFFIX)]
+    if options.transport == SOCKET:
+        return {"endpoints": on_sockets[:1], "standby": on_sockets[1:]}
+    surge = options.surge_offset if options.network == "bridge" else 0
+    standby = [f"127.0.0.1:{spec.port + surge}"] if surge else []
+    standby += on_sockets if options.moves else []
+    return {"endpoints": [f"127.0.0.1:{spec.port}"], **({"standby": standby} if standby else {})}
 
 
 def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, Any]:
@@ -146,15 +171,10 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         "volumes": _volumes(spec, options),
     }
     hidden = secrets.of_model(spec, options.hf_token, options.api_key)
-    if hidden:
+    if before := _before_the_engine(options, bool(hidden)):
         # The image's own entrypoint goes on with the variables in its environment.
-        script = f'set -a; . {SECRETS_FILE}; exec "$0" "$@"'
-        service["entrypoint"] = ["/bin/sh", "-c", script, *options.entrypoint]
-    if options.network == "host":
-        service["network_mode"] = "host"
-    else:
-        service["networks"] = ["engines"]
-        service["ports"] = [f"127.0.0.1:{spec.port}:{ENGINE_PORT}"]
+        service["entrypoint"] = ["/bin/sh", "-c", f'{before}exec "$0" "$@"', *options.entrypoint]
+    service.update(_network(spec, options))
     service["shm_size"] = "1gb" if model["tensor_parallel_size"] == 1 else "8gb"
     service["cap_drop"] = ["ALL"]
     service["security_opt"] = ["no-new-privileges:true"]
@@ -171,12 +191,40 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         f"{LABEL}.model": spec.name,
         f"{LABEL}.port": str(spec.port),
         f"{LABEL}.planned_bytes": str(model["total_bytes"]),
+        **({f"{LABEL}.transport": SOCKET} if options.transport == SOCKET else {}),
     }
     found = digest(service, hidden)
     service["labels"][f"{LABEL}.digest"] = found
     if hidden:
         service["volumes"].append(_bind(f"./{secrets.file_name(spec.name, found)}", SECRETS_FILE, read_only=True))
     return service
+
+
+def _before_the_engine(options: StackOptions, has_secrets: bool) -> str:
+    """What a shell does before it becomes the engine."""
+    steps = ""
+    if options.transport == SOCKET:
+        # What a run before left is in the way of a bind. The gateway is another user, and the engine makes its socket for its own alone:
+        # who gets through to the folder at all is told by the folder above it.
+        opens = f"until chmod 0666 {ENGINE_SOCKET} 2>/dev/null; do sleep 0.2; done"
+        steps += f"rm -f {ENGINE_SOCKET}; ( ( {opens} ) & ); "
+    return steps + (f"set -a; . {SECRETS_FILE}; " if has_secrets else "")
+
+
+def _network(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
+    """Engines do not meet: each has a network of its own, or none where it needs none."""
+    if options.transport == SOCKET and _stays_in(spec, options):
+        return {"network_mode": "none"}
+    if options.network == "host":
+        return {"network_mode": "host"}
+    if options.transport == SOCKET:
+        return {"networks": [spec.name]}
+    return {"networks": ["engines"], "ports": [f"127.0.0.1:{spec.port}:{ENGINE_PORT}"]}
+
+
+def _stays_in(spec: ModelSpec, options: StackOptions) -> bool:
+    """Whether all that an engine reads is on the host, and nobody wants it to reach further."""
+    return (spec.is_local or spec.name in options.offline) and not spec.allow_network
 
 
 def digest(service: Mapping[str, Any], hidden: Mapping[str, str]) -> str:
@@ -193,10 +241,15 @@ def digest(service: Mapping[str, Any], hidden: Mapping[str, str]) -> str:
 def _command(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> list[str]:
     # The image's entrypoint is `vllm serve`.
     names = [spec.name, *spec.aliases]
-    host = (
+    return [spec.model, "--served-model-name", *names, *_listens(spec, options), *model["engine_args"]]
+
+
+def _listens(spec: ModelSpec, options: StackOptions) -> list[str]:
+    if options.transport == SOCKET:
+        return ["--uds", ENGINE_SOCKET]
+    return (
         ["--host", "127.0.0.1", "--port", str(spec.port)] if options.network == "host" else ["--port", str(ENGINE_PORT)]
     )
-    return [spec.model, "--served-model-name", *names, *host, *model["engine_args"]]
 
 
 def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
@@ -209,6 +262,9 @@ def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOption
         found["HF_HUB_OFFLINE"] = "1"
     elif options.hub_endpoint:
         found["HF_ENDPOINT"] = options.hub_endpoint
+    if options.transport == SOCKET and _stays_in(spec, options):
+        # With no address but loopback's, that is where an engine's own processes meet.
+        found |= {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
     # Code that a model brings is nobody else's: it lies beside what was compiled for it.
     found["HF_MODULES_CACHE"] = f"{ENGINE_CACHE}/modules"
     return found
@@ -218,6 +274,9 @@ def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
     # What one engine compiled is code that another would run: a folder a model and image.
     image = hashlib.sha256(options.image.encode()).hexdigest()[:12]
     found = [_bind(f"{options.cache_dir}/vllm/{spec.name}-{image}", ENGINE_CACHE)]
+    if options.transport == SOCKET:
+        own = Interpolated(f"{sockets.folder(spec.name)}${{{SURGE_VARIABLE}-}}")
+        found.append(_bind(own, ENGINE_SOCKETS))
     if spec.is_local:
         found.append(_bind(spec.model, spec.model, read_only=True))
     else:
@@ -238,9 +297,13 @@ def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any
 def _healthcheck(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     """What `docker ps` says of an engine. Nothing of ours decides by it: a bring-up asks for a token."""
     port = spec.port if options.network == "host" else ENGINE_PORT
+    to_socket = (
+        f"import socket as s; h.sock = s.socket(s.AF_UNIX); h.sock.settimeout(5); h.sock.connect('{ENGINE_SOCKET}'); "
+    )
     # Not by what knows of proxies: an image may name one for everything.
     ask = (
         f"import http.client as c; h = c.HTTPConnection('127.0.0.1', {port}, timeout=5); "
+        f"{to_socket if options.transport == SOCKET else ''}"
         "h.request('GET', '/health'); raise SystemExit(h.getresponse().status != 200)"
     )
     return {

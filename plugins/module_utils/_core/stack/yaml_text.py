@@ -16,6 +16,12 @@ _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
+class Interpolated(str):
+    """Text in which Compose replaces variables."""
+
+    __slots__ = ()
+
+
 def dump(value: Any) -> str:
     """Block style, two spaces, keys in their order."""
     return "\n".join(_lines(value, 0)) + "\n"
@@ -48,7 +54,7 @@ def scalar(value: Any) -> str:
         if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
             return value
         # Compose replaces $NAME in its file; a doubled one is a dollar.
-        text = json.dumps(value.replace("$", "$$"), ensure_ascii=False)
+        text = json.dumps(value if isinstance(value, Interpolated) else value.replace("$", "$$"), ensure_ascii=False)
         return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in text)
     if isinstance(value, (dict, list)):
         return "{}" if isinstance(value, dict) else "[]"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.view import redacted
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
@@ -55,6 +56,8 @@ class Place:
                     atomic.move(draft, path)
             for path in gone:
                 path.unlink()
+            # Docker would make the folders of sockets too, but open to everybody.
+            atomic.make_folder(Path(self.payload["socket_dir"]).parent, 0o700)
             for path in folders:
                 path.mkdir(mode=0o755, parents=True)
         return {
@@ -111,12 +114,14 @@ class Place:
             found[self.folder / probe.FIRST_KEY] = (f"{payload['first_key_sha256']}\n".encode(), 0o600)
         # Elsewhere Docker makes the folder when it starts the container.
         if SYSTEMD.is_dir():
-            found[TMPFILES] = (f"d {payload['drain_dir']} 0755 root root -\n".encode(), 0o644)
+            text = f"d {payload['drain_dir']} 0755 root root -\n{sockets.at_boot()}"
+            found[TMPFILES] = (text.encode(), 0o644)
         return found
 
     def _folders(self) -> list[Path]:
         return [
             Path(self.payload["drain_dir"]),
+            Path(self.payload["socket_dir"]),
             *([Path(self.payload["acme_dir"])] if self.payload["acme_dir"] else []),
         ]
 

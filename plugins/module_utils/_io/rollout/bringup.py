@@ -176,7 +176,7 @@ class Bringup:
             try:
                 return self._work(target, loop)
             finally:
-                loop.executor.clear_drains(self._ports(target, []))
+                loop.executor.clear_drains(self._engines(target, []))
 
     def _first_probe(self, target: Target) -> tuple[Observation, dict[str, Decision]]:
         """What is there, and what is decided of it: beyond doubt, or after having asked for as long as that lasts."""
@@ -194,12 +194,11 @@ class Bringup:
         with contextlib.suppress(LockHeld, OSError), contextlib.ExitStack() as locks:
             for uuid in self.locked or ["none"]:
                 locks.enter_context(CardLock(self.params["lock_dir"], uuid, 0.0))
-            loop.executor.clear_drains(self._ports(target, []))
+            loop.executor.clear_drains(self._engines(target, []))
 
-    def _ports(self, target: Target, leavers: Sequence[Watched]) -> set[int]:
-        """Every port that something of this stack has or had."""
-        watched = [*target.watched, *leavers, *(self.fallback.watched if self.fallback else ())]
-        return {one.port for one in watched}
+    def _engines(self, target: Target, leavers: Sequence[Watched]) -> list[Watched]:
+        """Everything that is or was of this stack."""
+        return [*target.watched, *leavers, *(self.fallback.watched if self.fallback else ())]
 
     def _loop(self, docker: Docker) -> RolloutLoop:
         executor = Executor(
@@ -222,7 +221,7 @@ class Bringup:
             self.sets.put_back(self.rollback_set)
         leavers = self._leavers(target)
         loop.begin([*target.containers, *(one.container for one in leavers)])
-        loop.executor.clear_drains(self._ports(target, leavers))
+        loop.executor.clear_drains(self._engines(target, leavers))
         fallback = self.fallback
         if fallback is not None and fallback.digests == target.digests:
             fallback = None
@@ -253,7 +252,7 @@ class Bringup:
         self.sets.put_back(PROVED)
         self.state_dir.begin("restoring", proved.digests)
         leavers = self._leavers(proved)
-        loop.executor.clear_drains(self._ports(failed, leavers))
+        loop.executor.clear_drains(self._engines(failed, leavers))
         loop.failures = {}
         limits = self.limits(self.mode(proved, self.watch.observe(proved.watched, None)))
         state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False)

@@ -1,13 +1,18 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP to an engine on loopback: is it healthy, does it name its model, does it generate, what is it at."""
+"""HTTP to an engine, on a port of loopback or on its socket: is it healthy, does it name its model, does it generate, what is it at."""
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import re
+import socket
+import stat
+from pathlib import Path
 from typing import Any
 
 _FIGURE = re.compile(
@@ -16,10 +21,14 @@ _FIGURE = re.compile(
 
 
 class Engine:
-    """One engine's endpoints. Every transport error reads as "not yet"."""
+    """One engine's endpoints. Every transport error reads as "not yet".
 
-    def __init__(self, port: int, model: str, api_key: str = "") -> None:
-        self._port = port
+    `where` is a port, or the path of a socket. A port is no identity: where it is another account's process that listens on it, nothing
+    is asked and no key sent.
+    """
+
+    def __init__(self, where: int | str, model: str, api_key: str = "") -> None:
+        self._where = where
         self._model = model
         self._headers = {"Content-Type": "application/json"}
         if api_key:
@@ -85,7 +94,12 @@ class Engine:
         return status == 200 and bool(found.get(key)), ""
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, bytes] | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
+        if isinstance(self._where, str):
+            connection: http.client.HTTPConnection = SocketConnection(self._where, timeout_s)
+        elif has_foreign_listener(self._where):
+            return None
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self._where, timeout=timeout_s)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), self._headers)
             answer = connection.getresponse()
@@ -94,6 +108,48 @@ class Engine:
             return None
         finally:
             connection.close()
+
+
+class SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to what is a socket: an engine may write in that folder, and could lay a link to somebody else's."""
+        if not stat.S_ISSOCK(os.lstat(self._path).st_mode):
+            raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK), self._path)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+# What loopback is reached at, as /proc/net/tcp and tcp6 write it (words of the machine's own byte order).
+_LOOPBACK = {
+    "00000000", "0100007F", "0" * 32, "0" * 24 + "01000000", "0000000000000000FFFF00000100007F",
+}  # fmt: skip
+
+
+def has_foreign_listener(port: int, proc: Path = Path("/proc/net")) -> bool:
+    """Whether an ordinary account listens on a port of loopback: Docker's proxy, and an engine on the host's network, are root's."""
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (proc / table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            address, _colon, number = fields[1].partition(":")
+            if (
+                fields[3] == "0A"
+                and int(number, 16) == port
+                and address in _LOOPBACK
+                and fields[7] not in ("0", str(os.geteuid()))
+            ):
+                return True
+    return False
 
 
 def _json(text: bytes) -> Any:

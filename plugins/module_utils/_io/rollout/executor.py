@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
     Action,
     ActionKind,
@@ -25,9 +26,16 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     assert_never,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import ENGINE_PORT, LABEL
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import (
+    ENGINE_PORT,
+    LABEL,
+    SURGE_VARIABLE,
+    instance_of,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, compose
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
 
 # Docker has no code for these: they are told apart by its words, here and nowhere else.
 _PORT = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
@@ -102,9 +110,9 @@ class Executor:
             case ActionKind.CREATE:
                 for one in actions:
                     self._ours(container_of(target, one.name), one.name)
-                self._create(*(one.name for one in actions))
+                self._create(target, *(one.name for one in actions))
             case ActionKind.START:
-                self._start(action.name, container_of(target, action.name))
+                self._start(target, action.name, container_of(target, action.name))
             case ActionKind.STOP | ActionKind.REMOVE:
                 self._end(action, container_of(target, action.name), _model(action.name))
             case ActionKind.START_SURGE:
@@ -112,26 +120,30 @@ class Executor:
             case ActionKind.REMOVE_SURGE:
                 self._end(action, target.watched_as(action.name).surge(self.surge_offset).container, action.name)
             case ActionKind.DRAIN:
-                self._drain(action.port)
+                self._drain(self._endpoint(container_of(target, action.name), action.port))
             case ActionKind.UNDRAIN:
-                self._undrain(self._drain_file(action.port))
+                for endpoint in endpoints_of(container_of(target, action.name), action.port):
+                    self._undrain(self._drain_file(endpoint))
             case _:
                 assert_never(action.kind)
 
     # Starts
 
-    def _create(self, *names: str) -> None:
+    def _create(self, target: Target, *names: str) -> None:
+        for name in names:
+            self._make_socket_folder(target.watched_as(name))
         self._compose("up", "--no-start", "--no-deps", "--pull", "never", *names)
 
-    def _start(self, name: str, container: str) -> None:
+    def _start(self, target: Target, name: str, container: str) -> None:
         self._await_end(container)
         found = self._ours(container, name)
         if found is not None and found["State"]["Status"] != "created":
             # Docker keeps one log over all runs of a container; what an earlier run said would be taken for this one's phases and failures.
             self._docker.remove(found["Id"])
             found = None
+        self._make_socket_folder(target.watched_as(name))
         if found is None:
-            self._create(name)
+            self._create(target, name)
         elif found["HostConfig"]["RestartPolicy"]["Name"] != "no":
             # One of an earlier run may have been allowed to come back by itself: not while it has to prove itself anew.
             self._docker.set_restart_policy(container, "no")
@@ -140,14 +152,31 @@ class Executor:
     def _start_surge(self, surge: Watched) -> None:
         self._await_end(surge.container)
         self._remove(surge.container, surge.name)
-        publish = f"127.0.0.1:{surge.port}:{ENGINE_PORT}"
+        self._make_socket_folder(surge)
+        publish = () if surge.socket else ("--publish", f"127.0.0.1:{surge.port}:{ENGINE_PORT}")
+        variables = {SURGE_VARIABLE: SURGE_SUFFIX} if surge.socket else None
+        words = ("run", "--detach", "--no-deps", "--name", surge.container, *publish, surge.name)
         try:
-            self._compose("run", "--detach", "--no-deps", "--name", surge.container, "--publish", publish, surge.name)
+            self._compose(*words, environment=variables)
         except DockerError:
             # What Compose has made of it by then would be in the way of the next one.
             with contextlib.suppress(DockerError):
                 self._remove(surge.container, surge.name)
             raise
+
+    @staticmethod
+    def _make_socket_folder(one: Watched) -> None:
+        """Have the folder of its socket there, which Docker mounts: all its container sees of those of engines."""
+        if not one.socket:
+            return
+        folder = Path(one.socket).parent
+        try:
+            ownership.check(sockets.ROOT)
+            atomic.make_folder(sockets.ROOT, 0o700)
+            atomic.make_folder(sockets.FOLDER, 0o755)
+            atomic.make_folder(folder, sockets.INSTANCE_MODE)
+        except OSError as error:
+            raise DockerError(f"{folder} can't be made for its socket ({error.strerror}).") from error
 
     # Ends
 
@@ -215,9 +244,9 @@ class Executor:
             if self._ours(container, model) is not None:
                 self._docker.set_restart_policy(container, "unless-stopped")
 
-    def clear_drains(self, ports: Iterable[int]) -> None:
-        """Whatever happened, no endpoint is left out of the gateway by us: neither one of these ports, nor what this stack once wrote."""
-        files = {self._drain_file(port) for port in ports}
+    def clear_drains(self, engines: Iterable[Watched]) -> None:
+        """Whatever happened, no endpoint is left out of the gateway by us: neither one of these, nor what this stack once wrote."""
+        files = {self._drain_file(endpoint) for one in engines for endpoint in endpoints_of(one.container, one.port)}
         with contextlib.suppress(OSError):
             files |= {path for path in self._drain_dir.iterdir() if path.read_text(encoding="utf-8") == self._mark}
         for path in files:
@@ -228,22 +257,35 @@ class Executor:
         """What a file of ours says, so that one that somebody else put there is not taken for it."""
         return f"{self._project}\n"
 
-    def _drain(self, port: int) -> None:
+    def _endpoint(self, container: str, port: int) -> str:
+        """Where a container answers that runs now; what replaces it may answer elsewhere."""
+        labels = address.labels_of(self._docker.inspect(container) or {})
+        return address.endpoint(address.where(container, labels, port))
+
+    def _drain(self, endpoint: str) -> None:
         # Where there is no folder there is no gateway; and one that can't be told keeps nobody from going on.
         with contextlib.suppress(OSError):
             if self._drain_dir.is_dir():
-                atomic.write(self._drain_file(port), self._mark, 0o644)
+                atomic.write(self._drain_file(endpoint), self._mark, 0o644)
 
     @staticmethod
     def _undrain(path: Path) -> None:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
-    def _drain_file(self, port: int) -> Path:
-        return self._drain_dir / f"127.0.0.1:{port}"
+    def _drain_file(self, endpoint: str) -> Path:
+        return self._drain_dir / sockets.drain_name(endpoint)
 
-    def _compose(self, *arguments: str) -> None:
-        compose(self._project, str(self._compose_file), arguments)
+    def _compose(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        if environment:
+            compose(self._project, str(self._compose_file), arguments, environment=environment)
+        else:
+            compose(self._project, str(self._compose_file), arguments)
+
+
+def endpoints_of(container: str, port: int) -> tuple[str, ...]:
+    """Every endpoint that a container of this name and port can have had."""
+    return address.endpoint(port), address.endpoint(sockets.path(instance_of(container)))
 
 
 def container_of(target: Target, name: str) -> str:

@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.obser
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.probes import Probes, probes, surge_probes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import SETTLED, State, Step, Track
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Watched
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address, compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
@@ -57,8 +57,8 @@ class Watch:
         self._pool = ThreadPoolExecutor(max_workers=32)
         # By container and start: what one start was asked counts for no other.
         self._proofs: dict[tuple[str, str], Future[tuple[bool, str]]] = {}
-        # What the last probe saw of those that start: (first process, whether it answered), by container.
-        self._starting: dict[str, tuple[Watched, str, int, bool]] = {}
+        # What the last probe saw of those that start: (its engine, first process, whether it answered), by container.
+        self._starting: dict[str, tuple[Watched, Engine, str, int, bool]] = {}
         self._docker_pid = self._docker_started()
         self.docker_restarted: float | None = None
 
@@ -108,7 +108,7 @@ class Watch:
             for name, one in found.items()
             if one.port and one.container is Container.RUNNING
         }
-        wanted = {one.port + offset for one in services for offset in (0, self._surge_offset)}
+        wanted = {one.port + offset for one in services for offset in (0, self._surge_offset) if not one.socket}
         return dict.fromkeys(listening() & wanted, FOREIGN) | ours
 
     def probe(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:
@@ -126,10 +126,11 @@ class Watch:
         pids = process_tree(found["State"]["Pid"]) if running and (matters or asked.log) else []
         self._cards.ours(pids)
         facts, progress, cause = self._log(one, found, pids, running) if asked.log else (log.LogFacts(), 0, None)
-        engine, start_id = Engine(port_of(found, one), one.name, self._key), start_id_of(found)
+        where = where_of(found, one)
+        engine, start_id = Engine(where, one.name, self._key), start_id_of(found)
         health = engine.health() if running and asked.health else None
         if asked.log and running:
-            self._starting[one.container] = (one, start_id, found["State"]["Pid"], health is not None)
+            self._starting[one.container] = (one, engine, start_id, found["State"]["Pid"], health is not None)
         sleeping = running and asked.sleep and (health == 200 or not asked.health) and engine.sleeps()
         proved, refusal = (False, "")
         if asked.token and health == 200 and not sleeping:
@@ -139,7 +140,7 @@ class Watch:
             container=container,
             digest=labels.get(f"{compose.LABEL}.digest", ""),
             start_id=start_id if running else "",
-            port=port_of(found, one),
+            port=where if isinstance(where, int) else 0,
             exit_code=found["State"].get("ExitCode"),
             restart_policy=found["HostConfig"]["RestartPolicy"]["Name"],
             asked=asked.health,
@@ -214,13 +215,13 @@ class Watch:
             if any(self._has_moved(*one) for one in self._starting.values()):
                 return
 
-    def _has_moved(self, one: Watched, start_id: str, pid: int, answered: bool) -> bool:
+    def _has_moved(self, one: Watched, engine: Engine, start_id: str, pid: int, answered: bool) -> bool:
         proof = self._proofs.get((one.container, start_id))
         if proof is not None:
             return proof.done()
         if not Path(f"/proc/{pid}").exists():
             return True
-        return not answered and Engine(one.port, one.name, self._key).health() is not None
+        return not answered and engine.health() is not None
 
     # What one container holds
 
@@ -254,18 +255,17 @@ class Watch:
                 continue
             inspected = self._docker.inspect(other["Names"][0].lstrip("/"))
             on = cards_of(inspected or {}) & ours if inspected and cards_of(inspected) else ours
-            what = self._unrest(other["State"], labels) if on else ""
+            name = other["Names"][0].lstrip("/")
+            what = self._unrest(other["State"], name, labels) if on else ""
             for uuid in on if what else ():
-                name = other["Names"][0].lstrip("/")
                 found[uuid] = f"{name} of the stack {labels[f'{compose.LABEL}.stack']} {what}"
         return found
 
-    def _unrest(self, state: str, labels: Mapping[str, str]) -> str:
+    def _unrest(self, state: str, container: str, labels: Mapping[str, str]) -> str:
         if state == "restarting":
             return "crashes over and over on this host: stop or mend it first."
-        engine = Engine(
-            int(labels.get(f"{compose.LABEL}.port", 0)), labels.get(f"{compose.LABEL}.model", ""), self._key
-        )
+        where = address.where(container, labels, int(labels.get(f"{compose.LABEL}.port", 0)))
+        engine = Engine(where, labels.get(f"{compose.LABEL}.model", ""), self._key)
         if engine.health() != 200:
             return "is starting or ending on this host: wait for it, or stop it."
         return "sleeps and will take its memory back: wake it (POST /wake_up) or stop it." if engine.sleeps() else ""
@@ -317,15 +317,9 @@ def start_id_of(found: Mapping[str, Any]) -> str:
     return f"{found.get('Id', '')}/{found['State'].get('StartedAt', '')}"
 
 
-def port_of(found: Mapping[str, Any], one: Watched) -> int:
-    """The port on this host at which a container of ours answers: as it was made, not as it should be."""
-    published = (found.get("HostConfig") or {}).get("PortBindings") or {}
-    for bindings in published.values():
-        for binding in bindings or []:
-            if str(binding.get("HostPort", "")).isdigit():
-                return int(binding["HostPort"])
-    label = str((found["Config"]["Labels"] or {}).get(f"{compose.LABEL}.port", ""))
-    return int(label) if label.isdigit() else one.port
+def where_of(found: Mapping[str, Any], one: Watched) -> int | str:
+    """Where a container of ours answers: as it was made, not as it should be."""
+    return address.where(one.container, address.labels_of(found), address.port_of(found, one.port))
 
 
 def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> Watched:
@@ -334,7 +328,8 @@ def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> 
     planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0) or 0)
     model = labels.get(f"{compose.LABEL}.model") or compose.model_of(container)
     one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, True, left=True)
-    return replace(one, port=port_of(found, one))
+    where = where_of(found, one)
+    return replace(one, port=address.port_of(found), socket=where if isinstance(where, str) else "")
 
 
 def listening() -> set[int]:

@@ -38,7 +38,8 @@ def test_lua_gets_its_decisions() -> None:
     }
     assert [model["queue"] for model in data["models"]] == [120, 0]
     assert data["models"][1]["all"] == ["127.0.0.1:8003", "[::1]:8004", "127.0.0.1:9003"]
-    assert data["watched"] == ["127.0.0.1:8002", "127.0.0.1:8003", "[::1]:8004", "127.0.0.1:9003"]
+    assert list(data["watched"]) == ["127.0.0.1:8002", "127.0.0.1:8003", "[::1]:8004", "127.0.0.1:9003"]
+    assert data["watched"]["[::1]:8004"] == "[::1]:8004"
     assert data["keys"]["1" * 64] == {
         "name": "batch",
         "models": {"0": 1},

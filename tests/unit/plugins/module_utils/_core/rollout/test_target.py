@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
@@ -94,3 +95,17 @@ def test_whether_a_surge_instance_could_listen_is_known_before(
 ) -> None:
     wide, _small = target(**changed).services_with_surge(offset, listening, leavers)
     assert wide.surge is possible
+
+
+def test_on_sockets_a_surge_instance_is_in_no_ports_way() -> None:
+    entry = {"name": "wide", "digest": "d", "port": 65000, "container": "vllm-wide", "image": "image"}
+    model = {"name": "wide", "gpu_uuids": ["GPU-1"], "total_bytes": 1, "exact_kv": True, "kv_cache_bytes": 1}
+    kept = {
+        "services": [{**entry, "network": "none", "socket": sockets.path("wide")}],
+        "plan": {"gpus": [{"models": [model]}]},
+    }
+    found = Target.of(kept)
+    assert found.services_with_surge(1000, [65000, 66000], [])[0].surge
+    assert not found.services_with_surge(0, [], [])[0].surge
+    watched = found.watched_as("wide")
+    assert (watched.where, watched.surge(1000).where) == (sockets.path("wide"), sockets.path("wide-surge"))

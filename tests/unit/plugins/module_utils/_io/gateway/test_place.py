@@ -57,6 +57,7 @@ class Host:
             "trial": ["docker", "run"],
             "tls": {"kind": "off"},
             "drain_dir": str(self.root / "draining"),
+            "socket_dir": str(self.root / "engines" / "sockets"),
             "acme_dir": "",
             "first_key_sha256": DIGEST,
             "first_key_gone": False,
@@ -79,6 +80,16 @@ def test_a_whole_configuration_goes_live_once_nginx_has_accepted_it(host: Host) 
     assert host.live() == host.files
     assert sorted(path.name for path in (host.folder / "conf").iterdir()) == ["live"]
     assert (host.root / "draining").is_dir() and "draining 0755 root root" in (host.root / "tmpfiles.conf").read_text()
+
+
+def test_the_folder_of_sockets_is_behind_one_that_only_root_gets_through(host: Host) -> None:
+    # As Docker leaves it where a container came first.
+    (host.root / "engines").mkdir(mode=0o755)
+    host.put()
+    assert (host.root / "engines").stat().st_mode & 0o777 == 0o700
+    assert (host.root / "engines" / "sockets").stat().st_mode & 0o777 == 0o755
+    lines = (host.root / "tmpfiles.conf").read_text().splitlines()
+    assert "d /run/gpuserve/engines 0700 root root -" in lines
 
 
 def test_a_second_time_nothing_is_asked_or_changed(host: Host) -> None:

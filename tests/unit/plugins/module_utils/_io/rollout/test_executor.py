@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Action, ActionKind, Cause
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
@@ -74,9 +75,12 @@ def hands(docker: Docker, folder: Path = Path("drain")) -> Executor:
     return Executor(docker, "gpuserve", Path("compose.yml"), folder, 1000, 30)  # type: ignore[arg-type]
 
 
-def target() -> Target:
+def target(on_sockets: bool = False) -> Target:
     services = [
-        {"name": name, "digest": name, "port": port, "container": f"vllm-{name}", "image": "i", "network": "bridge"}
+        {
+            **{"name": name, "digest": name, "port": port, "container": f"vllm-{name}", "image": "i"},
+            **({"network": "none", "socket": sockets.path(name)} if on_sockets else {"network": "bridge"}),
+        }
         for name, port in ((YI, 8001), (QWEN, 8002))
     ]
     model = {"gpu_uuids": ["GPU-1"], "total_bytes": 1, "exact_kv": True, "kv_cache_bytes": 1}
@@ -242,12 +246,63 @@ def test_drain_files_do_not_outlive_their_reason_and_others_stay(docker: Docker,
     done(by, ActionKind.DRAIN, port=7001)  # of a run that was killed
     (tmp_path / "127.0.0.1:8001").touch()  # of a version that wrote nothing into them
     (tmp_path / "127.0.0.1:8555").write_text("kept out by hand\n")
-    by.clear_drains([8001, 8002])
+    by.clear_drains(target().watched)
     assert [path.name for path in tmp_path.iterdir()] == ["127.0.0.1:8555"]
 
 
 def test_without_a_gateway_nothing_is_told(docker: Docker, tmp_path: Path) -> None:
     by = hands(docker, tmp_path / "none")
     assert done(by, ActionKind.DRAIN, port=7001) == []
-    by.clear_drains([7001])
+    by.clear_drains(target().watched)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Engines on sockets
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sockets, "ROOT", str(tmp_path / "engines"))
+    monkeypatch.setattr(sockets, "FOLDER", str(tmp_path / "engines" / "sockets"))
+    return tmp_path / "engines"
+
+
+def test_a_surge_instance_has_a_socket_in_a_folder_of_its_own_and_no_port(
+    docker: Docker, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, str]] = []
+
+    def compose(_project: str, _file: str, words: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
+        docker.asked.append(" ".join(words))
+        told.append(dict(environment or {}))
+
+    monkeypatch.setattr(executor, "compose", compose)
+    by = hands(docker)
+    for kind in (ActionKind.START, ActionKind.START_SURGE):
+        assert by.do(target(on_sockets=True), [Action(kind, YI)]) == []
+    by.finish()
+    assert docker.asked == [CREATE, "start vllm-yi", "run --detach --no-deps --name vllm-yi-surge yi"]
+    assert told == [{}, {"GPUSERVE_SURGE": "-surge"}]
+    assert root.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in (root / "sockets").iterdir()) == ["yi", "yi-surge"]
+
+
+def test_a_folder_of_sockets_that_is_somebody_elses_is_refused(docker: Docker, root: Path) -> None:
+    root.mkdir(mode=0o777)
+    root.chmod(0o777)
+    (refused,) = hands(docker).do(target(on_sockets=True), [Action(ActionKind.START, YI)])
+    assert "every account may write" in refused.reason and docker.asked == []
+
+
+def test_one_that_moves_to_a_socket_is_drained_where_it_answers_now(docker: Docker, tmp_path: Path) -> None:
+    """What is replaced is on its port still; once it has moved, nothing keeps either of its endpoints out."""
+    docker.add("vllm-yi", YI)
+    by = hands(docker, tmp_path)
+    by.do(target(on_sockets=True), [Action(ActionKind.DRAIN, YI, port=8001)])
+    assert [path.name for path in tmp_path.iterdir()] == ["127.0.0.1:8001"]
+    docker.containers["vllm-yi"]["Config"]["Labels"]["fleet.gpuserve.transport"] = "socket"
+    by.do(target(on_sockets=True), [Action(ActionKind.DRAIN, YI, port=8001)])
+    on_socket = sockets.drain_name(sockets.endpoint(YI))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["127.0.0.1:8001", on_socket]
+    by.do(target(on_sockets=True), [Action(ActionKind.UNDRAIN, YI, port=8001)])
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engines on Unix sockets: found, taken out and followed from a port to a socket, as those on ports are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
+from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY
+from ansible_collections.gpuserve.fleet.tests.support.gateway.container import Container, scenario_variables
+
+from .test_streams import CHAT, events, open_stream
+
+HERE, SURGE = sockets.endpoint("swap"), sockets.endpoint("swap-surge")
+
+
+@pytest.fixture
+def gateway() -> Iterator[Container]:
+    """A gateway that knows a model's port and, on standby, the sockets that its engine may move to."""
+    variables = scenario_variables()
+    variables["gateway_models"] = [{"name": "swap", "endpoints": ["127.0.0.1:8005"], "standby": [HERE, SURGE]}]
+    variables["gateway_keys"] = [one for one in variables["gateway_keys"] if not one.get("models")]
+    with Container(variables) as made:
+        yield made
+
+
+def up(gateway: Container, endpoint: str) -> float | None:
+    return gateway.metrics().get(f'gpuserve_gateway_endpoint_up{{model="swap",endpoint="{endpoint}"}}')
+
+
+def test_a_model_moves_from_a_port_to_a_socket_and_no_request_is_lost(gateway: Container) -> None:
+    def says() -> int:
+        return gateway.ask("POST", CHAT, {"model": "swap"}, KEY).status
+
+    gateway.wait_for(lambda: gateway.up("swap", "swap") == 1)
+    assert up(gateway, HERE) is None
+    gateway.start_on_socket("swap-surge", "swap")
+    gateway.wait_for(lambda: up(gateway, SURGE) == 1)
+    _connection, reply = open_stream(gateway, model="swap", max_tokens=60, stub_gap_ms=50)
+    gateway.drain("swap")
+    before = gateway.chats("swap")
+    assert [says() for _at in range(10)] == [200] * 10
+    assert gateway.chats("swap") == before
+    assert len(events(reply)) == 60
+    gateway.stop("swap")
+    gateway.start_on_socket("swap", "swap")
+    gateway.wait_for(lambda: up(gateway, HERE) == 1)
+    gateway.stop("swap-surge")
+    assert [says() for _at in range(10)] == [200] * 10
+    gateway.variables["gateway_models"] = [{"name": "swap", "endpoints": [HERE], "standby": [SURGE]}]
+    gateway.render()
+    gateway.reload()
+    gateway.wait_until_it_serves()
+    assert [says() for _at in range(10)] == [200] * 10
+    # Taken out by a file, as an endpoint on a port is; slashes can't be in its name.
+    file = gateway.folder / "draining" / sockets.drain_name(HERE)
+    file.touch()
+    gateway.wait_for(lambda: says() == 503)
+    file.unlink()
+    gateway.wait_for(lambda: says() == 200)

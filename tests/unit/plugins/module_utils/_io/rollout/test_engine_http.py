@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP to an engine: over its socket, and over a port only where the one who listens there can be ours."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import engine_http
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine, has_foreign_listener
+
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+ORDINARY = 4242
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says whether the key came."""
+
+    keys: ClassVar[list[str | None]] = []
+
+    def address_string(self) -> str:
+        return "local"
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers.get("Authorization"))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"data": [{"id": "yi"}]}')
+
+
+class Server(socketserver.UnixStreamServer):
+    """Hands a name on where a socket has none."""
+
+    def get_request(self) -> tuple[Any, Any]:
+        return self.socket.accept()[0], ("local", 0)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Path]:
+    Handler.keys.clear()
+    server = Server(str(tmp_path / "http"), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield tmp_path / "http"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_engine_answers_on_its_socket(served: Path) -> None:
+    engine = Engine(str(served), "yi", "a-key-of-ours")
+    assert engine.health() == 200 and engine.names_model()
+    assert Handler.keys == ["Bearer a-key-of-ours"] * 2
+
+
+def test_a_link_that_an_engine_lays_there_is_not_followed(served: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(served)
+    assert Engine(str(tmp_path / "link"), "yi", "a-key-of-ours").health() is None
+    assert Engine(str(tmp_path / "none"), "yi").health() is None
+    assert Handler.keys == []
+
+
+def row(address: str, port: int, uid: int, state: str = "0A") -> str:
+    return f"   0: {address}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 {uid:5d}        0 1 1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("tables", "strange"),
+    [
+        ({"tcp": row("0100007F", 8001, ORDINARY)}, True),
+        ({"tcp": row("00000000", 8001, ORDINARY)}, True),
+        ({"tcp6": row("0" * 32, 8001, ORDINARY)}, True),
+        ({"tcp": row("0100007F", 8001, 0)}, False),
+        # Whose port is another, who listens elsewhere, and who is connected only, are in nobody's way.
+        ({"tcp": row("0100007F", 8002, ORDINARY)}, False),
+        ({"tcp": row("0A00000A", 8001, ORDINARY)}, False),
+        ({"tcp": row("0100007F", 8001, ORDINARY, "01")}, False),
+        ({}, False),
+    ],
+)
+def test_an_ordinary_accounts_listener_is_told_by_its_owner(
+    tmp_path: Path, tables: dict[str, str], strange: bool
+) -> None:
+    for name, rows in tables.items():
+        (tmp_path / name).write_text(HEADER + rows)
+    assert has_foreign_listener(8001, tmp_path) is strange
+    assert os.geteuid() != ORDINARY
+
+
+def test_nothing_is_sent_to_a_port_that_a_foreign_process_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sent(*_any: Any, **_more: Any) -> None:
+        raise AssertionError("it was asked")
+
+    monkeypatch.setattr(engine_http, "has_foreign_listener", lambda _port: True)
+    monkeypatch.setattr(http.client, "HTTPConnection", sent)
+    assert Engine(8001, "yi", "a-key-of-ours").health() is None
