@@ -30,8 +30,8 @@ options:
   change:
     description:
       - What to change, one of C(add), C(revoke) and C(rotate) with the key's name; without any, keys are listed.
-      - Beside C(add) there may be C(models) (a list, or names with commas), C(requests_per_minute), C(max_concurrent) and C(expires);
-        beside C(rotate) C(keep_until), the day until which the old key opens as C(NAME.old).
+      - Beside C(add) there may be C(models) (a list, or names with commas), C(requests_per_minute), C(max_concurrent), C(tokens_per_day),
+        C(tokens_per_month) and C(expires); beside C(rotate) C(keep_until), the day until which the old key opens as C(NAME.old).
     type: dict
     default: {}
   hosts:

@@ -62,13 +62,12 @@ end
 -- Returns true, or nil after having refused.
 function admission.enter(request, owner, var)
     local name = owner.name
-    local seconds, spent = usage.spent(owner)
+    local seconds, told = usage.spent(owner)
     if seconds then
         request.rejected = "budget"
         ngx.req.discard_body()
         ngx.header["Retry-After"] = seconds
-        return answers.refuse(429, "insufficient_quota", "insufficient_quota",
-            "This key has used up " .. spent .. " tokens; it has new ones when the day or month has ended (UTC).")
+        return answers.refuse(429, "insufficient_quota", "insufficient_quota", told)
     end
     if owner.per_minute then
         local wait = wait_of(name, owner.per_minute)

@@ -360,7 +360,7 @@ local function forward(request, owner, wanted, var)
         body:replace(edits)
     end
     body:close()
-    request.tells_usage = true
+    request.tells_usage, request.sent_bytes = true, body.size
     return dispatch(request, owner, name, wanted.path, var)
 end
 

@@ -2,19 +2,21 @@
 -- GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- What clients used, as engines say it ("usage"), by key and model: in answers, in streams, for figures, for budgets and for a file a day.
--- In a stream an engine says it where it is asked; where the client did not ask, the answer to us is taken out again.
+-- What clients used, as engines say it ("usage"), by key and model: in answers, in streams, for figures, for budgets and for files (ledger.lua).
+-- In a stream an engine says it where it is asked; where the client did not ask, the answer to us is taken out again. Of a request that its
+-- client left before the engine had told, it is estimated: leaving early is no way around a budget.
 
 local config = require("config")
+local ledger = require("ledger")
 
 local dict = ngx.shared.usage
+local today = ledger.today
 local decode = config.json.decode
 local find, match, sub = string.find, string.match, string.sub
--- Where what is used by a day stays when the container goes.
-local FOLDER = "/usage/"
-local KINDS = {"requests", "prompt", "cached", "output", "audio_ms"}
--- Usage stands at the end of an answer; more than this never follows its beginning.
-local TAIL = 8192
+-- No answer's usage is longer: so much of what has been looked at is looked at again with the next piece.
+local OVERLAP = 1024
+-- What text comes to in tokens, about; what a tokenizer makes of it only the engine knows.
+local BYTES_A_TOKEN = 4
 -- Of an event that never ends.
 local LONGEST_EVENT = 1048576
 local WRITE_S = 10
@@ -93,18 +95,30 @@ local function note(request, text)
     end
 end
 
+-- How many events have ended in a piece of a stream: of one that is left unfinished, about as many tokens.
+local function events_in(chunk)
+    local number, at = 0, 1
+    while true do
+        at = find(chunk, "\n\n", at, true)
+        if not at then
+            return number
+        end
+        number, at = number + 1, at + 2
+    end
+end
+
 -- Looks at a piece of an answer, and returns what of it the client gets.
 function usage.look(request, chunk, last)
     if not request.streams then
-        local tail = request.tail
-        tail = #chunk >= TAIL and sub(chunk, -TAIL) or tail and sub(tail .. chunk, -TAIL) or chunk
-        request.tail = tail
-        if last then
-            note(request, tail)
-            request.tail = nil
+        -- What an engine tells can stand before much else (prompt_logprobs).
+        local text = request.tail and request.tail .. chunk or chunk
+        if find(text, '"usage":', 1, true) then
+            note(request, text)
         end
+        request.tail = not last and sub(text, -OVERLAP) or nil
         return chunk
     end
+    request.events = (request.events or 0) + events_in(chunk)
     local partial = request.partial
     if partial then
         chunk = partial .. chunk
@@ -146,38 +160,50 @@ function usage.look(request, chunk, last)
     return table.concat(kept)
 end
 
-local function today()
-    return os.date("!%Y-%m-%d")
-end
-
 -- What requests of this process used, by key and model; handed over every second.
 local sums = {}
 
 function usage.hand_over()
     local day = today()
-    for name, used in pairs(sums) do
-        for kind, value in pairs(used) do
-            if kind ~= "requests" then
-                dict:incr("total " .. name .. " " .. kind, value, 0)
+    for owner, by_model in pairs(sums) do
+        for model, used in pairs(by_model) do
+            for kind, value in pairs(used) do
+                dict:incr("total " .. owner .. " " .. model .. " " .. kind, value, 0)
             end
-            dict:incr("day " .. day .. " " .. name .. " " .. kind, value, 0)
+            ledger.add(day, owner, model, used)
         end
-        sums[name] = nil
+        sums[owner] = nil
     end
+end
+
+-- What an engine worked on for a client that left before it was told, nil where it had not begun.
+local function estimated(request)
+    if request.whole or not request.endpoint then
+        return nil
+    end
+    local prompt, most = math.ceil((request.sent_bytes or 0) / BYTES_A_TOKEN), request.model.max_model_len
+    if most ~= config.json.null then
+        prompt = math.min(prompt, most)
+    end
+    return {prompt = prompt, output = request.events or 0, estimated = 1}
 end
 
 -- Notes what a request that has ended used.
 function usage.account(request)
-    local used = request.used
+    local used = request.used or request.tells_usage and estimated(request)
     if not used then
         return
     end
-    local owner = request.owner
-    local name = owner.name .. " " .. request.model.name
-    local sum = sums[name]
+    local owner, model = request.owner, request.model.name
+    local by_model = sums[owner.name]
+    if not by_model then
+        by_model = {}
+        sums[owner.name] = by_model
+    end
+    local sum = by_model[model]
     if not sum then
         sum = {requests = 0}
-        sums[name] = sum
+        by_model[model] = sum
     end
     sum.requests = sum.requests + 1
     for kind, value in pairs(used) do
@@ -191,18 +217,45 @@ function usage.account(request)
     end
 end
 
--- Seconds until a key has tokens again and what it has used up, nil while it has some.
+-- When the next day or month begins in UTC, in seconds since 1970.
+local function next_day(now)
+    return now - now % 86400 + 86400
+end
+
+local function next_month(now)
+    local at = next_day(now)
+    while os.date("!%d", at) ~= "01" do
+        at = at + 86400
+    end
+    return at
+end
+
+local function is_used_up(owner, span, most)
+    local used = most and dict:get("tokens " .. span .. " " .. owner.name) or 0
+    return most and used >= most and used
+end
+
+-- Seconds until a key has tokens again and what to tell of it, nil while it has some.
 function usage.spent(owner)
     if not owner.day_tokens and not owner.month_tokens then
         return nil
     end
     local day, now = today(), ngx.time()
-    if owner.day_tokens and (dict:get("tokens " .. day .. " " .. owner.name) or 0) >= owner.day_tokens then
-        return 86400 - now % 86400, "a day's " .. owner.day_tokens
+    -- The month first: it is over later.
+    local most, at, span = owner.month_tokens, nil, "month"
+    local used = is_used_up(owner, sub(day, 1, 7), most)
+    if used then
+        at = next_month(now)
+    else
+        most, span = owner.day_tokens, "day"
+        used = is_used_up(owner, day, most)
+        at = used and next_day(now)
     end
-    if owner.month_tokens and (dict:get("tokens " .. sub(day, 1, 7) .. " " .. owner.name) or 0) >= owner.month_tokens then
-        return 86400 - now % 86400, "a month's " .. owner.month_tokens
+    if not used then
+        return nil
     end
+    return at - now, string.format("The key %s has used %d tokens of the %d that it has a %s. It has new ones from %s 00:00 UTC on.",
+        owner.name, used, most, span, os.date("!%Y-%m-%d", at))
 end
 
 -- By key and model the sums whose name begins with `prefix`.
@@ -226,7 +279,7 @@ end
 
 function usage.metrics(lines)
     local names, found = gathered("total ")
-    lines[#lines + 1] = "# HELP gpuserve_gateway_tokens_total Tokens that engines said were used, by key and model."
+    lines[#lines + 1] = "# HELP gpuserve_gateway_tokens_total Tokens that engines said were used, by key and model; estimated of requests that clients left."
     lines[#lines + 1] = "# TYPE gpuserve_gateway_tokens_total counter"
     for _, name in ipairs(names) do
         local key, model = name:match("^(%S+) (%S+)$")
@@ -246,85 +299,19 @@ function usage.metrics(lines)
     end
 end
 
--- Writes the file of a day: a line of JSON by key and model. It is whole at any time.
-local function write_day(day)
-    local names, found = gathered("day " .. day .. " ")
-    if not names[1] then
-        return
-    end
-    local path = FOLDER .. "usage-" .. day .. ".jsonl"
-    local file = io.open(path .. ".new", "w")
-    if not file then
-        return
-    end
-    for _, name in ipairs(names) do
-        local key, model = name:match("^(%S+) (%S+)$")
-        local parts = {string.format('{"day":"%s","key":"%s","model":"%s"', day, key, model)}
-        for _, kind in ipairs(KINDS) do
-            parts[#parts + 1] = string.format(',"%s":%d', kind == "prompt" and "prompt_tokens" or kind == "cached" and "cached_tokens"
-                or kind == "output" and "output_tokens" or kind, found[name][kind] or 0)
-        end
-        file:write(table.concat(parts), "}\n")
-    end
-    file:close()
-    os.rename(path .. ".new", path)
-end
-
-local written
-
-function usage.write()
-    local day = today()
-    if written and written ~= day then
-        write_day(written)
-        -- Of a day that is over nothing is asked here any more.
-        for _, key in ipairs(dict:get_keys(0)) do
-            if sub(key, 1, 15) == "day " .. written .. " " then
-                dict:delete(key)
-            end
-        end
-    end
-    written = day
-    write_day(day)
-end
-
--- Takes up what was used today and this month where nothing is known, after the container was started anew.
-local function restore()
-    local day = today()
-    if not dict:add("restored", 1) then
-        return
-    end
-    for number = 1, 31 do
-        local of = sub(day, 1, 8) .. string.format("%02d", number)
-        local file = io.open(FOLDER .. "usage-" .. of .. ".jsonl", "r")
-        for line in file and file:lines() or function() end do
-            local told = decode(line)
-            if type(told) == "table" and told.key and told.model then
-                local tokens = (told.prompt_tokens or 0) + (told.output_tokens or 0)
-                dict:incr("tokens " .. sub(day, 1, 7) .. " " .. told.key, tokens, 0)
-                if of == day then
-                    dict:incr("tokens " .. day .. " " .. told.key, tokens, 0)
-                    local name = "day " .. day .. " " .. told.key .. " " .. told.model .. " "
-                    for kind, value in pairs({requests = told.requests, prompt = told.prompt_tokens, cached = told.cached_tokens,
-                        output = told.output_tokens, audio_ms = told.audio_ms}) do
-                        dict:incr(name .. kind, value, 0)
-                    end
-                end
-            end
-        end
-        if file then
-            file:close()
-        end
-    end
-end
-
+-- Every second, one of nginx's processes writes for all of them now and then; whoever ends hands over and writes at last.
 function usage.watch()
     ngx.timer.every(1, usage.hand_over)
     if ngx.worker.id() ~= 0 then
         return
     end
-    restore()
-    written = today()
-    ngx.timer.every(WRITE_S, usage.write)
+    ledger.open()
+    ngx.timer.every(WRITE_S, ledger.write)
+end
+
+function usage.leave()
+    usage.hand_over()
+    ledger.write()
 end
 
 return usage

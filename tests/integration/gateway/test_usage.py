@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -124,17 +125,128 @@ def test_a_budget_is_used_up_and_stays_so_over_a_restart(budgets: Container) -> 
     refused = ask("key-that-lasts")
     assert (refused.status, refused.code) == (429, "insufficient_quota")
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
-    assert "a day's 20 tokens" in refused.json["error"]["message"]
+    message = refused.json["error"]["message"]
+    tomorrow = datetime.datetime.now(datetime.timezone.utc).date() + datetime.timedelta(days=1)
+    assert message.startswith("The key early has used 2") and "tokens of the 20 that it has a day" in message
+    assert f"new ones from {tomorrow} 00:00 UTC on" in message
     assert ask("key-for-everything").status == 200
-    day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-    file = budgets.folder / "usage" / f"usage-{day}.jsonl"
-
-    def written() -> list[dict[str, Any]]:
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    # Of the day's file the container takes up what it had counted.
-    budgets.wait_for(lambda: any(line["key"] == "early" and line["output_tokens"] >= 8 for line in written()), 20)
-    budgets.docker("restart", "--time", "5", "CONTAINER")
+    # Whoever ends writes before: nothing is lost between two times that it is written.
+    budgets.docker("restart", "--time", "10", "CONTAINER")
     budgets.wait_until_it_serves()
     assert ask("key-that-lasts").status == 429
-    assert {line["day"] for line in written()} == {day}
+    [line] = [
+        line
+        for line in written(budgets, "early")
+        if line["day"] == str(datetime.datetime.now(datetime.timezone.utc).date())
+    ]
+    assert line["model"] == "qwen" and line["prompt_tokens"] + line["output_tokens"] >= 20
+
+
+def test_a_month_s_budget_says_when_the_next_month_begins(budgets: Container) -> None:
+    for _at in range(2):
+        answer = budgets.ask("POST", CHAT, {"model": "qwen"}, key="key-that-is-slow")
+        budgets.wait_for(lambda: budgets.in_flight() == 0)
+    assert (answer.status, answer.code) == (429, "insufficient_quota")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    first = (now.replace(day=1) + datetime.timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert (
+        f"of the 5 that it has a month. It has new ones from {first.date()} 00:00 UTC on."
+        in answer.json["error"]["message"]
+    )
+    assert abs(int(answer.headers["retry-after"]) - (first - now).total_seconds()) < 5
+
+
+def written(gateway: Container, key: str) -> list[dict[str, Any]]:
+    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    file = gateway.folder / "usage" / f"usage-{month}-{key}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.fixture
+def here(gateway: Gateway) -> Container:
+    if not isinstance(gateway, Container):
+        pytest.skip("looks at files: make test-gateway runs these")
+    return gateway
+
+
+def test_a_file_a_key_and_month_has_a_line_a_day_and_model(here: Container) -> None:
+    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    other = {"day": f"{month}-00", "key": "all", "model": "qwen", "requests": 7}
+    gone = {
+        "day": str(datetime.datetime.now(datetime.timezone.utc).date()),
+        "key": "all",
+        "model": "gone-for-good",
+        "requests": 5,
+    }
+    file = here.folder / "usage" / f"usage-{month}-all.jsonl"
+    before = file.read_text() if file.exists() else ""
+    file.write_text(before + json.dumps(other) + "\n" + json.dumps(gone) + "\n")
+    file.chmod(0o666)
+    here.ask("POST", CHAT, {"model": "qwen"})
+    here.ask("POST", "/v1/embeddings", {"model": "yi", "input": "x"})
+
+    def by_model() -> dict[str, dict[str, Any]]:
+        return {line["model"]: line for line in written(here, "all") if line["day"] == gone["day"]}
+
+    here.wait_for(lambda: {"qwen", "yi"} <= set(by_model()), 20)
+    lines = written(here, "all")
+    # What was of another day, and of a model that is no more, stays as it was.
+    assert other in lines and gone in lines
+    assert len({(line["day"], line["model"]) for line in lines}) == len(lines)
+    assert by_model()["qwen"]["requests"] >= 1 and by_model()["qwen"]["prompt_tokens"] >= 3
+    assert not list((here.folder / "usage").glob("*.new-*"))
+
+
+def test_files_of_old_months_go_and_nothing_else(here: Container) -> None:
+    folder = here.folder / "usage"
+    now = datetime.datetime.now(datetime.timezone.utc).date().replace(day=1)
+
+    def name(months_ago: int, key: str = "team-a") -> str:
+        number = now.year * 12 + now.month - 1 - months_ago
+        return f"usage-{number // 12}-{number % 12 + 1:02d}-{key}.jsonl"
+
+    kept = [name(0), name(12), "notes.txt", "usage-old.jsonl"]
+    old = [name(13), name(40), name(13, "a.b@c-d"), f"{name(0)}.new-99999"]
+    for one in (*kept, *old):
+        (folder / one).write_text("{}\n")
+    here.reload()
+    here.wait_for(lambda: not any((folder / one).exists() for one in old))
+    assert all((folder / one).exists() for one in kept)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_leaving_before_the_engine_has_told_is_no_way_around(
+    gateway: Gateway, before: dict[str, float], stream: bool
+) -> None:
+    body = {
+        "model": "qwen",
+        "stream": stream,
+        "max_tokens": 1000,
+        "stub_gap_ms": 20,
+        "stub_delay_ms": 3000,
+        "x": "x" * 4000,
+    }
+    raw = json.dumps(body).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-for-everything\r\nContent-Length: {len(raw)}\r\n\r\n"
+    with socket.create_connection((gateway.host, gateway.port), timeout=10) as connection:
+        connection.sendall(head.encode() + raw)
+        received = b""
+        while stream and received.count(b"data: {") < 5:
+            received += connection.recv(65536)
+        time.sleep(0.3)
+
+    def used() -> tuple[float, float]:
+        return tokens(gateway, "prompt") - before["prompt"], tokens(gateway, "output") - before["output"]
+
+    gateway.wait_for(lambda: used()[0] > 0)
+    prompt, output = used()
+    # A token is about four bytes; the request for usage is among them.
+    assert len(raw) / 4 <= prompt <= len(raw) / 4 + 16
+    assert (5 <= output <= 40) if stream else output == 0
+
+
+def test_what_an_engine_tells_before_much_else_is_heard(gateway: Gateway, before: dict[str, float]) -> None:
+    """As with prompt_logprobs, which stand behind it."""
+    answer = gateway.ask("POST", CHAT, {"model": "qwen", "stub_behind": 100_000})
+    assert answer.status == 200 and len(answer.body) > 100_000
+    grows(gateway, before, prompt=3, output=2)

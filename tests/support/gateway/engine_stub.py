@@ -6,7 +6,8 @@
 
 Runs on the standard library alone. What arrived (path, headers, digest of the body) is told under /_seen.
 A stream sends its tokens `stub_gap_ms` apart, each with the time it left. What else a body may ask for: `stub_delay_ms`, `stub_status`,
-`stub_headers`, `stub_pieces` (each event in pieces of so many bytes) and `stub_mode`: die (hang up after three tokens), garbage (no HTTP).
+`stub_headers`, `stub_behind` (so many bytes behind the usage), `stub_pieces` (each event in pieces of so many bytes) and `stub_mode`: die
+(hang up after three tokens), garbage (no HTTP).
 """
 
 from __future__ import annotations
@@ -192,8 +193,9 @@ class Stub:
                     "stop_reason": "end_turn", "stop_sequence": None, "usage": counts}  # fmt: skip
         if path.endswith("/chat/completions"):
             choice = {"index": 0, "message": {"role": "assistant", "content": f"I am {name}."}, "finish_reason": "stop"}
+            behind = {"prompt_logprobs": "x" * int(body["stub_behind"])} if "stub_behind" in body else {}
             return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": name, "choices": [choice],
-                    "usage": usage}  # fmt: skip
+                    "usage": usage, **behind}  # fmt: skip
         choice = {"index": 0, "text": f"I am {name}.", "finish_reason": "stop"}
         return {
             "id": "cmpl-1",

@@ -30,6 +30,9 @@ TLS: tuple[Tls, ...] = ("off", "self_signed", "files")
 FIRST_FREE_PORT = 1024
 # The port; workers that are not root; their folders in /tmp.
 LOW_PORT_CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "CHOWN")
+# Figures kept of a key and model (today's and all), and what one takes in a zone of nginx at most: its name and a node of 128 bytes or 256.
+USAGE_ENTRIES = 12
+USAGE_ENTRY_BYTES = 320
 # systemd gives these to units with DynamicUser=, whoever else may have them (systemd's UIDS-GIDS).
 DYNAMIC_USERS = (61184, 65519)
 # Each has room for the one before: a body, one key's, all of them, the /tmp that they lie in, the container that has it.
@@ -76,6 +79,7 @@ class Gateway:
     worker_connections: int
     tmp_size: str
     memory: str
+    usage_months: int
     uid: int
     gid: int
 
@@ -103,6 +107,16 @@ class Gateway:
     def account(self) -> str:
         """Which user and group the container runs as. An account that is still to be made has no number yet."""
         return "0:0" if self.has_low_port else f"{self.uid}:{self.gid}"
+
+    @property
+    def usage_megabytes(self) -> int:
+        """How much memory nginx shares for what clients used: room for each key with each model.
+
+        In steps: a reload with another size starts empty, and takes up what the files have.
+        """
+        entries = (len(self.keys) + 1) * (len(self.models) + 1) * USAGE_ENTRIES
+        needed = -(-entries * USAGE_ENTRY_BYTES // 2**20)
+        return max(4, 1 << (needed - 1).bit_length())
 
     @property
     def listeners(self) -> dict[str, Endpoint]:
@@ -283,6 +297,7 @@ def _engine(settings: Mapping[str, Any]) -> dict[str, Any]:
         "read_timeout_s": (1, 864_000),
         "check_interval_s": (1, 3600),
         "worker_connections": (64, 1_000_000),
+        "usage_months": (1, 120),
     }
     return {
         "workers": workers,

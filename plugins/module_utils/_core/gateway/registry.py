@@ -19,6 +19,12 @@ VARIABLE = "gateway_keys_file"
 OLD = ".old"
 Verb = Literal["add", "revoke", "rotate"]
 VERBS: tuple[Verb, ...] = ("add", "revoke", "rotate")
+LIMITS = {
+    "requests_per_minute": keys.MOST_A_MINUTE,
+    "max_concurrent": keys.MOST_AT_ONCE,
+    "tokens_per_day": keys.MOST_TOKENS,
+    "tokens_per_month": keys.MOST_TOKENS,
+}
 Entry = dict[str, Any]
 
 
@@ -31,13 +37,24 @@ class Change:
     models: tuple[str, ...] = ()
     requests_per_minute: int = 0
     max_concurrent: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
     expires: int = 0
     keep_until: str = ""
     hosts: tuple[str, ...] = ()
 
     def entry(self, sha256: str) -> Entry:
         """Return the entry that a new key gets."""
-        key = keys.Key(self.name, sha256, self.models, self.requests_per_minute, self.max_concurrent, self.expires)
+        key = keys.Key(
+            name=self.name,
+            sha256=sha256,
+            models=self.models,
+            requests_per_minute=self.requests_per_minute,
+            max_concurrent=self.max_concurrent,
+            expires=self.expires,
+            tokens_per_day=self.tokens_per_day,
+            tokens_per_month=self.tokens_per_month,
+        )
         return {**key.as_entry(), **({"hosts": list(self.hosts)} if self.hosts else {})}
 
 
@@ -58,17 +75,14 @@ def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | No
     if keep_until and verb != "rotate":
         checks.refuse("key_keep_until", "it is for a key that is rotated.", "Leave it out, or set key_rotate.")
     if verb != "add":
-        for setting in ("models", "requests_per_minute", "max_concurrent", "expires"):
+        for setting in ("models", *LIMITS, "expires"):
             if request.get(setting):
                 checks.refuse(f"key_{setting}", "it is for a key that is added.", "Revoke the key and add it anew.")
     return Change(
         verb=verb,
         name=name,
         models=tuple(str(model) for model in checks.items(models, "key_models")),
-        requests_per_minute=keys.limit(
-            request.get("requests_per_minute"), "key_requests_per_minute", keys.MOST_A_MINUTE
-        ),
-        max_concurrent=keys.limit(request.get("max_concurrent"), "key_max_concurrent", keys.MOST_AT_ONCE),
+        **{limit: keys.limit(request.get(limit), f"key_{limit}", most) for limit, most in LIMITS.items()},
         expires=keys.expiry(request.get("expires"), "key_expires"),
         keep_until=keep_until,
         hosts=tuple(hosts),
@@ -126,11 +140,11 @@ def _named(entries: Sequence[Entry], wanted: Change) -> Entry:
 
 def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys for people: no digest, a line a key."""
-    head = ("name", "models", "a minute", "at once", "until", "hosts")
-    rows = [head]
+    head = ("name", "models", "a minute", "at once", "tokens a day", "a month", "until", "hosts")
+    rows: list[tuple[str, ...]] = [head]
     for entry in entries:
-        limits = [str(entry.get(limit) or "-") for limit in ("requests_per_minute", "max_concurrent", "expires")]
+        limits = [str(entry.get(limit) or "-") for limit in (*LIMITS, "expires")]
         named = [", ".join(map(str, entry.get(many) or [])) or "all" for many in ("models", "hosts")]
-        rows.append((str(entry["name"]), named[0], limits[0], limits[1], limits[2], named[1]))
+        rows.append((str(entry["name"]), named[0], *limits, named[1]))
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.confi
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
 
 _DIRECT = "/v1/"
+WORKER_ACCOUNT = "gpuserve-gateway"
 
 
 def data(gateway: Gateway) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def data(gateway: Gateway) -> dict[str, Any]:
         "max_bytes": gateway.max_bytes,
         "policy": gateway.policy.as_data(),
         "cors_origins": list(gateway.cors_origins),
+        "usage_months": gateway.usage_months,
     }
 
 
@@ -94,12 +96,28 @@ def view(gateway: Gateway) -> dict[str, Any]:
         ],
         "capabilities": list(LOW_PORT_CAPABILITIES) if gateway.has_low_port else [],
         "account": gateway.account,
+        "worker_account": WORKER_ACCOUNT if gateway.has_low_port else "",
+        "usage_size": f"{gateway.usage_megabytes}m",
         **{
             name: getattr(gateway, name)
             for name in ("image", "workers", "worker_connections", "max_body", "read_timeout_s", "check_interval_s")
         },
         **{name: getattr(gateway, name) for name in ("tmp_size", "memory", "drain_dir", "acme_dir")},
         "socket_dir": sockets.FOLDER,
+    }
+
+
+def accounts(gateway: Gateway) -> dict[str, str]:
+    """Return the container's own passwd and group, where nginx begins as root: it knows accounts by name only.
+
+    Its workers are then who they are without: the account that may read the configuration and write what was used.
+    """
+    if not gateway.has_low_port:
+        return {}
+    home = "/nonexistent:/usr/sbin/nologin"
+    return {
+        "passwd": f"root:x:0:0:root:{home}\n{WORKER_ACCOUNT}:x:{gateway.uid}:{gateway.gid}::{home}\n",
+        "group": f"root:x:0:\n{WORKER_ACCOUNT}:x:{gateway.gid}:\n",
     }
 
 
@@ -118,6 +136,7 @@ def redacted(text: str) -> str:
 def trial(gateway: Gateway, candidate: str) -> list[str]:
     """Return what judges a candidate: the image that will run it, with what it will be allowed; no socket is kept."""
     may = [part for capability in LOW_PORT_CAPABILITIES for part in ("--cap-add", capability)]
+    may += [part for name in accounts(gateway) for part in ("--volume", f"{candidate}/{name}:/etc/{name}:ro")]
     return [
         *("docker", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "ALL"),
         *(may if gateway.has_low_port else []),

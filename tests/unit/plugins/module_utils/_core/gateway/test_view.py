@@ -95,6 +95,24 @@ def test_plain_http_answers_acme_beside_the_redirect() -> None:
     assert "/acme" not in rendered(tls="self_signed").compose
 
 
+def test_workers_are_one_account_whoever_opens_the_port() -> None:
+    """As root's children they were the image's own account, which can't write what was used."""
+    low = gateway_files.render(gateway(uid=850, gid=851, port=443))
+    assert "user gpuserve-gateway;" in low.files["nginx.conf"]
+    assert "gpuserve-gateway:x:850:851:" in low.files["passwd"] and "gpuserve-gateway:x:851:" in low.files["group"]
+    assert "/opt/gpuserve/gateway/conf/live/passwd:/etc/passwd:ro" in low.compose
+    judged = view.trial(gateway(uid=850, port=443), "/candidate")
+    assert "/candidate/passwd:/etc/passwd:ro" in judged and "/candidate/group:/etc/group:ro" in judged
+    high = gateway_files.render(gateway(uid=850))
+    assert "passwd" not in high.files and "passwd" not in high.compose and "\nuser " not in high.files["nginx.conf"]
+
+
+def test_memory_for_what_was_used_grows_with_keys_and_models() -> None:
+    assert "lua_shared_dict usage 4m;" in rendered().files["nginx.conf"]
+    many = [{"name": f"key-{number}", "sha256": f"{number:064x}"} for number in range(3000)]
+    assert "lua_shared_dict usage 64m;" in rendered(keys=many).files["nginx.conf"]
+
+
 def test_what_judges_has_the_rights_of_what_will_run() -> None:
     low = view.trial(gateway(uid=850, port=443), "/candidate")
     assert low.count("--cap-add") == 4 and "0:0" in low
