@@ -14,7 +14,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, registry, view
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files, private_files
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
@@ -38,12 +38,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             unknown = sorted(set(args) - set(ARGUMENTS))
             if unknown:
-                raise FleetError(f"{unknown[0]}: there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
+                fail(f"{unknown[0]}", "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
             if args.get("state") == "checked":
                 return {**result, **self._check()}
             return {**result, **self._configure()}
         except FleetError as error:
-            return {**result, "failed": True, "changed": False, "msg": str(error), "field": error.field}
+            return {**result, "failed": True, "changed": False, "msg": str(error), "field": error.where}
 
     def _check(self) -> dict[str, Any]:
         """Judge the variables, then the host."""
@@ -61,8 +61,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if self._flag("use_saved"):
             facts = self._facts(settings, None)
             if not facts.saved:
-                raise FleetError(
-                    "gateway_keys_file: no gateway has been set up on this host.", "Run playbooks/site.yml there first."
+                fail(
+                    "gateway_keys_file",
+                    "no gateway has been set up on this host.",
+                    "Run playbooks/site.yml there first.",
                 )
             settings = {**settings, **facts.saved, "keys": settings.get("keys")}
             return self._parse(settings), facts
@@ -88,7 +90,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             yield
         except FleetError as error:
-            raise FleetError(error.message, f"{error.remedy} Nothing was changed.", error.field) from error
+            fail(error.where, error.what, f"{error.remedy} Nothing was changed.")
 
     def _registry(self) -> list[dict[str, Any]]:
         """Return this host's entries of the keys' file, with a change that is about to be made."""
@@ -113,7 +115,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         )
         answer.pop("invocation", None)
         if answer.get("failed"):
-            raise FleetError(str(answer.get("msg", "")), "", str(answer.get("field", "")))
+            where = str(answer.get("field", ""))
+            fail(where, str(answer.get("msg", "")).removeprefix(f"{where}: "), "")
         return answer
 
     def _configure(self) -> dict[str, Any]:
@@ -161,9 +164,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         change = registry.change_of_first(self._change(), [key.name for key in gateway.keys])
         if change == "revoke":
             if not gateway.keys:
-                raise FleetError(
-                    "key_revoke: default is the only key.", "Add another first, or rotate it.", "key_revoke"
-                )
+                fail("key_revoke", "default is the only key.", "Add another first, or rotate it.")
             if not self._task.check_mode:
                 path.unlink(missing_ok=True)
             return gateway, "", False

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             with store.locked():
                 return {**result, **self._run(store, wanted, Path(args["key_dir"]) / CLIENTS)}
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
 
     def _run(self, store: Registry, wanted: registry.Change | None, folder: Path) -> dict[str, Any]:
         before = store.entries()

@@ -14,7 +14,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, host_variables
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             need_models = values.flag(args.get("need_models", False), "need_models")
             found = {host: self._mistakes(host, names_only, need_models) for host in hosts}
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.field}
+            return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
         if said:
             return {**result, "failed": True, "msg": said}
@@ -64,22 +64,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if not named:
             others = sorted(set(groups) - {"all", "ungrouped"})
             anybody = next(iter(others), "all" if groups.get("all") else "GROUP")
-            raise FleetError(
-                f"gpuserve_hosts: no host of the inventory is in {shown}"
+            fail(
+                "gpuserve_hosts",
+                f"no host of the inventory is in {shown}"
                 f" ({_inventories(self._variables.get('ansible_inventory_sources'))}).",
                 f"{meant(shown, others)}Put your hosts into a group {DEFAULT_GROUP}, or name yours with "
                 f"-e gpuserve_hosts={nearest(shown, others) or anybody}.",
-                "gpuserve_hosts",
             )
         limit = self._variables.get("ansible_limit")
         if limit:
             inventory.subset(limit)
             left = [host.name for host in inventory.list_hosts(pattern)]
             if not left:
-                raise FleetError(
-                    f"gpuserve_hosts: --limit {limit} leaves no host of {shown}.",
-                    f"Its hosts are {', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
+                fail(
                     "gpuserve_hosts",
+                    f"--limit {limit} leaves no host of {shown}.",
+                    f"Its hosts are {', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
                 )
             return left
         return named
@@ -93,7 +93,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                     continue
                 near = nearest(str(tag), known)
                 if near:
-                    raise FleetError(f"--{option} {tag}: no task has this tag.", f"Did you mean {near}?", f"--{option}")
+                    fail(f"--{option} {tag}", "no task has this tag.", f"Did you mean {near}?")
                 warnings.append(f"--{option} {tag}: no task of gpuserve.fleet has this tag.")
         return warnings
 
@@ -110,7 +110,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 missing = _UNDEFINED.search(str(error))
                 what = f"{missing.group(1)} is undefined" if missing else _first_line(error)
                 remedy = f"Set {missing.group(1)}." if missing else "Set what it is made of."
-                raise FleetError(f"{name}: {what}.", remedy, name) from error
+                fail(name, f"{what}.", remedy)
             except AnsibleError as error:
                 raise _unreadable(name, error) from error
 
@@ -122,20 +122,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 def _check_arguments(args: Mapping[str, Any]) -> None:
     for name in args:
         if name not in ARGUMENTS:
-            raise FleetError(f"{name}: there is no such option.", f"Known are {', '.join(ARGUMENTS)}.", str(name))
+            fail(name, "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
     if not args.get("hosts"):
-        raise FleetError("hosts: it is missing.", "Name the hosts that the playbook is for.", "hosts")
+        fail("hosts", "it is missing.", "Name the hosts that the playbook is for.")
 
 
 def _unreadable(name: str, error: Exception) -> FleetError:
     text = _first_line(error)
     if "vault" in text.lower() or "decrypt" in text.lower():
         return FleetError(
-            f"{name}: it is encrypted with ansible-vault and can't be read without the password.",
-            "Add --ask-vault-pass, or --vault-password-file FILE.",
             name,
+            "it is encrypted with ansible-vault and can't be read without the password.",
+            "Add --ask-vault-pass, or --vault-password-file FILE.",
         )
-    return FleetError(f"{name}: {text.rstrip('.')}.", "Mend what it is made of.", name)
+    return FleetError(name, f"{text.rstrip('.')}.", "Mend what it is made of.")
 
 
 def _first_line(error: Exception) -> str:

@@ -39,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             return {**result, "changed": False, "plan": plan(checked.validated_parameters)}
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
 
 
 def _is_on_the_host(model: Any) -> bool:

@@ -124,4 +124,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             return {**result, **Fit(params, lookup).answer()}
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}

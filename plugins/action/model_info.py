@@ -38,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             found = self._models_known({**params, "models": models, "folders": False})
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.field}
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
         folders = [entry for entry in models if str(entry.get("model")).startswith("/")]
         if params["folders"] and any(not _has_config(entry) for entry in folders):
             asked = {"models": folders, "folders": True, "hub": False}

@@ -129,7 +129,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_mirror
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import signatures
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -157,14 +157,12 @@ class Copier:
             )
             data: bytes = answer.read(max_bytes + 1)
         except Exception as error:  # open_url lets every kind of network error through
-            raise FleetError(
-                f"url: {self.url}/{path} can't be read ({error}).", "Check the address.", field="url"
-            ) from None
+            fail("url", f"{self.url}/{path} can't be read ({error}).", "Check the address.")
         if len(data) > max_bytes:
-            raise FleetError(
-                f"url: {self.url}/{path} is longer than the {max_bytes} bytes that it may have.",
+            fail(
+                "url",
+                f"{self.url}/{path} is longer than the {max_bytes} bytes that it may have.",
                 "Use another mirror.",
-                field="url",
             )
         return data
 
@@ -188,9 +186,7 @@ class Copier:
         """Fetch a file and compare its checksum."""
         data = self.get(path, file.size_bytes)
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise FleetError(
-                f"url: {self.url}/{path} is not the file that the repository's index names.", "Try again later."
-            )
+            fail("url", f"{self.url}/{path} is not the file that the repository's index names.", "Try again later.")
         return data
 
 
@@ -201,7 +197,7 @@ def unpack(path: str, data: bytes, max_bytes: int) -> str:
     elif path.endswith(".xz"):
         data = lzma.LZMADecompressor().decompress(data, max_bytes + 1)
     if len(data) > max_bytes:
-        raise FleetError(f"url: {path} unpacks to more than {max_bytes} bytes.", "Use another mirror.", field="url")
+        fail("url", f"{path} unpacks to more than {max_bytes} bytes.", "Use another mirror.")
     return data.decode("utf-8", "replace")
 
 
@@ -211,9 +207,7 @@ def read_index(copier: Copier, root: str, files: list[apt_mirror.File]) -> tuple
     most = apt_mirror.unpacked_bytes(files)
     readable = [file for file in files if file.path.endswith(("Packages", ".gz", ".xz"))]
     if not readable:
-        raise FleetError(
-            f"url: {copier.url} lists no index of packages.", "Check suite, component and architecture.", field="url"
-        )
+        fail("url", f"{copier.url} lists no index of packages.", "Check suite, component and architecture.")
     for file in readable:
         try:
             forms[file.path] = copier.checked(file, f"{root}{file.path}")
@@ -241,10 +235,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     chosen = apt_mirror.select(apt_mirror.packages(index), wanted)
     total = apt_mirror.total_bytes(chosen)
     if total > params["max_bytes"]:
-        raise FleetError(
-            f"packages: they take {total} bytes, and max_bytes allows {params['max_bytes']}.",
+        fail(
+            "packages",
+            f"they take {total} bytes, and max_bytes allows {params['max_bytes']}.",
             "Narrow the patterns, or raise it.",
-            field="packages",
         )
     for file in chosen.values():
         if not copier.there(file):
@@ -286,7 +280,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

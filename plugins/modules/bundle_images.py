@@ -73,7 +73,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 
 _MAX_LIST_BYTES = 16 << 20
@@ -107,7 +107,7 @@ class Bundle:
 
     def _wrong(self, name: str) -> FleetError:
         remedy = "Carry the bundle over again. No image was loaded from it."
-        return FleetError(f"url: {self.url}/{name} is not the file that was bundled.", remedy, field="url")
+        return FleetError("url", f"{self.url}/{name} is not the file that was bundled.", remedy)
 
     def _open(self, name: str) -> Any:
         params = self._module.params
@@ -119,9 +119,7 @@ class Bundle:
                 http_agent="gpuserve.fleet",
             )
         except Exception as error:  # open_url lets every kind of network error through
-            raise FleetError(
-                f"url: {self.url}/{name} can't be read ({error}).", "Check the address.", field="url"
-            ) from None
+            fail("url", f"{self.url}/{name} can't be read ({error}).", "Check the address.")
 
 
 def image_id(module: AnsibleModule, name: str) -> str:
@@ -138,11 +136,12 @@ def load(module: AnsibleModule, source: Bundle, image: bundle.Image, sha256: str
         source.fetch(image.file, sha256, path)
         status, out, err = module.run_command(["docker", "load", "--quiet", "--input", path])
     if status != 0:
-        raise FleetError(f"{image.name} can't be loaded: {(err or out).strip()}.", "Free some space, and check Docker.")
+        fail(image.name, f"it can't be loaded: {(err or out).strip()}.", "Free some space, and check Docker.")
     there = image_id(module, image.name)
     if there not in image.ids:
-        raise FleetError(
-            f"{image.name} was loaded and is {there or 'not there'}, and the bundle says {', '.join(image.ids)}.",
+        fail(
+            image.name,
+            f"it was loaded and is {there or 'not there'}, and the bundle says {', '.join(image.ids)}.",
             f"Run `docker image rm {image.name}`, and make the bundle again.",
         )
 
@@ -155,10 +154,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params["images"] or [image.name for image in images]
     unknown = [name for name in wanted if name not in {image.name for image in images}]
     if unknown:
-        raise FleetError(
-            f"images: the bundle has no {unknown[0]}; it has {', '.join(image.name for image in images)}.",
+        fail(
+            "images",
+            f"the bundle has no {unknown[0]}; it has {', '.join(image.name for image in images)}.",
             "Add it to airgap_images, and make the bundle again.",
-            field="images",
         )
     missing = [image for image in images if image.name in wanted and image_id(module, image.name) not in image.ids]
     for image in missing if not module.check_mode else ():
@@ -181,7 +180,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

@@ -62,7 +62,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -78,7 +78,7 @@ def read_ids(path: str, image: str) -> tuple[str, ...]:
                     handle = archive.extractfile(member)
                     texts[member.name] = handle.read(1 << 20).decode("utf-8", "replace") if handle else ""
     except (OSError, tarfile.TarError) as error:
-        raise FleetError(f"{path} can't be read ({error}).", "Remove it, and make the bundle again.") from None
+        fail(str(path), f"it can't be read ({error}).", "Remove it, and make the bundle again.")
     return bundle.image_ids(image, texts["manifest.json"], texts["index.json"])
 
 
@@ -122,7 +122,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

@@ -195,7 +195,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, secrets
@@ -225,10 +225,10 @@ class Stack:
         code, out, error = self.module.run_command(command)
         if code != 0:
             said = [line for line in (error or out).splitlines() if line.strip()]
-            raise FleetError(
+            fail(
+                "project_dir",
                 f"Docker Compose refuses the rendered stack: {harmless(said[-1] if said else f'exit status {code}')}",
                 "Correct vllm_stack_extra_volumes or the models' settings that it names.",
-                "project_dir",
             )
 
 
@@ -237,18 +237,16 @@ def check_readable(specs: Sequence[ModelSpec], cache_dir: str) -> None:
     for index, spec in enumerate(specs):
         where = f"vllm_stack_models[{index}].model"
         if spec.is_local and not Path(spec.model).exists():
-            raise FleetError(
-                f"{where}: {spec.model} is not on the host.", "Put the model there, or write a hub id.", where
-            )
+            fail(where, f"{spec.model} is not on the host.", "Put the model there, or write a hub id.")
         place = Path(spec.model)
         if not spec.is_local:
             where = "vllm_stack_cache_dir"
             place = Path(cache_dir, "huggingface", "hub", f"models--{spec.model.replace('/', '--')}")
         if place.exists() and (why := powerless.blocked(place, write=not spec.is_local)):
-            raise FleetError(
-                f"{where}: {harmless(why)}, for it runs as root without its powers.",
-                f"Hand it over: chown -R root:root {place}",
+            fail(
                 where,
+                f"{harmless(why)}, for it runs as root without its powers.",
+                f"Hand it over: chown -R root:root {place}",
             )
 
 
@@ -267,7 +265,7 @@ def old_digests(text: str) -> dict[str, str]:
 def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     params = module.params
     if not params["plan"].get("feasible"):
-        raise FleetError("plan: it does not fit.", "Plan again with what its reasons say.", "plan")
+        fail("plan", "it does not fit.", "Plan again with what its reasons say.")
     ports = PortRules.read(params["reserved_ports"], params["surge_offset"], params["kept_ports"])
     specs = parse_models(models, ports)
     options = compose.StackOptions(
@@ -310,17 +308,17 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
             here.write(text, files)
         except UnsafePath as error:
             name = "project_dir" if error.filename == params["project_dir"] else "cache_dir"
-            raise FleetError(
-                f"vllm_stack_{name}: {error.filename} is not root's alone: {error.strerror}.",
+            fail(
+                f"vllm_stack_{name}",
+                f"{error.filename} is not root's alone: {error.strerror}.",
                 "Close it to others, or name another folder.",
-                name,
-            ) from error
+            )
         except OSError as error:
-            raise FleetError(
-                f"project_dir: {here.sets.folder} can't be written ({error.strerror}).",
-                "Free space there, or name another folder.",
+            fail(
                 "project_dir",
-            ) from error
+                f"{here.sets.folder} can't be written ({error.strerror}).",
+                "Free space there, or name another folder.",
+            )
     return {
         "changed": changed,
         "services": services,
@@ -372,11 +370,11 @@ def main() -> NoReturn:
         module.exit_json(**run(module, models))
     except FleetError as error:
         more: dict[str, Any] = {}
-        if error.field in secrets.VARIABLES.values():
+        if error.where in secrets.VARIABLES.values():
             # The one that is refused would be torn out of the sentence that says so, which names only its variable.
             module.no_log_values.clear()
             more = {"invocation": {}}
-        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field, **more)
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.where, **more)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -177,11 +177,7 @@ class Trial:
             remedy = "Correct or remove the entry that apt names."
         elif distribution.is_about_the_key(reason):
             remedy = f"If its owner changed the key, set {keys} to what the owner publishes; else correct {variable}."
-        raise FleetError(
-            f"{variable}: the repository can't be used: {reason}.",
-            f"{remedy} Nothing was changed in apt's sources.",
-            field=variable,
-        )
+        fail(variable, f"the repository can't be used: {reason}.", f"{remedy} Nothing was changed in apt's sources.")
 
 
 def commit(edits: Sequence[Edit]) -> None:
@@ -196,10 +192,11 @@ def commit(edits: Sequence[Edit]) -> None:
     except OSError as error:
         for edit in reversed(done):
             _put(edit.path, edit.before, modes)
-        raise FleetError(
-            f"{error.filename} can't be written: {error.strerror}.",
+        fail(
+            str(error.filename),
+            f"it can't be written: {error.strerror}.",
             "Free some space, or mend the folder, and run again. Nothing was changed in apt's sources.",
-        ) from None
+        )
 
 
 def _put(path: str, text: str | None, modes: dict[str, int]) -> None:
@@ -254,7 +251,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

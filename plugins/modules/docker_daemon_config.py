@@ -124,7 +124,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -145,16 +145,14 @@ def read_options(path: str, text: str | None) -> dict[str, Any]:
         options = json.loads(text)
     except ValueError as error:
         at = f"line {getattr(error, 'lineno', 1)}, column {getattr(error, 'colno', 1)}"
-        raise FleetError(
-            f"{path} is not JSON ({at}: {getattr(error, 'msg', error)}): "
+        fail(
+            path,
+            f"it is not JSON ({at}: {getattr(error, 'msg', error)}): "
             "Docker can't start from it, and we don't write over what we can't read.",
             "Correct the file, or move it away, and run again. Nothing was changed.",
-            field=path,
-        ) from None
-    if not isinstance(options, dict):
-        raise FleetError(
-            f"{path} holds no JSON object.", "It must begin with { and end with }. Nothing was changed.", field=path
         )
+    if not isinstance(options, dict):
+        fail(path, "it holds no JSON object.", "It must begin with { and end with }. Nothing was changed.")
     return options
 
 
@@ -185,8 +183,9 @@ def validate(module: AnsibleModule, path: str, text: str) -> bool:
         return True
     if "unknown flag" in said:
         return False
-    raise FleetError(
-        f"dockerd refuses the options for {path}: {said.splitlines()[-1] if said else status}.",
+    fail(
+        path,
+        f"dockerd refuses the options: {said.splitlines()[-1] if said else status}.",
         "Correct docker_engine_options, or the file. Nothing was changed.",
     )
 
@@ -285,7 +284,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

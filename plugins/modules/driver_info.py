@@ -402,7 +402,7 @@ def main() -> NoReturn:
     try:
         result = run_module(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(changed=False, **result)
 
 

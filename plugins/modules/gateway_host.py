@@ -122,7 +122,7 @@ def main() -> NoReturn:
     try:
         module.exit_json(**run(module))
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     except OSError as error:
         module.fail_json(
             msg=f"{error.filename}: it can't be written ({error.strerror}). What ran before runs on unchanged."

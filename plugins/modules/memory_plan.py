@@ -173,7 +173,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, quantization
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
@@ -224,10 +224,10 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     if spec.config_path is None and not spec.is_local:
         if spec.model in CONFIGS:
             return CONFIGS[spec.model]
-        raise FleetError(
-            f"{where}.model: the catalogue does not know {spec.model}.",
-            "Hand over its config.json as config or config_path.",
+        fail(
             f"{where}.model",
+            f"the catalogue does not know {spec.model}.",
+            "Hand over its config.json as config or config_path.",
         )
     path = Path(spec.config_path or Path(spec.model, "config.json"))
     key = f"{where}.config_path" if spec.config_path else f"{where}.model"
@@ -236,15 +236,13 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     except OSError as error:
         if params := _json(path.with_name("params.json")):
             return mistral.config_of(params)
-        raise FleetError(
-            f"{key}: {path} can't be read ({error.strerror}), and there is no params.json in Mistral's own format beside it.",
-            f"Put the model there, or correct the path; with params.json the engine wants {mistral.FLAGS} in extra_args.",
+        fail(
             key,
-        ) from error
+            f"{path} can't be read ({error.strerror}), and there is no params.json in Mistral's own format beside it.",
+            f"Put the model there, or correct the path; with params.json the engine wants {mistral.FLAGS} in extra_args.",
+        )
     except ValueError as error:
-        raise FleetError(
-            f"{key}: {path} is not JSON ({error}).", "Put the model's own config.json there.", key
-        ) from error
+        fail(key, f"{path} is not JSON ({error}).", "Put the model's own config.json there.")
 
 
 def checkpoint_bytes(folder: Path) -> int | None:
@@ -371,11 +369,11 @@ def main() -> NoReturn:
         module.exit_json(changed=False, plan=plan(given))
     except FleetError as error:
         more: dict[str, Any] = {}
-        if error.field in VARIABLES.values():
+        if error.where in VARIABLES.values():
             # The one that is refused would be torn out of the sentence that says so, which names only its variable.
             module.no_log_values.clear()
             more = {"invocation": {}}
-        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field, **more)
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.where, **more)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.fetch import Meter
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import Hub, HuggingFaceHub
@@ -137,10 +137,10 @@ def token_of(path: str | None) -> str:
     file = Path(path)
     try:
         if file.stat().st_mode & 0o077:
-            raise FleetError(f"token_file: {path} may be read by others.", "Give it mode 0600.", "token_file")
+            fail("token_file", f"{path} may be read by others.", "Give it mode 0600.")
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise FleetError(f"token_file: {path} can't be read ({error.strerror}).", "", "token_file") from error
+        fail("token_file", f"{path} can't be read ({error.strerror}).", "")
 
 
 @contextmanager
@@ -169,8 +169,8 @@ def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     def connect() -> Hub:
         try:
             return HuggingFaceHub(params["endpoint"], token or False)
-        except ImportError as error:
-            raise FleetError(missing_required_lib("huggingface_hub")) from error
+        except ImportError:
+            fail("", missing_required_lib("huggingface_hub"), "Set vllm_stack_venv to a Python that has it.")
 
     options = Options(params["endpoint"], token, params["workers"], params["stall_timeout_s"])
     fetching = Fetching(params["cache_dir"], params["models"], connect, options)
@@ -219,7 +219,7 @@ def main() -> NoReturn:
     try:
         module.exit_json(**run(module.params, module.check_mode))
     except FleetError as error:
-        module.fail_json(msg=f"{error} Nothing that serves was touched.", field=error.field)
+        module.fail_json(msg=f"{error} Nothing that serves was touched.", field=error.where)
     except OSError as error:
         module.fail_json(
             msg=f"cache_dir: {error.filename} can't be written ({error.strerror}): free space there, or name another folder in "

@@ -184,7 +184,7 @@ def main() -> NoReturn:
     try:
         module.exit_json(**run(params, lookup, module.check_mode))
     except FleetError as error:
-        module.fail_json(msg=f"{error} Nothing was changed.", field=error.field)
+        module.fail_json(msg=f"{error} Nothing was changed.", field=error.where)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -89,10 +89,11 @@ def fetch(url: str, ca_file: str | None, timeout_s: int) -> bytes:
         answer = open_url(url, timeout=timeout_s, ca_path=ca_file, http_agent="gpuserve.fleet")
         data: bytes = answer.read(1 << 20)
     except Exception as error:  # open_url lets every kind of network error through
-        raise FleetError(
-            f"The key at {url} can't be read ({error}).",
+        fail(
+            url,
+            f"the key there can't be read ({error}).",
             "Check the address and the network, or give the key as a file. Nothing was changed.",
-        ) from None
+        )
     return data
 
 
@@ -149,7 +150,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

@@ -70,7 +70,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import removal
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
 
@@ -85,7 +85,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if containers is None or networks is None:
         if not any(module.get_bin_path(program, opt_dirs=_PLACES) for program in ("dockerd", "docker")):
             return {"changed": False, "containers": [], "networks": [], "others": []}
-        raise FleetError(
+        fail(
+            "",
             "Docker is installed and does not answer: engines may run still, and would come back when it starts.",
             "Run `systemctl start docker` (or remove Docker), and run again. Nothing was removed.",
         )
@@ -107,7 +108,8 @@ def _docker(module: AnsibleModule, command: list[str], identities: tuple[str, ..
     status, out, err = module.run_command(["docker", *command, *identities])
     if status != 0:
         said = (err or out).strip().splitlines()
-        raise FleetError(
+        fail(
+            "",
             f"`docker {' '.join(command)}` failed: {said[-1] if said else status}.",
             "Look at `docker ps --all`, and run again.",
         )
@@ -126,7 +128,7 @@ def main() -> NoReturn:
     try:
         result = run(module)
     except FleetError as error:
-        module.fail_json(msg=str(error), field=error.field)
+        module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)
 
 

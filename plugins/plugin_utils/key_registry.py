@@ -16,7 +16,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import is_encrypted, match_encrypt_secret
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
@@ -48,10 +48,10 @@ class Registry:
         content = plain(self.loader.load_from_file(str(self.path), cache="none")) or {}
         entries = content.get("gateway_keys", []) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
-            raise FleetError(
-                f"gateway_keys_file: {self.path} holds no list gateway_keys of entries with names.",
-                "Mend it, or move it away and add the keys anew.",
+            fail(
                 "gateway_keys_file",
+                f"{self.path} holds no list gateway_keys of entries with names.",
+                "Mend it, or move it away and add the keys anew.",
             )
         return entries
 

@@ -1,19 +1,35 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one error family of the collection: a sentence, the remedy, and the field it is about."""
+"""The one error family of the collection, and its one shape: where, what, and the remedy."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 
 class FleetError(Exception):
-    """Say in one sentence what is wrong and name the remedy."""
+    """A failure that a person can mend.
 
-    def __init__(self, message: str, remedy: str = "", field: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    `where` is the variable (with the element's place, as people write it), the file or the address that it is about, and empty where it
+    is about the host as a whole. `what` and `remedy` are sentences.
+    """
+
+    def __init__(self, where: str, what: str, remedy: str) -> None:
+        super().__init__(where, what, remedy)
+        self.where = where
+        self.what = what
         self.remedy = remedy
-        self.field = field
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the remedy."""
+        return f"{self.where}: {self.what}" if self.where else self.what
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+
+def fail(where: str, what: str, remedy: str) -> NoReturn:
+    """Fail with where it is wrong, what is wrong, and the remedy."""
+    raise FleetError(where, what, remedy)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up
 
 CPU_UUID = "cpu"
@@ -114,19 +114,13 @@ class Gpu:
 def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
     """Cards as gpu_info returns them, or named from the catalogue; one that is neither is a FleetError."""
     if not isinstance(gpus, Sequence) or isinstance(gpus, (str, bytes)):
-        raise FleetError(
-            f"{where}: it must be a list of cards.", "Write - name: NVIDIA GeForce RTX 5090 below it.", where
-        )
+        fail(where, "it must be a list of cards.", "Write - name: NVIDIA GeForce RTX 5090 below it.")
     found = tuple(_parse(entry, index, f"{where}[{index}]") for index, entry in enumerate(gpus))
     for key in ("index", "uuid"):
         seen = [getattr(gpu, key) for gpu in found]
         twice = next((place for place, value in enumerate(seen) if value in seen[:place]), None)
         if twice is not None:
-            raise FleetError(
-                f"{where}[{twice}].{key}: {seen[twice]} is another card's too.",
-                "Give each card its own.",
-                f"{where}[{twice}].{key}",
-            )
+            fail(f"{where}[{twice}].{key}", f"{seen[twice]} is another card's too.", "Give each card its own.")
     return found
 
 
@@ -159,15 +153,15 @@ def _same(names: Sequence[str]) -> bool:
 
 def _parse(entry: Any, index: int, where: str) -> Gpu:
     if not isinstance(entry, Mapping) or not entry.get("name"):
-        raise FleetError(f"{where}: it has no name.", "Write name: NVIDIA GeForce RTX 5090, for example.", where)
+        fail(where, "it has no name.", "Write name: NVIDIA GeForce RTX 5090, for example.")
     name = _known(str(entry["name"]))
     facts = CATALOGUE.get(name)
     total = entry.get("memory_total_bytes")
     if total is None and facts is None:
-        raise FleetError(
-            f"{where}.name: the catalogue has no card {name!r}.",
-            f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
+        fail(
             f"{where}.name",
+            f"the catalogue has no card {name!r}.",
+            f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
         )
     usable = (
         parse_size(total, f"{where}.memory_total_bytes")
@@ -177,21 +171,13 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
         else 0
     )
     if usable <= 0:
-        raise FleetError(
-            f"{where}.memory_total_bytes: {total!r} is no size of a card.",
-            "Write it like 24GiB.",
-            f"{where}.memory_total_bytes",
-        )
+        fail(f"{where}.memory_total_bytes", f"{total!r} is no size of a card.", "Write it like 24GiB.")
     number = entry.get("index", index)
     if isinstance(number, bool) or not str(number).isdecimal():
-        raise FleetError(
-            f"{where}.index: {number!r} is no number of a card.", "Count from 0, or leave it out.", f"{where}.index"
-        )
+        fail(f"{where}.index", f"{number!r} is no number of a card.", "Count from 0, or leave it out.")
     capability = str(entry.get("compute_capability") or (facts.compute_capability if facts else ""))
     if capability and not re.fullmatch(r"\d{1,2}\.\d", capability):
-        raise FleetError(
-            f"{where}.compute_capability: {capability!r} is none.", "Write it like 12.0.", f"{where}.compute_capability"
-        )
+        fail(f"{where}.compute_capability", f"{capability!r} is none.", "Write it like 12.0.")
     free = entry.get("memory_free_bytes")
     uuid = str(entry.get("uuid") or "")
     free_bytes = None if free is None else parse_size(free, f"{where}.memory_free_bytes")

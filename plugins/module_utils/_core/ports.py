@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 MODELS = "vllm_stack_models"
 FIRST_PORT = 8001
@@ -34,11 +34,9 @@ class PortRules:
         for name, value in reserved_ports.items():
             port = _whole(value)
             if port is None or not 0 <= port <= HIGHEST_PORT:
-                raise FleetError(
-                    f"{name}: {value!r} is no port.", f"Take a whole number from 0 to {HIGHEST_PORT}.", name
-                )
+                fail(name, f"{value!r} is no port.", f"Take a whole number from 0 to {HIGHEST_PORT}.")
             if port in taken:
-                raise FleetError(f"{name}: {port} is {taken[port]} already.", "Give each a port of its own.", name)
+                fail(name, f"{port} is {taken[port]} already.", "Give each a port of its own.")
             if port:
                 taken[port] = name
         kept = {str(name): port for name, value in (kept_ports or {}).items() if (port := _usable(value)) is not None}
@@ -97,31 +95,31 @@ def assign_ports(models: Sequence[Mapping[str, Any]], rules: PortRules = NO_RULE
 def _check(port: int, where: str, owners: Mapping[int, str], rules: PortRules) -> None:
     if port in rules.taken:
         free = _next_free(owners, rules, FIRST_PORT)
-        raise FleetError(f"{where}: {port} is that of {rules.taken[port]}.", f"Ports from {free} are free.", where)
+        fail(where, f"{port} is that of {rules.taken[port]}.", f"Ports from {free} are free.")
     if port in owners:
         free = _next_free({**owners, port: ""}, rules, max(owners) + 1)
-        raise FleetError(f"{where}: {port} is already {owners[port]}'s.", f"Ports from {free} are free.", where)
+        fail(where, f"{port} is already {owners[port]}'s.", f"Ports from {free} are free.")
     surge = port + rules.surge_offset
     if not rules.surge_offset:
         return
     if surge > HIGHEST_PORT:
-        raise FleetError(
-            f"{where}: the surge instance of {port} would listen on {surge}, beyond {HIGHEST_PORT}.",
-            f"Take a port up to {HIGHEST_PORT - rules.surge_offset}, or a smaller vllm_stack_surge_offset.",
+        fail(
             where,
+            f"the surge instance of {port} would listen on {surge}, beyond {HIGHEST_PORT}.",
+            f"Take a port up to {HIGHEST_PORT - rules.surge_offset}, or a smaller vllm_stack_surge_offset.",
         )
     others = {**rules.taken, **{other: f"{name}'s own" for other, name in owners.items()}}
     if surge in others:
-        raise FleetError(
-            f"{where}: the surge instance of {port} would listen on {surge}, which is {others[surge]}.",
-            "Take another port, or another vllm_stack_surge_offset.",
+        fail(
             where,
+            f"the surge instance of {port} would listen on {surge}, which is {others[surge]}.",
+            "Take another port, or another vllm_stack_surge_offset.",
         )
     if port - rules.surge_offset in owners:
-        raise FleetError(
-            f"{where}: on {port} the surge instance of {owners[port - rules.surge_offset]} would listen.",
-            "Take another port, or another vllm_stack_surge_offset.",
+        fail(
             where,
+            f"on {port} the surge instance of {owners[port - rules.surge_offset]} would listen.",
+            "Take another port, or another vllm_stack_surge_offset.",
         )
 
 
@@ -141,19 +139,13 @@ def _next_free(owners: Mapping[int, str], rules: PortRules, start: int) -> int:
     for port in range(start, HIGHEST_PORT + 1):
         if port not in blocked:
             return port
-    raise FleetError(
-        f"{MODELS}: no port from {start} up is free for one more model.",
-        "Take a smaller vllm_stack_surge_offset.",
-        MODELS,
-    )
+    fail(MODELS, f"no port from {start} up is free for one more model.", "Take a smaller vllm_stack_surge_offset.")
 
 
 def _written(value: Any, where: str) -> int:
     port = _whole(value)
     if port is None or not LOWEST_PORT <= port <= HIGHEST_PORT:
-        raise FleetError(
-            f"{where}: {value!r} is out of bounds.", f"Take a whole number from {LOWEST_PORT} to {HIGHEST_PORT}.", where
-        )
+        fail(where, f"{value!r} is out of bounds.", f"Take a whole number from {LOWEST_PORT} to {HIGHEST_PORT}.")
     return port
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import (
     MODELS,
     NO_RULES,
@@ -93,9 +93,9 @@ _KNOWN = frozenset(ModelSpec.__dataclass_fields__) - {"auto_length"}
 def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, ...]:
     """The models as written in vllm_stack_models; the first mistake is a FleetError that names its place."""
     if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
-        raise FleetError(f"{LIST}: it must be a list of models.", "Each entry needs at least name and model.", LIST)
+        fail(LIST, "it must be a list of models.", "Each entry needs at least name and model.")
     if not models:
-        raise FleetError(f"{LIST}: it is empty.", "Add one entry with name and model for each model to serve.", LIST)
+        fail(LIST, "it is empty.", "Add one entry with name and model for each model to serve.")
     named = [_require_mapping(entry, index) for index, entry in enumerate(models)]
     assigned = assign_ports(named, ports)
     specs = tuple(_parse(entry, index, assigned[index]) for index, entry in enumerate(named))
@@ -106,9 +106,7 @@ def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, .
         for name, kind in names:
             if name in seen:
                 where = f"{LIST}[{index}].{kind}"
-                raise FleetError(
-                    f"{where}: {name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.", where
-                )
+                fail(where, f"{name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.")
             seen[name] = index
     return specs
 
@@ -116,23 +114,17 @@ def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, .
 def check_preset(preset: Any) -> str:
     """The preset, or a FleetError that lists the ones there are."""
     if preset not in PRESETS:
-        raise FleetError(
-            f"vllm_stack_preset: there is no preset {preset!r}.",
-            f"Take one of {', '.join(PRESETS)}.",
-            "vllm_stack_preset",
-        )
+        fail("vllm_stack_preset", f"there is no preset {preset!r}.", f"Take one of {', '.join(PRESETS)}.")
     return str(preset)
 
 
 def _require_mapping(entry: Any, index: int) -> Mapping[str, Any]:
     where = f"{LIST}[{index}]"
     if not isinstance(entry, Mapping):
-        raise FleetError(f"{where}: it must be a mapping.", "Write name: and model: below it.", where)
+        fail(where, "it must be a mapping.", "Write name: and model: below it.")
     unknown = sorted(str(key) for key in entry if key not in _KNOWN)
     if unknown:
-        raise FleetError(
-            f"{where}.{unknown[0]}: there is no such setting.", f"Known are {', '.join(sorted(_KNOWN))}.", where
-        )
+        fail(f"{where}.{unknown[0]}", "there is no such setting.", f"Known are {', '.join(sorted(_KNOWN))}.")
     return entry
 
 
@@ -147,25 +139,25 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
     }
     seqs, tokens = whole["max_num_seqs"], whole["max_num_batched_tokens"]
     if seqs is not None and tokens is not None and tokens < seqs:
-        raise FleetError(
-            f"{at}.max_num_batched_tokens: {tokens} is less than max_num_seqs, {seqs}.",
-            f"Raise it to {seqs} at least: each running request needs one token a step.",
+        fail(
             f"{at}.max_num_batched_tokens",
+            f"{tokens} is less than max_num_seqs, {seqs}.",
+            f"Raise it to {seqs} at least: each running request needs one token a step.",
         )
     utilization = entry.get("gpu_memory_utilization")
     if utilization is not None and not (_is_number(utilization) and 0 < float(utilization) <= 1):
-        raise FleetError(
-            f"{at}.gpu_memory_utilization: {utilization!r} is not a share.",
+        fail(
+            f"{at}.gpu_memory_utilization",
+            f"{utilization!r} is not a share.",
             f"Write {float(utilization) / 100:g}."
             if _is_number(utilization) and 1 < float(utilization) <= 100
             else "Take a number above 0 and up to 1.",
-            f"{at}.gpu_memory_utilization",
         )
     if utilization is not None and entry.get("kv_cache_memory_bytes") is not None:
-        raise FleetError(
-            f"{at}.gpu_memory_utilization: kv_cache_memory_bytes says already how large the cache is.",
-            "Leave one of them out.",
+        fail(
             f"{at}.gpu_memory_utilization",
+            "kv_cache_memory_bytes says already how large the cache is.",
+            "Leave one of them out.",
         )
     return ModelSpec(
         name=_name(entry.get("name"), f"{at}.name"),
@@ -200,16 +192,16 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
 def _name(value: Any, where: str) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         shown = "nothing" if value is None else repr(value)[:60]
-        raise FleetError(
-            f"{where}: {shown} is no name for a container.",
-            "Use lower-case letters, digits, dot, dash and underscore, beginning and ending with a letter or digit.",
+        fail(
             where,
+            f"{shown} is no name for a container.",
+            "Use lower-case letters, digits, dot, dash and underscore, beginning and ending with a letter or digit.",
         )
     if value.endswith(SURGE_SUFFIX):
-        raise FleetError(
-            f"{where}: {value} ends in {SURGE_SUFFIX}, which names the surge instance of another model.",
-            "Take another name.",
+        fail(
             where,
+            f"{value} ends in {SURGE_SUFFIX}, which names the surge instance of another model.",
+            "Take another name.",
         )
     return value
 
@@ -217,42 +209,34 @@ def _name(value: Any, where: str) -> str:
 def _model(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
         shown = "nothing" if value is None else repr(value)[:60]
-        raise FleetError(
-            f"{where}: {shown} is no model.", "Write a hub id like owner/name, or a folder on the host.", where
-        )
+        fail(where, f"{shown} is no model.", "Write a hub id like owner/name, or a folder on the host.")
     if value.startswith("-") or ".." in value.split("/"):
-        raise FleetError(f"{where}: {value!r} is no model.", "Write a hub id like owner/name, or a whole path.", where)
+        fail(where, f"{value!r} is no model.", "Write a hub id like owner/name, or a whole path.")
     return value
 
 
 def _environment(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)) for key in value):
-        raise FleetError(f"{where}: it must map variable names to values.", "Write NAME: value below it.", where)
+        fail(where, "it must map variable names to values.", "Write NAME: value below it.")
     for name, variable in STACK_TOKENS.items():
         if name in value:
-            raise FleetError(
-                f"{where}.{name}: it is one of the whole stack.", f"Set {variable} instead.", f"{where}.{name}"
-            )
+            fail(f"{where}.{name}", "it is one of the whole stack.", f"Set {variable} instead.")
     for name, remedy in PLANNED_ENVIRONMENT.items():
         if name in value:
-            raise FleetError(
-                f"{where}.{name}: the engine would take it in place of what is planned.", remedy, f"{where}.{name}"
-            )
+            fail(f"{where}.{name}", "the engine would take it in place of what is planned.", remedy)
     return {str(key): str(item) for key, item in value.items()}
 
 
 def _cards(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
     cards = tuple(str(gpu) for gpu in _list(entry, "gpus", at))
     if len(set(cards)) < len(cards):
-        raise FleetError(f"{at}.gpus: {', '.join(cards)} names a card twice.", "Name each once.", f"{at}.gpus")
+        fail(f"{at}.gpus", f"{', '.join(cards)} names a card twice.", "Name each once.")
     return cards
 
 
 def _engine(entry: Mapping[str, Any], at: str) -> str:
     if entry.get("engine") == "sglang":
-        raise FleetError(
-            f"{at}.engine: SGLang is not served yet.", "Leave engine out: vLLM serves the model.", f"{at}.engine"
-        )
+        fail(f"{at}.engine", "SGLang is not served yet.", "Leave engine out: vLLM serves the model.")
     return _choice(entry, "engine", ENGINES, at, "vllm")
 
 
@@ -261,14 +245,14 @@ def _adapters(entry: Mapping[str, Any], at: str) -> tuple[Mapping[str, Any], ...
     adapters = _list(entry, "lora_adapters", at)
     for item in adapters:
         if not isinstance(item, Mapping) or not {"name", "path"} <= set(item) <= {"name", "path", "rank"}:
-            raise FleetError(f"{where}: each adapter needs name and path.", "Write both below it; rank is 16.", where)
+            fail(where, "each adapter needs name and path.", "Write both below it; rank is 16.")
         _name(item["name"], f"{where}.name")
         _model(item["path"], f"{where}.path")
         if item.get("rank", 16) not in LORA_RANKS:
-            raise FleetError(
-                f"{where}.rank: {item['rank']!r} is no rank that the engine takes.",
-                f"Take the next larger one of {', '.join(str(rank) for rank in LORA_RANKS)}.",
+            fail(
                 f"{where}.rank",
+                f"{item['rank']!r} is no rank that the engine takes.",
+                f"Take the next larger one of {', '.join(str(rank) for rank in LORA_RANKS)}.",
             )
     return tuple(adapters)
 
@@ -278,7 +262,7 @@ def _integer(value: Any, where: str, low: int, high: int) -> int:
     if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
         whole, value = True, int(value)
     if not whole or not low <= value <= high:
-        raise FleetError(f"{where}: {value!r} is out of bounds.", f"Take a whole number from {low} to {high}.", where)
+        fail(where, f"{value!r} is out of bounds.", f"Take a whole number from {low} to {high}.")
     return int(value)
 
 
@@ -299,7 +283,7 @@ def _size(entry: Mapping[str, Any], key: str, at: str) -> int | None:
         return None
     size = parse_size(value, f"{at}.{key}")
     if size == 0:
-        raise FleetError(f"{at}.{key}: {value!r} is nothing.", "Write it like 6GiB, or leave it out.", f"{at}.{key}")
+        fail(f"{at}.{key}", f"{value!r} is nothing.", "Write it like 6GiB, or leave it out.")
     return size
 
 
@@ -315,28 +299,26 @@ def _flag(entry: Mapping[str, Any], key: str, at: str) -> bool:
     value = entry.get(key, False)
     answer = truth(value)
     if answer is None:
-        raise FleetError(f"{at}.{key}: {value!r} is neither true nor false.", "Write one of them.", f"{at}.{key}")
+        fail(f"{at}.{key}", f"{value!r} is neither true nor false.", "Write one of them.")
     return answer
 
 
 def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:
     value = entry.get(key)
     if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w./@:+-]+", value)):
-        raise FleetError(
-            f"{at}.{key}: {value!r} is not one word.", "Use letters, digits and ./@:+-_ only.", f"{at}.{key}"
-        )
+        fail(f"{at}.{key}", f"{value!r} is not one word.", "Use letters, digits and ./@:+-_ only.")
     return value
 
 
 def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str, default: str) -> str:
     value = entry.get(key) or default
     if value not in choices and value != default:
-        raise FleetError(f"{at}.{key}: {value!r} is not known.", f"Take one of {', '.join(choices)}.", f"{at}.{key}")
+        fail(f"{at}.{key}", f"{value!r} is not known.", f"Take one of {', '.join(choices)}.")
     return str(value)
 
 
 def _list(entry: Mapping[str, Any], key: str, at: str) -> Sequence[Any]:
     value = [] if entry.get(key) is None else entry[key]
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise FleetError(f"{at}.{key}: it must be a list.", "Write it as [one, two].", f"{at}.{key}")
+        fail(f"{at}.{key}", "it must be a list.", "Write it as [one, two].")
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -32,15 +32,15 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 def parse_size(value: Any, field: str = "size") -> int:
     """Bytes in "6GiB", "512 MiB", "20GB" or a plain number of bytes."""
     if isinstance(value, bool):
-        raise FleetError(f"{field}: {value!r} is not a size.", "Write it like 6GiB, or in plain bytes.", field)
+        fail(field, f"{value!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
     if isinstance(value, (int, float)):
         if value < 0 or value != int(value):
-            raise FleetError(f"{field}: {value!r} is not a number of bytes.", "Write it like 6GiB.", field)
+            fail(field, f"{value!r} is not a number of bytes.", "Write it like 6GiB.")
         return int(value)
     match = _SIZE.fullmatch(str(value).strip())
     factor = _FACTORS.get(match.group(2).upper()) if match else None
     if match is None or factor is None:
-        raise FleetError(f"{field}: {value!r} is not a size.", "Write it like 6GiB, or in plain bytes.", field)
+        fail(field, f"{value!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
     return int(float(match.group(1)) * factor)
 
 

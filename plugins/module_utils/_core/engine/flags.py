@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
 # Flags of older guides that a parser of some supported version refuses or ignores, and what to do instead.
@@ -176,19 +176,17 @@ def check(arguments: Sequence[str], where: str) -> None:
                 if name in OWNED_FLAGS
                 else f"Write two elements, {flag} and {value}."
             )
-            raise FleetError(f"{where}.extra_args: {argument!r} is one word to the engine's parser.", remedy, where)
+            fail(f"{where}.extra_args", f"{argument!r} is one word to the engine's parser.", remedy)
         flag = meant(argument)
         if flag in REFUSED_FLAGS:
-            raise FleetError(f"{where}.extra_args: {flag} stops the engine at its start.", REFUSED_FLAGS[flag], where)
+            fail(f"{where}.extra_args", f"{flag} stops the engine at its start.", REFUSED_FLAGS[flag])
         if flag in OWNED_FLAGS:
-            raise FleetError(
-                f"{where}.extra_args: {flag} is decided by the plan.", f"Set {OWNED_FLAGS[flag]} instead.", where
-            )
+            fail(f"{where}.extra_args", f"{flag} is decided by the plan.", f"Set {OWNED_FLAGS[flag]} instead.")
         if flag in UNPLANNED_FLAGS:
-            raise FleetError(
-                f"{where}.extra_args: {flag} changes the engine's memory, and no plan knows how.",
+            fail(
+                f"{where}.extra_args",
+                f"{flag} changes the engine's memory, and no plan knows how.",
                 UNPLANNED_FLAGS[flag],
-                where,
             )
 
 
@@ -240,10 +238,10 @@ def _speculation(said: Mapping[str, Any], where: str, notes: list[str]) -> dict[
         notes.append("speculative_config: a layer that predicts ahead is planned as large as one of the model's own")
         return {"drafts": drafts, "ahead": True}
     if not model:
-        raise FleetError(
-            f"{where}.extra_args: --speculative-config of method {method or 'none'!r} names no model to plan.",
+        fail(
+            f"{where}.extra_args",
+            f"--speculative-config of method {method or 'none'!r} names no model to plan.",
             "Name its model, or take method ngram.",
-            where,
         )
     return {"drafts": drafts, "draft_model": model}
 
@@ -270,9 +268,7 @@ def _mapping(flag: str, value: str, where: str) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise FleetError(
-            f"{where}.extra_args: what follows {flag} is no JSON mapping.", """Write it as '{"key": "value"}'.""", where
-        )
+        fail(f"{where}.extra_args", f"what follows {flag} is no JSON mapping.", """Write it as '{"key": "value"}'.""")
     return found
 
 
@@ -282,7 +278,7 @@ def _number(flag: str, value: str, where: str) -> float:
     except ValueError:
         found = -1
     if not 0 <= found < 2**20:
-        raise FleetError(f"{where}.extra_args: {value[:40]!r} after {flag} is no number.", "Write a number.", where)
+        fail(f"{where}.extra_args", f"{value[:40]!r} after {flag} is no number.", "Write a number.")
     return found
 
 

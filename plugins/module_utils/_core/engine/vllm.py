@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
@@ -76,17 +76,13 @@ def profile(version: str) -> Profile:
     else:
         match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
         if match is None:
-            raise FleetError(
-                f"vllm_stack_engine_version: {version!r} is no version.",
-                "Write it like 0.33.0.",
-                "vllm_stack_engine_version",
-            )
+            fail("vllm_stack_engine_version", f"{version!r} is no version.", "Write it like 0.33.0.")
         numbers = (int(match.group(1)), int(match.group(2)), int(match.group(3)))
     if numbers < OLDEST:
-        raise FleetError(
-            f"vllm_stack_engine_image: vLLM {version} charges its neighbours' memory to itself.",
-            "Take 0.10.2 or newer (0.33.0 is what we test).",
+        fail(
             "vllm_stack_engine_image",
+            f"vLLM {version} charges its neighbours' memory to itself.",
+            "Take 0.10.2 or newer (0.33.0 is what we test).",
         )
     exact = numbers >= (0, 10, 2)
     return Profile(numbers, exact, "--cudagraph-capture-sizes" if numbers >= (0, 12, 0) else "--cuda-graph-sizes")
@@ -101,18 +97,18 @@ def loads(profile: Profile, quantization: str | None) -> bool:
 def check_quantization(spec: ModelSpec, found: str | None, profile: Profile, where: str) -> None:
     """Refuse a quantization that is none, or that this version does not load; `found` is the checkpoint's own."""
     if spec.quantization and spec.quantization not in QUANTIZATIONS:
-        raise FleetError(
-            f"{where}.quantization: {spec.quantization!r} is not known.",
-            f"Take one of {', '.join(sorted(QUANTIZATIONS))}, or leave it out: the engine reads a quantized model's own config.json.",
+        fail(
             f"{where}.quantization",
+            f"{spec.quantization!r} is not known.",
+            f"Take one of {', '.join(sorted(QUANTIZATIONS))}, or leave it out: the engine reads a quantized model's own config.json.",
         )
     for name in (spec.quantization, found):
         if not loads(profile, name):
             last = ".".join(str(number) for number in QUANTIZATIONS[name or ""][1] or ())
-            raise FleetError(
-                f"{where}.quantization: vLLM {profile.shown} no longer loads {name} (removed in {last}).",
-                "Take an AWQ, GPTQ or fp8 build of the model, or quantization: fp8, or an older image.",
+            fail(
                 f"{where}.quantization",
+                f"vLLM {profile.shown} no longer loads {name} (removed in {last}).",
+                "Take an AWQ, GPTQ or fp8 build of the model, or quantization: fp8, or an older image.",
             )
 
 
@@ -197,28 +193,28 @@ def check_card(spec: ModelSpec, quantization: str | None, profile: Profile, gpu:
         return
     shown = gpu.compute_capability
     if spec.dtype == "bfloat16" and capability < BFLOAT16_SINCE:
-        raise FleetError(
-            f"{where}.dtype: {gpu.name} has compute capability {shown}, and bfloat16 is there from 8.0 on.",
-            "Set it to half.",
+        fail(
             f"{where}.dtype",
+            f"{gpu.name} has compute capability {shown}, and bfloat16 is there from 8.0 on.",
+            "Set it to half.",
         )
     if capability < OLDEST_CAPABILITY:
-        raise FleetError(
-            f"vllm_stack_gpus: {gpu.name} has compute capability {shown}, and the engine computes from 7.0 on.",
-            "Take a newer card.",
+        fail(
             "vllm_stack_gpus",
+            f"{gpu.name} has compute capability {shown}, and the engine computes from 7.0 on.",
+            "Take a newer card.",
         )
     needed = next((version for least, version in IMAGES_SINCE if capability >= least), None)
     if needed is not None and profile.version < needed:
-        raise FleetError(
-            f"vllm_stack_engine_image: vLLM {profile.shown} has no kernels for {gpu.name}, compute capability {shown}.",
-            f"Take {'.'.join(str(number) for number in needed)} or newer.",
+        fail(
             "vllm_stack_engine_image",
+            f"vLLM {profile.shown} has no kernels for {gpu.name}, compute capability {shown}.",
+            f"Take {'.'.join(str(number) for number in needed)} or newer.",
         )
     least = CAPABILITIES.get(quantization or "")
     if least is not None and capability < least:
-        raise FleetError(
-            f"{where}.quantization: {quantization} is computed from compute capability {least[0]}.{least[1]} on, {gpu.name} has {shown}.",
-            "Take an AWQ or GPTQ build of the model, or a newer card.",
+        fail(
             f"{where}.quantization",
+            f"{quantization} is computed from compute capability {least[0]}.{least[1]} on, {gpu.name} has {shown}.",
+            "Take an AWQ or GPTQ build of the model, or a newer card.",
         )

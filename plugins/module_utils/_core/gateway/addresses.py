@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
@@ -76,9 +77,7 @@ def host(value: Any, where: str) -> str:
             pass
     elif text == bare and _HOST.fullmatch(text) and not _misspelt(text):
         return text
-    return checks.refuse(
-        where, f"{checks.shown(value)} is no address.", "Write one such as 0.0.0.0, 127.0.0.1 or [::]."
-    )
+    return fail(where, f"{checks.shown(value)} is no address.", "Write one such as 0.0.0.0, 127.0.0.1 or [::].")
 
 
 def _misspelt(text: str) -> bool:
@@ -99,7 +98,7 @@ def endpoint(value: Any, where: str) -> Endpoint:
     remedy = "Write HOST:PORT, such as 127.0.0.1:8001 or [::1]:8001."
     digits = re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535
     if not colon or not digits or (":" in name and not name.startswith("[")):
-        checks.refuse(where, f"{checks.shown(value)} is no endpoint.", remedy)
+        fail(where, f"{checks.shown(value)} is no endpoint.", remedy)
     return Endpoint(host(name, where), int(port))
 
 
@@ -120,7 +119,7 @@ def engine(value: Any, where: str) -> Endpoint | Socket:
         return endpoint(value, where)
     path = text.removeprefix(sockets.SCHEME)
     if not sockets.is_path(path):
-        checks.refuse(
+        fail(
             where,
             f"{checks.shown(value)} is no socket.",
             f"Write unix:/PATH, with letters, digits and . _ -, at most {sockets.LONGEST} bytes.",

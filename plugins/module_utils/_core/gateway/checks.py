@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import yaml_words
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 _SIZE = re.compile(r"([1-9][0-9]{0,11})([kKmMgG]?)")
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _PATH = re.compile(r"/[A-Za-z0-9._/+@-]+")
-
-
-def refuse(where: str, what: str, remedy: str) -> NoReturn:
-    """Fail with a sentence that names the variable, what is wrong with it, and the remedy."""
-    raise FleetError(f"{where}: {what}", remedy, where)
 
 
 def shown(value: Any) -> str:
@@ -31,7 +26,7 @@ def shown(value: Any) -> str:
 def matching(pattern: re.Pattern[str], value: Any, where: str, kind: str, remedy: str) -> str:
     """Return a text that a pattern describes whole."""
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not pattern.fullmatch(str(value)):
-        refuse(where, f"{shown(value)} is no {kind}.", remedy)
+        fail(where, f"{shown(value)} is no {kind}.", remedy)
     return str(value)
 
 
@@ -40,7 +35,7 @@ def integer(value: Any, where: str, low: int, high: int) -> int:
     text = str(value).strip()
     whole = not isinstance(value, (bool, float)) and re.fullmatch(r"-?[0-9]{1,12}", text)
     if not whole or not low <= int(text) <= high:
-        refuse(where, f"{shown(value)} is out of bounds.", f"Take a whole number from {low} to {high}.")
+        fail(where, f"{shown(value)} is out of bounds.", f"Take a whole number from {low} to {high}.")
     return int(text)
 
 
@@ -48,7 +43,7 @@ def flag(value: Any, where: str) -> bool:
     """Return true or false, given as one or as one of YAML's words for it."""
     answer = yaml_words.truth(value)
     if answer is None:
-        refuse(where, f"{shown(value)} is neither true nor false.", "Write one of them.")
+        fail(where, f"{shown(value)} is neither true nor false.", "Write one of them.")
     return answer
 
 
@@ -56,7 +51,7 @@ def choice(value: Any, where: str, choices: Sequence[str]) -> str:
     """Return one of a closed set."""
     text = yaml_words.choice(value, choices)
     if text not in choices:
-        refuse(where, f"there is no {shown(value)}.", f"{meant(text, choices)}Take one of {', '.join(choices)}.")
+        fail(where, f"there is no {shown(value)}.", f"{meant(text, choices)}Take one of {', '.join(choices)}.")
     return text
 
 
@@ -65,7 +60,7 @@ def items(value: Any, where: str) -> tuple[Any, ...]:
     if value is None or value == "":
         return ()
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
-        refuse(where, f"{shown(value)} is no list.", "Write each entry in a line of its own, after a dash.")
+        fail(where, f"{shown(value)} is no list.", "Write each entry in a line of its own, after a dash.")
     return tuple(value)
 
 
@@ -73,7 +68,7 @@ def size_bytes(value: Any, where: str) -> int:
     """Return the bytes of a size in nginx's notation."""
     match = _SIZE.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool):
-        refuse(where, f"{shown(value)} is no size.", "Write digits and k, m or g, such as 32m.")
+        fail(where, f"{shown(value)} is no size.", "Write digits and k, m or g, such as 32m.")
     return int(match.group(1)) * _FACTORS[match.group(2).lower()]
 
 
@@ -81,5 +76,5 @@ def path(value: Any, where: str, example: str) -> str:
     """Return an absolute path that needs no quotes in nginx, Compose and tmpfiles, and that leads nowhere else."""
     text = str(value or "")
     if not _PATH.fullmatch(text) or ".." in text.split("/"):
-        refuse(where, f"{shown(value)} is no absolute path.", f"Write one such as {example}.")
+        fail(where, f"{shown(value)} is no absolute path.", f"Write one such as {example}.")
     return text

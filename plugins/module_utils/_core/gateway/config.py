@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, cast
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import (
     addresses,
     checks,
@@ -157,7 +157,7 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
     """
     missing = sorted({field.name for field in fields(Gateway)} - set(settings))
     if missing:
-        checks.refuse(f"gateway_{missing[0]}", "it isn't set.", "Leave the role's defaults in place.")
+        fail(f"gateway_{missing[0]}", "it isn't set.", "Leave the role's defaults in place.")
     parsed_models = models.parse(settings["models"])
     names = [name for model in parsed_models for name in model.names]
     gateway = Gateway(
@@ -188,7 +188,7 @@ def _keys(written: Any, more: Any, names: list[str]) -> tuple[Key, ...]:
     for index, key in enumerate(registry):
         for other in inventory:
             if key.name.lower() == other.name.lower() or key.sha256 == other.sha256:
-                checks.refuse(
+                fail(
                     f"gateway_keys_file[{index}]",
                     f"{key.name} is in gateway_keys already, as {other.name}.",
                     "Take it out of one of them.",
@@ -215,7 +215,7 @@ def _number(value: Any) -> int:
     where, (low, high) = "gateway_uid", DYNAMIC_USERS
     uid = checks.integer(value, where, 0, 2**31 - 1)
     if low <= uid <= high or uid == 65534:
-        checks.refuse(
+        fail(
             where,
             f"{uid} is a number that systemd or others give to somebody else, too ({low} to {high} are dynamic users').",
             "Leave it at 0 for an account of the host's system range, or take one below.",
@@ -241,7 +241,7 @@ def _origins(value: Any) -> tuple[str, ...]:
     where, found = "gateway_cors_origins", []
     for origin in checks.items(value, where):
         if origin != "*" and not _ORIGIN.fullmatch(str(origin)):
-            checks.refuse(
+            fail(
                 where,
                 f"{checks.shown(origin)} is no origin.",
                 'Write scheme, host and port as browsers send them, such as https://chat.example.org, or "*".',
@@ -257,7 +257,7 @@ def _encryption(settings: Mapping[str, Any], host_name: str) -> dict[str, Any]:
     if tls == "files":
         for variable, value in given.items():
             if not value:
-                checks.refuse(f"gateway_{variable}", "it is empty.", "Name a file on the host: gateway_tls is files.")
+                fail(f"gateway_{variable}", "it is empty.", "Name a file on the host: gateway_tls is files.")
             checks.path(value, f"gateway_{variable}", "/etc/ssl/private/ai.pem")
     if tls == "self_signed":
         try:
@@ -286,7 +286,7 @@ def _engine(settings: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {name: checks.size_bytes(settings[name], f"gateway_{name}") for name in _SIZES}
     for smaller, larger in pairwise(_SIZES):
         if sizes[smaller] > sizes[larger]:
-            checks.refuse(
+            fail(
                 f"gateway_{smaller}",
                 f"{settings[smaller]} is more than gateway_{larger}, {settings[larger]}, has room for.",
                 f"Lower it, or raise gateway_{larger}.",
@@ -309,7 +309,7 @@ def _engine(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check_ports(gateway: Gateway) -> None:
     """Each port once; an engine on this host keeps its own."""
     if gateway.redirect_port and gateway.tls == "off":
-        checks.refuse(
+        fail(
             "gateway_redirect_port",
             "it sends requests to TLS, and gateway_tls is off.",
             "Set gateway_tls, or leave it 0.",
@@ -318,7 +318,7 @@ def _check_ports(gateway: Gateway) -> None:
     for variable, listener in gateway.listeners.items():
         for owner, other in taken.items():
             if listener.meets(other):
-                checks.refuse(variable, f"{listener} is already {owner}'s.", "Take another port.")
+                fail(variable, f"{listener} is already {owner}'s.", "Take another port.")
         taken[variable] = listener
     for index, model in enumerate(gateway.models):
         where = f"gateway_models[{index}].endpoints"
@@ -326,6 +326,4 @@ def _check_ports(gateway: Gateway) -> None:
             engine = addresses.engine(one, where)
             for owner, listener in taken.items():
                 if isinstance(engine, Endpoint) and listener.meets(engine):
-                    checks.refuse(
-                        where, f"{engine} is the gateway's own, by {owner}.", "Take another port for one of them."
-                    )
+                    fail(where, f"{engine} is the gateway's own, by {owner}.", "Take another port for one of them.")

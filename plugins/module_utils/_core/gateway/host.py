@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import Gateway
 
 OURS = "ours"
@@ -43,7 +43,7 @@ class Facts:
 def judge(gateway: Gateway, facts: Facts, check_mode: bool = False) -> None:
     """Fail with the first reason why it can't work. In check mode Docker may be what an earlier role has yet to install."""
     if not facts.has_compose and not check_mode:
-        checks.refuse(
+        fail(
             "docker",
             "Docker with Compose v2 does not answer here.",
             "Install it (the role gpuserve.fleet.docker_engine does) or start it.",
@@ -53,8 +53,8 @@ def judge(gateway: Gateway, facts: Facts, check_mode: bool = False) -> None:
         # Where processes of a container can't be told by their cgroup, its label says where it listens.
         ours = who in ("", OURS) or (facts.is_running and facts.listen.partition(" ")[0].endswith(f":{listener.port}"))
         if not ours and not (facts.is_running and variable != "gateway_port"):
-            checks.refuse(
+            fail(
                 variable, f"{listener.port} is already taken on this host by {who}.", "End it, or choose another port."
             )
     if facts.missing and not check_mode:
-        checks.refuse("gateway_tls", f"{facts.missing[0]} is not on the host.", "Put it there, or name another file.")
+        fail("gateway_tls", f"{facts.missing[0]} is not on the host.", "Put it there, or name another file.")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 
@@ -88,33 +89,29 @@ def parse(entries: Any, models: Sequence[str], variable: str = "gateway_keys") -
         # nginx's maps read names without regard to case.
         other = names.setdefault(key.name.lower(), key.name)
         if other != key.name or key.name in [seen.name for seen in found]:
-            checks.refuse(
+            fail(
                 f"{where}.name",
                 f"{key.name} is another key already{'' if other == key.name else f', {other}'}.",
                 "Give each key a name that differs by more than small and capital letters.",
             )
         owner = digests.setdefault(key.sha256, key.name)
         if owner != key.name:
-            checks.refuse(
-                where, f"{key.name} is the same key as {owner}.", "Give each name a key of its own, or take one out."
-            )
+            fail(where, f"{key.name} is the same key as {owner}.", "Give each name a key of its own, or take one out.")
         found.append(key)
     return tuple(found)
 
 
 def _parse(entry: Any, where: str, models: Sequence[str]) -> Key:
     if not isinstance(entry, Mapping):
-        checks.refuse(where, "it is no entry of a key.", "Write name: and key: or sha256: below it.")
+        fail(where, "it is no entry of a key.", "Write name: and key: or sha256: below it.")
     for setting in entry:
         if setting not in KNOWN:
-            checks.refuse(f"{where}.{setting}", "there is no such setting.", f"Known are {', '.join(KNOWN)}.")
+            fail(f"{where}.{setting}", "there is no such setting.", f"Known are {', '.join(KNOWN)}.")
     name = check_name(entry.get("name"), f"{where}.name")
     wanted = tuple(str(model) for model in checks.items(entry.get("models"), f"{where}.models"))
     for model in wanted:
         if model not in models:
-            checks.refuse(
-                f"{where}.models", f"there is no model {checks.shown(model)}.", f"There are {', '.join(models)}."
-            )
+            fail(f"{where}.models", f"there is no model {checks.shown(model)}.", f"There are {', '.join(models)}.")
     return Key(
         name=name,
         sha256=_sha256(entry, where, name),
@@ -131,20 +128,20 @@ def _parse(entry: Any, where: str, models: Sequence[str]) -> Key:
 def _sha256(entry: Mapping[str, Any], where: str, name: str) -> str:
     secret, given = entry.get("key") or "", entry.get("sha256") or ""
     if bool(secret) == bool(given):
-        checks.refuse(where, f"{name} needs either key or sha256.", "Write one of them.")
+        fail(where, f"{name} needs either key or sha256.", "Write one of them.")
     if given:
         if not isinstance(given, str) or not _DIGEST.fullmatch(given):
-            checks.refuse(f"{where}.sha256", "it is no digest.", "Write 64 hexadecimal digits in small letters.")
+            fail(f"{where}.sha256", "it is no digest.", "Write 64 hexadecimal digits in small letters.")
         return str(given)
     # What was written is a secret, also where it is a wrong one: no message repeats it.
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret) or len(secret) > LONGEST:
-        checks.refuse(
+        fail(
             f"{where}.key",
             f"the key of {name} holds what no key holds.",
             f"Use letters, digits and . _ ~ + / = -, {SHORTEST} to {LONGEST} of them.",
         )
     if len(secret) < SHORTEST:
-        checks.refuse(
+        fail(
             f"{where}.key",
             f"the key of {name} has {len(secret)} characters, which can be guessed from its digest.",
             f"Take a random one of at least {SHORTEST}; `openssl rand -hex 24` makes one.",
@@ -158,7 +155,7 @@ def limit(value: Any, where: str, high: int) -> int:
         return 0
     text = str(value)
     if isinstance(value, bool) or not text.isdigit() or not 1 <= int(text) <= high:
-        checks.refuse(
+        fail(
             where,
             f"{checks.shown(value)} is no limit.",
             f"Take a whole number from 1 to {high}, or leave it out for no limit.",
@@ -176,5 +173,5 @@ def expiry(value: Any, where: str) -> int:
             raise ValueError(text)
         day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.timezone.utc)
     except ValueError:
-        checks.refuse(where, f"{checks.shown(value)} is no day.", 'Write one as YYYY-MM-DD, such as "2027-01-31".')
+        fail(where, f"{checks.shown(value)} is no day.", 'Write one as YYYY-MM-DD, such as "2027-01-31".')
     return int(day.timestamp())

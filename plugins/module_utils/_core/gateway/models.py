@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
@@ -53,14 +54,14 @@ def parse(entries: Any) -> tuple[Model, ...]:
     """Return the models as written; the first mistake is a FleetError that names its place."""
     listed = checks.items(entries, VARIABLE)
     if not listed:
-        checks.refuse(VARIABLE, "it is empty.", "Name at least one model with its endpoints.")
+        fail(VARIABLE, "it is empty.", "Name at least one model with its endpoints.")
     models = tuple(_parse(entry, f"{VARIABLE}[{index}]") for index, entry in enumerate(listed))
     owners: dict[str, str] = {}
     for index, model in enumerate(models):
         for name in model.names:
             owner = owners.setdefault(name, f"{VARIABLE}[{index}]")
             if owner != f"{VARIABLE}[{index}]" or model.names.count(name) > 1:
-                checks.refuse(
+                fail(
                     f"{VARIABLE}[{index}]",
                     f"{name} is already a name of {owner}.",
                     "Names, aliases and adapters must all differ.",
@@ -70,18 +71,18 @@ def parse(entries: Any) -> tuple[Model, ...]:
 
 def _parse(entry: Any, where: str) -> Model:
     if not isinstance(entry, Mapping) or not entry.get("name") or not entry.get("endpoints"):
-        checks.refuse(where, "it needs a name and its endpoints.", "Write name: and endpoints: below it.")
+        fail(where, "it needs a name and its endpoints.", "Write name: and endpoints: below it.")
     for setting in entry:
         if setting not in Model.__dataclass_fields__:
             known = ", ".join(Model.__dataclass_fields__)
-            checks.refuse(f"{where}.{setting}", "there is no such setting.", f"Known are {known}.")
+            fail(f"{where}.{setting}", "there is no such setting.", f"Known are {known}.")
     name = checks.matching(
         _NAME, entry["name"], f"{where}.name", "name of a model", "Use letters, digits and . _ -, at most 64."
     )
     api_key = entry.get("api_key") or ""
     # What was written is a secret, also where it is a wrong one: no message repeats it.
     if api_key and not (isinstance(api_key, str) and _ENGINE_KEY.fullmatch(api_key)):
-        checks.refuse(
+        fail(
             f"{where}.api_key",
             f"the engine's key of {name} holds what no key holds, or fewer than 8 characters.",
             "Use letters, digits and . _ ~ + / = -",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
 
 # Counts, but for those in bytes: the whole body, members that are lists (bad_words, stop, logit_bias ...), grammars and schemas.
@@ -61,11 +62,11 @@ def parse(value: Any, where: str) -> Policy:
     if value is None or value == "":
         return UNSET
     if not isinstance(value, Mapping):
-        checks.refuse(where, f"{checks.shown(value)} is no policy.", f"Write caps below it, such as {CAPS[0]}: 4096.")
+        fail(where, f"{checks.shown(value)} is no policy.", f"Write caps below it, such as {CAPS[0]}: 4096.")
     for setting in value:
         if setting not in (*CAPS, "allow"):
             known = ", ".join((*CAPS, "allow"))
-            checks.refuse(f"{where}.{checks.shown(setting)}", "there is no such setting.", f"Known are {known}.")
+            fail(f"{where}.{checks.shown(setting)}", "there is no such setting.", f"Known are {known}.")
     caps = tuple(
         (cap, checks.integer(value[cap], f"{where}.{cap}", 0, _MOST)) for cap in CAPS if value.get(cap) is not None
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, keys
 
 VARIABLE = "gateway_keys_file"
@@ -64,7 +65,7 @@ def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | No
     if not verbs:
         return None
     if len(verbs) > 1:
-        checks.refuse(f"key_{verbs[1]}", f"key_{verbs[0]} is set, too.", "Make one change at a time.")
+        fail(f"key_{verbs[1]}", f"key_{verbs[0]} is set, too.", "Make one change at a time.")
     verb = verbs[0]
     name = keys.check_name(request[verb], f"key_{verb}")
     models = request.get("models") or ()
@@ -73,11 +74,11 @@ def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | No
     keep_until = str(request.get("keep_until") or "")
     keys.expiry(keep_until, "key_keep_until")
     if keep_until and verb != "rotate":
-        checks.refuse("key_keep_until", "it is for a key that is rotated.", "Leave it out, or set key_rotate.")
+        fail("key_keep_until", "it is for a key that is rotated.", "Leave it out, or set key_rotate.")
     if verb != "add":
         for setting in ("models", *LIMITS, "expires"):
             if request.get(setting):
-                checks.refuse(f"key_{setting}", "it is for a key that is added.", "Revoke the key and add it anew.")
+                fail(f"key_{setting}", "it is for a key that is added.", "Revoke the key and add it anew.")
     return Change(
         verb=verb,
         name=name,
@@ -104,15 +105,13 @@ def changed(entries: Sequence[Mapping[str, Any]], wanted: Change, sha256: str = 
     if wanted.verb == "add":
         for entry in present:
             if str(entry["name"]).lower() == wanted.name.lower():
-                checks.refuse("key_add", f"{wanted.name} is a key already.", "Take another name, or set key_rotate.")
+                fail("key_add", f"{wanted.name} is a key already.", "Take another name, or set key_rotate.")
         return [*present, wanted.entry(sha256)]
     entry = _named(present, wanted)
     if wanted.verb == "revoke":
         left = [host for host in entry.get("hosts", []) if host not in wanted.hosts] if wanted.hosts else []
         if wanted.hosts and not entry.get("hosts"):
-            checks.refuse(
-                "key_revoke", f"{wanted.name} is a key of all hosts.", "Run without -l, or add one for each host."
-            )
+            fail("key_revoke", f"{wanted.name} is a key of all hosts.", "Run without -l, or add one for each host.")
         return [
             {**other, "hosts": left} if other is entry else other for other in present if other is not entry or left
         ]
@@ -131,7 +130,7 @@ def _named(entries: Sequence[Entry], wanted: Change) -> Entry:
         if entry["name"] == wanted.name:
             return entry
     there = ", ".join(str(entry["name"]) for entry in entries) or "none"
-    return checks.refuse(
+    return fail(
         f"key_{wanted.verb}",
         f"{wanted.name} is no key of gateway_keys_file; there are {there}.",
         "Keys of gateway_keys are changed where they are written.",

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 _DIGEST = re.compile(r"^ ([0-9a-f]{64})\s+(\d+)\s+(\S+)$")
 _INDEX_FORMS = ("", ".gz", ".xz", ".bz2", ".zst")
@@ -63,10 +63,10 @@ def place(path: str) -> str:
     name = path.removeprefix("./")
     parts = name.split("/")
     if not name or not name.isprintable() or "\\" in name or any(part in ("", ".", "..") for part in parts):
-        raise FleetError(
-            f"url: the repository names the file {path!r}, which does not lie below it.",
+        fail(
+            "url",
+            f"the repository names the file {path!r}, which does not lie below it.",
             "No copy of such a repository can be made: use another mirror.",
-            field="url",
         )
     return name
 
@@ -74,7 +74,7 @@ def place(path: str) -> str:
 def size(text: str) -> int:
     """Read a size that a repository gives."""
     if not text.isdigit() or len(text) > 15:
-        raise FleetError(f"url: the repository gives {text[:40]!r} for a size.", "Use another mirror.", field="url")
+        fail("url", f"the repository gives {text[:40]!r} for a size.", "Use another mirror.")
     return int(text)
 
 
@@ -96,7 +96,7 @@ def packages(index: str) -> list[tuple[str, str, File]]:
         if {"Package", "Version", "Filename", "Size", "SHA256"} <= set(fields):
             digest = fields["SHA256"].lower()
             if not _HEX.match(digest):
-                raise FleetError(f"url: {digest[:80]!r} is no SHA-256.", "Use another mirror.", field="url")
+                fail("url", f"{digest[:80]!r} is no SHA-256.", "Use another mirror.")
             file = File(place(fields["Filename"]), size(fields["Size"]), digest)
             found.append((fields["Package"], fields["Version"], file))
     return found
@@ -115,10 +115,10 @@ def select(contents: Iterable[tuple[str, str, File]], wanted: Sequence[Wanted]) 
         if not hits and not want.optional:
             versions = sorted({version for name, version, _file in listed if fnmatch.fnmatchcase(name, want.name)})
             there = f"it has {', '.join(versions)}" if versions else "it has no package of that name"
-            raise FleetError(
-                f"packages: the repository has no {want.name} of version {want.version}, {there}.",
+            fail(
+                "packages",
+                f"the repository has no {want.name} of version {want.version}, {there}.",
                 "Correct the pattern.",
-                field="packages",
             )
         chosen.update(hits)
     return chosen

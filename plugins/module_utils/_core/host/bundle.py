@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 SUMS, IMAGES = "SHA256SUMS", "images/images.json"
 # A line of GNU's sha256sum; names with a line end or a backslash it escapes, and a bundle has none.
@@ -42,7 +42,7 @@ def image_ids(image: str, manifest: str, index: str) -> tuple[str, ...]:
     digests += [str(entry.get("digest", "")) for entry in _entries(index)]
     found = {digest for text in digests for digest in _DIGEST.findall(text)}
     if not found:
-        raise FleetError(f"The archive of {image} names no image.", "Remove it, and make the bundle again.")
+        fail(image, "its archive names no image.", "Remove it, and make the bundle again.")
     return tuple(f"sha256:{digest}" for digest in sorted(found))
 
 
@@ -66,7 +66,7 @@ def read_images(text: str) -> list[Image]:
     try:
         return [Image(str(one["name"]), str(one["file"]), tuple(map(str, one["ids"]))) for one in json.loads(text)]
     except (ValueError, KeyError, TypeError):
-        raise FleetError(f"{IMAGES} is not the list that a bundle holds.", "Make the bundle again.") from None
+        fail(IMAGES, "it is not the list that a bundle holds.", "Make the bundle again.")
 
 
 def write_sums(digests: Mapping[str, str]) -> str:
@@ -83,5 +83,5 @@ def read_sums(text: str) -> dict[str, str]:
 def expected(sums: Mapping[str, str], name: str) -> str:
     """Return the checksum that a file has to have."""
     if name not in sums:
-        raise FleetError(f"{SUMS} of the bundle has no line for {name}.", "Make the bundle again.")
+        fail(SUMS, f"it has no line for {name}.", "Make the bundle again.")
     return sums[name]

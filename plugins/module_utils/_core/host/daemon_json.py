@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 Path = tuple[str, ...]
 Leaves = dict[Path, Any]
@@ -239,28 +239,28 @@ def check_consent(before: Mapping[str, Any], after: Mapping[str, Any], container
         changed = sorted(
             key for key in {*before, *after} if before.get(key) != after.get(key) and key not in RELOADABLE
         )
-        raise FleetError(
+        fail(
+            "docker_engine_allow_stopping_containers",
             f"Docker must restart to take over {', '.join(changed)}, and without live-restore that stops "
             f"{containers_running} running containers.",
             "Turn live-restore on in daemon.json to keep them, or set docker_engine_allow_stopping_containers: true. "
             "Nothing was changed.",
-            field="docker_engine_allow_stopping_containers",
         )
 
 
 def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, str], path: str) -> None:
     """Refuse what `dockerd --validate` lets through and a running daemon, or a container, then dies of."""
 
-    def fail(key: str, rest: str, problem: str, remedy: str) -> None:
+    def refuse(key: str, rest: str, problem: str, remedy: str) -> None:
         where = f"{variables[key]}{rest}" if key in variables else f"{path}: {key}{rest}"
-        raise FleetError(f"{where}: {problem}", f"{remedy} Nothing was changed.", field=where)
+        fail(where, problem, f"{remedy} Nothing was changed.")
 
-    _check_pools(options.get("default-address-pools"), fail)
+    _check_pools(options.get("default-address-pools"), refuse)
     runtimes = options.get("runtimes")
     names = set(runtimes) if isinstance(runtimes, Mapping) else set()
     default_runtime = options.get("default-runtime")
     if default_runtime is not None and default_runtime not in names | _BUILT_IN_RUNTIMES:
-        fail(
+        refuse(
             "default-runtime",
             "",
             f"no runtime is named {default_runtime!r}.",
@@ -270,7 +270,7 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
         for name, runtime in runtimes.items():
             program = runtime.get("path") if isinstance(runtime, Mapping) else None
             if isinstance(program, str) and program.startswith("/") and program not in host.files:
-                fail(
+                refuse(
                     "runtimes",
                     f".{name}.path",
                     f"{program} does not exist.",
@@ -279,7 +279,7 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
     for option in _strings(options.get("exec-opts")):
         key, _sep, value = option.partition("=")
         if key == "native.cgroupdriver" and value not in _CGROUP_DRIVERS:
-            fail(
+            refuse(
                 "exec-opts",
                 "",
                 f"{value!r} is no cgroup driver.",
@@ -289,19 +289,19 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
     if isinstance(log_options, Mapping):
         for key, value in log_options.items():
             if not isinstance(value, str):
-                fail("log-opts", f".{key}", f"{value!r} must be a text.", f'Write "{value}" in quotes.')
+                refuse("log-opts", f".{key}", f"{value!r} must be a text.", f'Write "{value}" in quotes.')
         size = log_options.get("max-size")
         if isinstance(size, str) and size != "-1" and not _SIZE.match(size):
-            fail("log-opts", ".max-size", f"{size!r} is no size.", "Write a whole number and k, m or g, such as 50m.")
+            refuse("log-opts", ".max-size", f"{size!r} is no size.", "Write a whole number and k, m or g, such as 50m.")
     if options.get("live-restore") and host.swarm_active:
-        fail(
+        refuse(
             "live-restore",
             "",
             "a node of a swarm can't keep containers through a restart of Docker.",
             "Set docker_engine_live_restore: false.",
         )
     if "hosts" in options and host.hosts_flag:
-        fail(
+        refuse(
             "hosts",
             "",
             "the docker service already passes -H, and dockerd refuses to start with both.",
@@ -313,7 +313,7 @@ def _strings(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _check_pools(pools: Any, fail: Any) -> None:
+def _check_pools(pools: Any, refuse: Any) -> None:
     if not isinstance(pools, list):
         return
     seen: list[tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
@@ -324,7 +324,7 @@ def _check_pools(pools: Any, fail: Any) -> None:
         try:
             network = ipaddress.ip_network(str(base))
         except ValueError:
-            fail(
+            refuse(
                 "default-address-pools",
                 f"{where}.base",
                 f"{base!r} is not a network.",
@@ -332,13 +332,13 @@ def _check_pools(pools: Any, fail: Any) -> None:
             )
             return
         if not isinstance(size, int) or not network.prefixlen <= size <= network.max_prefixlen:
-            fail(
+            refuse(
                 "default-address-pools", f"{where}.size", f"{size!r} does not cut {base} into networks.",
                 f"Use a prefix length from {network.prefixlen} to {network.max_prefixlen}, such as 24.",
             )  # fmt: skip
         for other, taken in seen:
             if taken.version == network.version and taken.overlaps(network):  # type: ignore[arg-type]
-                fail(
+                refuse(
                     "default-address-pools",
                     f"{where}.base",
                     f"{base} overlaps pool [{other}] ({taken}).",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver_packages, secure_boot
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_branches import (
@@ -40,13 +40,13 @@ def choose(request: Request, host: Host, available: Collection[int] = ()) -> Cho
     if request.source == "host" or (repository is None and request.source == "auto"):
         return _keep(request, host)
     if repository is None:
-        raise FleetError(
-            f"nvidia_driver installs no driver on {host.distribution.name}.",
+        fail(
+            "nvidia_driver_source",
+            f"none is installed on {host.distribution.name}.",
             f"It does so on {SUPPORTED}. Set nvidia_driver_source to host once a driver works. {UNTOUCHED}",
-            field="nvidia_driver_source",
         )
     if host.architecture not in ARCHITECTURES:
-        raise FleetError(f"nvidia_driver has no packages for the architecture {host.architecture}.", UNTOUCHED)
+        fail("nvidia_driver", f"it has no packages for the architecture {host.architecture}.", UNTOUCHED)
     reasons: list[str] = []
     source = _source(request, cards, repository, host, reasons)
     branch = _branch(request, cards, repository, source, host, available, reasons)
@@ -80,16 +80,18 @@ def choose(request: Request, host: Host, available: Collection[int] = ()) -> Cho
 
 def _check_ground(host: Host) -> None:
     if host.uid != 0:
-        raise FleetError("nvidia_driver needs root on the host.", f"Set become to true for it. {UNTOUCHED}")
+        fail("nvidia_driver", "it needs root on the host.", f"Set become to true for it. {UNTOUCHED}")
     match host.platform:
         case Platform.WSL2:
-            raise FleetError(
-                "nvidia_driver: this is WSL2, where the driver is Windows's.",
+            fail(
+                "nvidia_driver",
+                "this is WSL2, where the driver is Windows's.",
                 "Install NVIDIA's driver there, none in here, and run with --skip-tags nvidia_driver. " + UNTOUCHED,
             )
         case Platform.CONTAINER:
-            raise FleetError(
-                "nvidia_driver: this is a container (LXC or another), whose kernel is its host's.",
+            fail(
+                "nvidia_driver",
+                "this is a container (LXC or another), whose kernel is its host's.",
                 "Install the driver on the host, pass the devices through, put the libraries of the same version in here "
                 "(without kernel modules), and run with --skip-tags nvidia_driver. " + UNTOUCHED,
             )
@@ -103,16 +105,16 @@ def _cards(request: Request, host: Host) -> Sequence[Card]:
         return cards
     if host.cards:
         card = host.cards[0]
-        raise FleetError(
-            f"nvidia_driver: {card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine.",
+        fail(
+            "nvidia_driver",
+            f"{card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine.",
             f"Run this on that machine, or give the card back: remove {card.driver}'s ids= from the kernel's command line and "
             f"/etc/modprobe.d, and reboot. {UNTOUCHED}",
         )
-    raise FleetError(
-        "nvidia_driver: no NVIDIA card is on this host's PCI bus.",
-        "Check that it sits and has power, or set nvidia_driver_require_card: false to install without one. "
-        + UNTOUCHED,
-        field="nvidia_driver_require_card",
+    fail(
+        "nvidia_driver_require_card",
+        "no NVIDIA card is on this host's PCI bus.",
+        "Check that it sits and has power, or set it to false to install without one. " + UNTOUCHED,
     )
 
 
@@ -127,30 +129,32 @@ def _keep(request: Request, host: Host) -> Choice:
             flavour="open" if state.loaded_open or state.on_disk_open else "proprietary",
             reasons=(f"driver {version} is there and is left as it is",),
         )
-    why = "nvidia_driver_source: host, and" if request.source == "host" else "nvidia_driver installs none on"
-    what = "no driver is installed" if request.source == "host" else host.distribution.name
-    raise FleetError(
-        f"{why} {what}.",
+    what = (
+        "it is host, and no driver is installed"
+        if request.source == "host"
+        else f"none is installed on {host.distribution.name}"
+    )
+    fail(
+        "nvidia_driver_source",
+        f"{what}.",
         f"It installs drivers on {SUPPORTED}; on others install NVIDIA's by its guide, reboot, and run again: a driver that "
         f"works is used as it is. {UNTOUCHED}",
-        field="nvidia_driver_source",
     )
 
 
 def _source(request: Request, cards: Sequence[Card], repository: Repository, host: Host, reasons: list[str]) -> Source:
     distribution, installed = host.distribution, host.installed
     if installed and installed.source is Source.RUN_FILE:
-        raise FleetError(
-            f"nvidia_driver: driver {installed.version} comes from NVIDIA's .run file, and packages would mix with it.",
-            "Run `nvidia-uninstall` on the host, reboot, and run again; or set nvidia_driver_source to host to keep it. "
-            + UNTOUCHED,
-            field="nvidia_driver_source",
+        fail(
+            "nvidia_driver_source",
+            f"driver {installed.version} comes from NVIDIA's .run file, and packages would mix with it.",
+            "Run `nvidia-uninstall` on the host, reboot, and run again; or set it to host to keep that. " + UNTOUCHED,
         )
     if request.source == "distro" and distribution.id != "ubuntu":
-        raise FleetError(
-            f"nvidia_driver_source: {distribution.name} ships no driver of branch {FLOOR_BRANCH} or newer.",
+        fail(
+            "nvidia_driver_source",
+            f"{distribution.name} ships no driver of branch {FLOOR_BRANCH} or newer.",
             f"Set it to cuda_repo. {UNTOUCHED}",
-            field="nvidia_driver_source",
         )
     asked = None if request.source == "auto" else Source(request.source)
     if installed:
@@ -174,12 +178,12 @@ def _source(request: Request, cards: Sequence[Card], repository: Repository, hos
 
 def _refuse_two_sources(installed: InstalledDriver, distribution: Distribution, asked: Source | None) -> None:
     whose = "NVIDIA's" if installed.source is Source.CUDA_REPO else f"{distribution.id.capitalize()}'s own"
-    wanted = f"nvidia_driver_source: {asked.value}, and" if asked else "nvidia_driver:"
+    wanted = f"{asked.value}, and " if asked else ""
     keep = "Set it to auto to keep that, or remove" if distribution.id == "ubuntu" else "Remove"
-    raise FleetError(
-        f"{wanted} {whose} driver {installed.version} is installed; packages of two sources would mix.",
+    fail(
+        "nvidia_driver_source",
+        f"{wanted}{whose} driver {installed.version} is installed; packages of two sources would mix.",
         f"{keep} it first: `apt-get purge {' '.join(sorted(installed.packages or {}))}`. {UNTOUCHED}",
-        field="nvidia_driver_source",
     )
 
 
@@ -198,22 +202,22 @@ def _branch(
 ) -> int:
     named = driver_packages.branch_of(request.version)
     if named and request.branch and named != request.branch:
-        raise FleetError(
-            f"nvidia_driver_version: {request.version} is not of branch {request.branch}.",
+        fail(
+            "nvidia_driver_version",
+            f"{request.version} is not of branch {request.branch}.",
             f"Set nvidia_driver_branch: {named}, or leave one of the two empty. {UNTOUCHED}",
-            field="nvidia_driver_version",
         )
     newest_allowed = _newest_allowed(cards)
     default = default_branch(available, newest_allowed) or min(repository.branch, newest_allowed or repository.branch)
     branch = request.branch or named
     field_name = "nvidia_driver_branch" if request.branch else "nvidia_driver_version"
-    what = f"{field_name}: {branch}"
+    what = f"{branch}"
     if not branch and host.installed:
         branch, field_name = host.installed.branch, "nvidia_driver_branch"
-        what = f"nvidia_driver_branch: {branch} is installed and"
+        what = f"{branch} is installed and"
         reasons.append(f"branch {branch}: it is installed")
     elif not branch:
-        branch, field_name, what = default, "nvidia_driver_branch", f"nvidia_driver_branch: {default}"
+        branch, field_name, what = default, "nvidia_driver_branch", f"{default}"
         reasons.append(f"branch {branch}: the default here")
     remedy = f"Set {field_name} to {default}."
     # What the index says counts for more than what we knew of it.
@@ -224,18 +228,18 @@ def _branch(
         lowest = max(card.generation.min_branch, FLOOR_BRANCH)
         if branch < lowest:
             why = f"{card.name} ({card.generation.name}) needs {lowest} or newer"
-            raise FleetError(f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
+            fail(field_name, f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}")
         if card.generation.max_branch and branch > card.generation.max_branch:
             why = f"{card.name} ({card.generation.name}) is supported up to {card.generation.max_branch}"
-            raise FleetError(f"{what} is too new, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
+            fail(field_name, f"{what} is too new, {why}.", f"{remedy} {UNTOUCHED}")
     if branch < FLOOR_BRANCH:
         why = f"CUDA 12.8 needs {FLOOR_BRANCH} or newer"
-        raise FleetError(f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}", field=field_name)
+        fail(field_name, f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}")
     if branch < first_branch:
-        raise FleetError(
+        fail(
+            field_name,
             f"{what} is not in NVIDIA's repository for {host.distribution.name}, which starts at {first_branch}.",
             f"{remedy} {UNTOUCHED}",
-            field=field_name,
         )
     return branch
 
@@ -251,22 +255,22 @@ def _flavour(request: Request, cards: Sequence[Card], installed: InstalledDriver
     must = [card for card in cards if card.generation.open_modules == "required"]
     cannot = [card for card in cards if card.generation.open_modules == "impossible"]
     if must and cannot:
-        raise FleetError(
-            f"nvidia_driver: {must[0].name} needs the open kernel modules and {cannot[0].name} can't use them.",
+        fail(
+            "nvidia_driver",
+            f"{must[0].name} needs the open kernel modules and {cannot[0].name} can't use them.",
             f"One host can't drive both: take one of the cards out. {UNTOUCHED}",
         )
     if must and request.flavour == "proprietary":
-        raise FleetError(
-            f"nvidia_driver_flavour: proprietary does not drive {must[0].name}, "
-            f"{must[0].generation.name} cards need the open kernel modules.",
+        fail(
+            "nvidia_driver_flavour",
+            f"proprietary does not drive {must[0].name}, {must[0].generation.name} cards need the open kernel modules.",
             f"Set it to open. {UNTOUCHED}",
-            field="nvidia_driver_flavour",
         )
     if cannot and request.flavour == "open":
-        raise FleetError(
-            f"nvidia_driver_flavour: open does not drive {cannot[0].name} ({cannot[0].generation.name}).",
+        fail(
+            "nvidia_driver_flavour",
+            f"open does not drive {cannot[0].name} ({cannot[0].generation.name}).",
             f"Set it to proprietary. {UNTOUCHED}",
-            field="nvidia_driver_flavour",
         )
     if request.flavour != "auto":
         return request.flavour

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import driver_packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import missing_packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_branches import BRANCHES, RENAMED_BRANCH
@@ -140,10 +140,10 @@ def _check_older(request: Request, choice: Choice, host: Host) -> None:
         older = _numbers(installed.version) > _numbers(request.version)
     if older:
         variable = "nvidia_driver_version" if request.version else "nvidia_driver_branch"
-        raise FleetError(
-            f"{variable}: {choice.pin} is older than the installed {installed.version}.",
+        fail(
+            variable,
+            f"{choice.pin} is older than the installed {installed.version}.",
             f"Set it to the installed one, or nvidia_driver_allow_downgrade to true. {UNTOUCHED}",
-            field=variable,
         )
 
 
@@ -156,10 +156,10 @@ def check_held(request: Request, host: Host, moving: Collection[str], pin: str, 
     held = sorted(name for name in moving if name in host.packages and host.packages[name].held)
     if held and not request.allow_held:
         verb = "is" if len(held) == 1 else "are"
-        raise FleetError(
+        fail(
+            "nvidia_driver_allow_held",
             f"{', '.join(held)} {verb} on hold and would have to change to {pin}.",
             f"Run `apt-mark unhold`, or set nvidia_driver_allow_held to true. {closing}",
-            field="nvidia_driver_allow_held",
         )
 
 
@@ -167,11 +167,11 @@ def _check_in_use(request: Request, choice: Choice, host: Host, missing: Sequenc
     users = host.state.gpu_users
     if request.upgrade or request.reboot != "auto" or not missing or host.state.loaded is None or not users:
         return
-    raise FleetError(
+    fail(
+        "nvidia_driver_reboot",
         f"{', '.join(users)} uses a card, and {choice.pin} would be installed under it.",
         "End that, or run playbooks/upgrade.yml, which stops what is ours and brings it back, or set nvidia_driver_reboot to "
         f"always. {UNTOUCHED}",
-        field="nvidia_driver_reboot",
     )
 
 
@@ -204,10 +204,10 @@ def targets(request: Request, choice: Choice, host: Host, offers: Mapping[str, S
             if name not in host.packages or host.packages[name].version != fitting[0]:
                 due.append(install[-1])
         elif name in pinned:
-            raise FleetError(
-                f"{variable}: the repository has no {name} of {choice.pin}; it has {_versions(there)}.",
+            fail(
+                variable,
+                f"the repository has no {name} of {choice.pin}; it has {_versions(there)}.",
                 f"Set it to one that is there. {NO_PACKAGE_CHANGED}",
-                field=variable,
             )
     for name in choice.packages:
         if driver_packages.is_prebuilt(name):
@@ -228,9 +228,9 @@ def _versions(offers: Sequence[Offer]) -> str:
 def _check_prebuilt(name: str, choice: Choice, host: Host, offers: Mapping[str, Sequence[Offer]]) -> None:
     if name in host.packages or offers.get(name):
         return
-    raise FleetError(
+    fail(
+        "nvidia_driver_ubuntu_kernel",
         f"Ubuntu's archive has no signed NVIDIA modules of branch {choice.branch} for the kernel {host.state.kernel} ({name}).",
         "Set nvidia_driver_ubuntu_kernel to a flavour that has them (`apt-cache search linux-modules-nvidia-"
         f"{choice.branch}`), boot a kernel of that flavour, or enrol a key for DKMS (nvidia_driver_mok_enrolled). {NO_PACKAGE_CHANGED}",
-        field="nvidia_driver_ubuntu_kernel",
     )

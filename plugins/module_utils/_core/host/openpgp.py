@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 _PUBLIC_KEY = 6
 _BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -117,7 +117,7 @@ def read_key(data: bytes, origin: str) -> KeyFile:
     except (ValueError, IndexError):
         prints = ()
     if not prints:
-        raise FleetError(f"{origin} is not an OpenPGP public key.", "Check the address: it may answer with a web page.")
+        fail(origin, "it is not an OpenPGP public key.", "Check the address: it may answer with a web page.")
     return KeyFile(binary=binary, fingerprints=prints)
 
 
@@ -126,17 +126,17 @@ def check_key(data: bytes, expected: list[str], origin: str, field: str) -> KeyF
     key = read_key(data, origin)
     wanted = {normalise(fingerprint) for fingerprint in expected}
     if not wanted:
-        raise FleetError(
-            f"{field} is empty, and {origin} holds the key {', '.join(key.fingerprints)}.",
+        fail(
+            field,
+            f"it is empty, and {origin} holds the key {', '.join(key.fingerprints)}.",
             f"Compare that with what its owner publishes, and set {field} to it. Nothing was changed.",
-            field=field,
         )
     unexpected = [fingerprint for fingerprint in key.fingerprints if fingerprint not in wanted]
     if unexpected:
-        raise FleetError(
-            f"{field}: {origin} holds the key {unexpected[0]}, and {', '.join(sorted(wanted))} was expected.",
+        fail(
+            field,
+            f"{origin} holds the key {unexpected[0]}, and {', '.join(sorted(wanted))} was expected.",
             f"If the repository really changed its key, set {field} to what its owner publishes. Nothing was changed.",
-            field=field,
         )
     return key
 
@@ -151,14 +151,10 @@ def split_signed(data: bytes, origin: str) -> tuple[str, str]:
         begin = lines.index(_SIGNATURE)
         blank = lines.index("")
     except ValueError:  # no such line, or no text at all
-        raise FleetError(
-            f"{origin} is not a signed file.", "Check the address: it may answer with a web page."
-        ) from None
+        fail(origin, "it is not a signed file.", "Check the address: it may answer with a web page.")
     headers, body, signature = lines[:blank], lines[blank + 1 : begin], lines[begin:]
     whole = headers[0] == _SIGNED and all(line.startswith("Hash: ") for line in headers[1:])
     marks = [line for line in body + signature[1:-1] if line.startswith("-----")]
     if not whole or marks or signature[-1] != _SIGNATURE_END or begin < blank:
-        raise FleetError(
-            f"{origin} holds more than one signed text.", "Nothing in it can be believed: use another mirror."
-        )
+        fail(origin, "it holds more than one signed text.", "Nothing in it can be believed: use another mirror.")
     return "\n".join(line.removeprefix("- ") for line in body), "\n".join(signature) + "\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution, Package
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_packages import Source
 
@@ -22,11 +22,11 @@ def check(enrolled: bool, source: Source, secure_boot: bool, distribution: Distr
     if not secure_boot or source is not Source.CUDA_REPO or enrolled or loaded:
         return
     other = "set nvidia_driver_source: distro for Ubuntu's signed modules, " if distribution.id == "ubuntu" else ""
-    raise FleetError(
-        "nvidia_driver: Secure Boot is on, and a kernel module built on this host would not load.",
+    fail(
+        "nvidia_driver_mok_enrolled",
+        "Secure Boot is on, and a kernel module built on this host would not load.",
         f"To go on, {other}turn Secure Boot off in the firmware, or enrol a key: {enrolment(distribution)}, reboot at the "
         "console, choose Enroll MOK, and set nvidia_driver_mok_enrolled: true. Nothing was changed.",
-        field="nvidia_driver_mok_enrolled",
     )
 
 

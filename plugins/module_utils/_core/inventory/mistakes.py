@@ -16,7 +16,7 @@ _MOST_NAMED = 4
 
 def variable(error: FleetError) -> str:
     """Return the variable that a mistake is in: gateway_keys of gateway_keys[2].models."""
-    return error.field.partition("[")[0].partition(".")[0]
+    return error.where.partition("[")[0].partition(".")[0]
 
 
 def report(by_host: Mapping[str, Sequence[FleetError]]) -> str:

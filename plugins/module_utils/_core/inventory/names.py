@@ -30,11 +30,7 @@ def unknown(names: Iterable[str], known: Collection[str], others: Collection[str
         meant = _meant(name, known)
         if meant or name.startswith(_OURS):
             remedy = f"Did you mean {meant}?" if meant else "Remove it."
-            yield FleetError(
-                f"{name}: there is no such variable.",
-                f"{remedy} If it is another's, list it in {OTHERS}.",
-                name,
-            )
+            yield FleetError(name, "there is no such variable.", f"{remedy} If it is another's, list it in {OTHERS}.")
 
 
 def _meant(name: str, known: Collection[str]) -> str:

@@ -137,4 +137,4 @@ def _shown(value: Any, hidden: Any = False) -> str:
 
 
 def _error(where: str, what: str, remedy: str) -> FleetError:
-    return FleetError(f"{where}: {what}", remedy, where)
+    return FleetError(where, f"{what}", remedy)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import MOST_GROUPS, Tensor, group
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib
 
@@ -55,9 +55,7 @@ def weight_files(files: Iterable[str], index: Mapping[str, Any] | None = None) -
         wanted = {str(file) for file in named.values()}
         missing = sorted(wanted - set(there))
         if missing:
-            raise FleetError(
-                f"{INDEX} names {missing[0]}, which is not there.", "The upload is not complete: have it repeated."
-            )
+            fail(INDEX, f"it names {missing[0]}, which is not there.", "The upload is not complete: have it repeated.")
         return tuple(sorted(wanted))
     if "model.safetensors" in there:
         return ("model.safetensors",)
@@ -94,37 +92,31 @@ def without_safetensors(files: Iterable[str], where: str, model: str) -> FleetEr
         fact, remedy = f"has its safetensors in folders ({nested[0]})", "Name a repository for one model"
     else:
         fact, remedy = "holds no weights", "Name the repository that has them"
-    return FleetError(f"{where}: {model} {fact}.", f"{remedy}.", where)
+    return FleetError(where, f"{model} {fact}.", f"{remedy}.")
 
 
 def parse_json(data: bytes, name: str, where: str) -> Any:
     """Return what a small file holds; a web page and what is no JSON are a FleetError."""
     try:
         return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError):
         fact = "is a web page" if data.lstrip()[:1] == b"<" else "is not JSON"
-        raise FleetError(
-            f"{where}: its {name} {fact}.", "Put the one that its authors published there.", where
-        ) from error
+        fail(where, f"its {name} {fact}.", "Put the one that its authors published there.")
 
 
 def check_config(config: Any, params: Any, where: str, model: str) -> None:
     """Refuse a model of which no engine could tell what it is."""
     if config is None and params is None:
-        raise FleetError(
-            f"{where}: {model} has no config.json.", "Name a repository or folder of a whole model.", where
-        )
+        fail(where, f"{model} has no config.json.", "Name a repository or folder of a whole model.")
     if config is None:
         return
     if not isinstance(config, Mapping):
-        raise FleetError(
-            f"{where}: {model}'s config.json is no mapping.", "Put the one that its authors published there.", where
-        )
+        fail(where, f"{model}'s config.json is no mapping.", "Put the one that its authors published there.")
     if not config.get("model_type"):
-        raise FleetError(
-            f"{where}: {model}'s config.json has no model_type, so that no engine can tell what it is.",
-            "Add it to a copy and name the folder, or name another repository of this model.",
+        fail(
             where,
+            f"{model}'s config.json has no model_type, so that no engine can tell what it is.",
+            "Add it to a copy and name the folder, or name another repository of this model.",
         )
 
 
@@ -140,10 +132,10 @@ def document(
     """Return what is kept of a model, as ModelInfo reads it; `small` are the parsed small files by name."""
     groups = group(tensors)
     if len(groups) > MOST_GROUPS:
-        raise FleetError(
-            f"{where}: {model} has tensors of {len(groups):,} kinds, more than the {MOST_GROUPS:,} that are kept.",
-            "Give its weights_bytes and config instead.",
+        fail(
             where,
+            f"{model} has tensors of {len(groups):,} kinds, more than the {MOST_GROUPS:,} that are kept.",
+            "Give its weights_bytes and config instead.",
         )
     tokenizer = small.get("tokenizer_config.json")
     modules = small.get("modules.json")

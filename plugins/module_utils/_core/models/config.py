@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 
 # What a multimodal model calls the section of its language part; the first that is there counts.
 TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "text_model_config")
@@ -68,10 +68,10 @@ class Config:
         if value is None and default is not None:
             return default
         if value is None:
-            raise FleetError(
-                f"{self.where}: it has no {key}.",
+            fail(
+                self.where,
+                f"it has no {key}.",
                 "Hand over the model's whole config.json, or let model_info read the model.",
-                f"{self.where}.{key}",
             )
         if _is_list(value):
             return max((self._bounded(one, key, 0) for one in value), default=0) or self._bounded(0, key, 1)
@@ -124,16 +124,16 @@ class Config:
 
     def _not_a_size(self, value: Any, key: str) -> FleetError:
         return FleetError(
-            f"{self.where}.{key}: {str(value)[:60]!r} is no size of a model.",
-            "Hand over the model's own config.json, or set weights_bytes.",
             f"{self.where}.{key}",
+            f"{str(value)[:60]!r} is no size of a model.",
+            "Hand over the model's own config.json, or set weights_bytes.",
         )
 
 
 def read(config: Any, where: str, defaults: Mapping[str, Mapping[str, Any]]) -> Config:
     """The language part of a config.json; `defaults` is what published files leave to the library's, by model_type."""
     if not isinstance(config, Mapping):
-        raise FleetError(f"{where}: it is not a mapping.", "Hand over what the model's config.json holds.", where)
+        fail(where, "it is not a mapping.", "Hand over what the model's config.json holds.")
     values: Mapping[str, Any] = config
     # Two levels: a thinker_config has a text_config.
     for _level in range(2):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import encoders, experts, layers, layout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
     ARCHITECTURES,
@@ -109,10 +109,10 @@ def _encoders(read: Config, counts_on: bool) -> Encoders:
     try:
         family = str(read.outer.get("model_type") or "")
         if family not in encoders.COUNTED:
-            raise FleetError(
-                f"{read.where}.model_type: the encoder of {family or 'this model'} can't be counted from a config.json.",
-                "Let model_info read the model's tensors, or set weights_bytes.",
+            fail(
                 f"{read.where}.model_type",
+                f"the encoder of {family or 'this model'} can't be counted from a config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
             )
         return encoders.read(read)
     except FleetError:

@@ -222,9 +222,9 @@ def whisper_encoder(hidden: int, inner: int, layers: int, mels: int, positions: 
 
 def _unknown(section: Config) -> FleetError:
     return FleetError(
-        f"{section.where}: this encoder's tensors can't be counted from it.",
-        "Let model_info read the model's tensors, or set weights_bytes.",
         section.where,
+        "this encoder's tensors can't be counted from it.",
+        "Let model_info read the model's tensors, or set weights_bytes.",
     )
 
 

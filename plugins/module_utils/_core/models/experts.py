@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 
 _COUNT = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "moe_num_primary_experts")
@@ -121,10 +121,10 @@ def check_all_read(config: Config) -> None:
     for key, value in config.values.items():
         name = str(key).lower()
         if ("expert" in name or "moe" in name) and key not in _READ and _is_size(value):
-            raise FleetError(
-                f"{config.where}.{key}: nothing is known of it, so this model's experts can't be counted.",
-                "Let model_info read the model's tensors, or set weights_bytes.",
+            fail(
                 f"{config.where}.{key}",
+                "nothing is known of it, so this model's experts can't be counted.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
             )
 
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import TensorGroup, read_groups
 
 FORMAT = 1
@@ -55,12 +55,12 @@ class ModelInfo:
     def read(cls, data: Any, where: str) -> ModelInfo:
         """Read the mapping that model_info keeps; what is not of its form is a FleetError."""
         if not isinstance(data, Mapping):
-            raise FleetError(f"{where}: it must be a mapping.", "Hand over what model_info returned.", where)
+            fail(where, "it must be a mapping.", "Hand over what model_info returned.")
         if data.get("format") != FORMAT:
-            raise FleetError(
-                f"{where}.format: {str(data.get('format'))[:60]!r} is none that this release reads.",
-                "Have model_info read the model again.",
+            fail(
                 f"{where}.format",
+                f"{str(data.get('format'))[:60]!r} is none that this release reads.",
+                "Have model_info read the model again.",
             )
         quantization = _mapping(data, "quantization", where)
         modules = data.get("modules") or ()
@@ -100,4 +100,4 @@ def _text(data: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def _damaged(where: str, what: str) -> FleetError:
-    return FleetError(f"{where}: it must be {what}.", "Have model_info read the model again.", where)
+    return FleetError(where, f"it must be {what}.", "Have model_info read the model again.")

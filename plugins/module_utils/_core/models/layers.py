@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import experts as expert_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
@@ -71,10 +71,10 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
     """Every layer of the decoder, the first one first."""
     count = config.whole("num_hidden_layers")
     if count > 1000:
-        raise FleetError(
-            f"{config.where}.num_hidden_layers: {count} layers are none of a model.",
-            "Hand over the model's own config.json.",
+        fail(
             f"{config.where}.num_hidden_layers",
+            f"{count} layers are none of a model.",
+            "Hand over the model's own config.json.",
         )
     mixers = _mixers(config, kind, count)
     sparse = expert_keys.sparse_layers(config, count)
@@ -145,10 +145,10 @@ def _written(config: Config, count: int) -> Sequence[str] | None:
     if found is None:
         return None
     if len(found) < count:
-        raise FleetError(
-            f"{config.where}.layer_types: {len(found)} kinds are too few for {count} layers.",
-            "Hand over the model's own config.json.",
+        fail(
             f"{config.where}.layer_types",
+            f"{len(found)} kinds are too few for {count} layers.",
+            "Hand over the model's own config.json.",
         )
     return found[:count]
 
@@ -158,10 +158,10 @@ def _of_word(config: Config, word: str, state: Mixer, full: tuple[Mixer, ...]) -
         return (state,)
     found = _WORDS.get(word)
     if found is None:
-        raise FleetError(
-            f"{config.where}.layer_types: layers of kind {word[:40]!r} can't be counted.",
-            "Set weights_bytes and kv_cache_memory_bytes, or take a newer release.",
+        fail(
             f"{config.where}.layer_types",
+            f"layers of kind {word[:40]!r} can't be counted.",
+            "Set weights_bytes and kv_cache_memory_bytes, or take a newer release.",
         )
     if found == (Mixer.SLIDING,) and not window(config, None):
         return full

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Matrix, Part, names
 
 # Bits with scales and zero points (16 bits each for a group of 128; a byte for 16 values of NVFP4, for 32 of MXFP4; a float for 64 of NF4).
@@ -374,11 +374,11 @@ def _check_regex(pattern: str, where: str) -> None:
     try:
         _regex(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise FleetError(
-            f"{where}.quantization_config: {pattern[:60]!r} is no pattern of layers ({error}).",
-            "Set weights_bytes, or hand over the model's own config.json.",
+        fail(
             f"{where}.quantization_config",
-        ) from error
+            f"{pattern[:60]!r} is no pattern of layers ({error}).",
+            "Set weights_bytes, or hand over the model's own config.json.",
+        )
 
 
 def _grouped(section: Mapping[str, Any], scales: int) -> float:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import DTYPE_BITS, Tensor
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib
 
@@ -32,25 +32,23 @@ _REMEDY = "The file is damaged, or none of safetensors: have it uploaded or copi
 def header_end(head: bytes, file_bytes: int, where: str) -> int:
     """Return how many bytes of the file hold its header, by its first eight; a length that can't be is a FleetError."""
     if len(head) < LENGTH_BYTES:
-        raise FleetError(f"{where}: it has {len(head)} bytes and no header.", _REMEDY, where)
+        fail(where, f"it has {len(head)} bytes and no header.", _REMEDY)
     length = int.from_bytes(head[:LENGTH_BYTES], "little")
     if head[:1] == b"<" or head.lstrip()[:14].lower().startswith((b"<!doctype", b"<html")):
-        raise FleetError(f"{where}: it holds a web page and no tensors.", _REMEDY, where)
+        fail(where, "it holds a web page and no tensors.", _REMEDY)
     if head.startswith(b"version https"):
-        raise FleetError(
-            f"{where}: it is a pointer of Git LFS and not the file.", "Run git lfs pull in that folder.", where
-        )
+        fail(where, "it is a pointer of Git LFS and not the file.", "Run git lfs pull in that folder.")
     if length > file_bytes - LENGTH_BYTES:
-        raise FleetError(
-            f"{where}: its header says that it is {_size(length)} long, and the whole file has {_size(file_bytes)}.",
-            _REMEDY,
+        fail(
             where,
+            f"its header says that it is {_size(length)} long, and the whole file has {_size(file_bytes)}.",
+            _REMEDY,
         )
     if length > MOST_HEADER_BYTES:
-        raise FleetError(
-            f"{where}: its header is {_size(length)} long, more than the {_size(MOST_HEADER_BYTES)} that are read.",
-            _REMEDY,
+        fail(
             where,
+            f"its header is {_size(length)} long, more than the {_size(MOST_HEADER_BYTES)} that are read.",
+            _REMEDY,
         )
     return LENGTH_BYTES + length
 
@@ -60,25 +58,17 @@ def read_header(data: bytes, file_bytes: int, where: str) -> tuple[Tensor, ...]:
     end = header_end(data, file_bytes, where)
     try:
         header = json.loads(data[LENGTH_BYTES:end].decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FleetError(f"{where}: its header is not JSON.", _REMEDY, where) from error
+    except (ValueError, RecursionError):
+        fail(where, "its header is not JSON.", _REMEDY)
     if not isinstance(header, Mapping):
-        raise FleetError(f"{where}: its header is no mapping of tensors.", _REMEDY, where)
+        fail(where, "its header is no mapping of tensors.", _REMEDY)
     if len(header) > MOST_TENSORS:
-        raise FleetError(
-            f"{where}: its header lists {len(header):,} tensors, more than the {MOST_TENSORS:,} that are read.",
-            _REMEDY,
-            where,
-        )
+        fail(where, f"its header lists {len(header):,} tensors, more than the {MOST_TENSORS:,} that are read.", _REMEDY)
     body = file_bytes - end
     tensors = tuple(_tensor(name, entry, body, where) for name, entry in header.items() if name != "__metadata__")
     declared = sum(_bytes(tensor) for tensor in tensors)
     if declared > body:
-        raise FleetError(
-            f"{where}: its tensors take {_size(declared)} together, and the file has room for {_size(body)}.",
-            _REMEDY,
-            where,
-        )
+        fail(where, f"its tensors take {_size(declared)} together, and the file has room for {_size(body)}.", _REMEDY)
     return tensors
 
 
@@ -86,26 +76,20 @@ def _tensor(name: str, entry: Any, body: int, where: str) -> Tensor:
     """Return one tensor, its place held against its shape and the file."""
     shown = name[:80]
     if not isinstance(entry, Mapping):
-        raise FleetError(f"{where}: tensor {shown} has no type and shape.", _REMEDY, where)
+        fail(where, f"tensor {shown} has no type and shape.", _REMEDY)
     dtype, shape, place = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise FleetError(
-            f"{where}: tensor {shown} has type {str(dtype)[:40]!r}, which safetensors does not know.", _REMEDY, where
-        )
+        fail(where, f"tensor {shown} has type {str(dtype)[:40]!r}, which safetensors does not know.", _REMEDY)
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not all(_is_whole(side) for side in shape):
-        raise FleetError(f"{where}: tensor {shown} has no shape.", _REMEDY, where)
+        fail(where, f"tensor {shown} has no shape.", _REMEDY)
     if not isinstance(place, list) or len(place) != 2 or not all(_is_whole(offset) for offset in place):
-        raise FleetError(f"{where}: tensor {shown} has no place in the file.", _REMEDY, where)
+        fail(where, f"tensor {shown} has no place in the file.", _REMEDY)
     tensor = Tensor(name, dtype, tuple(shape))
     first, last = place
     if not first <= last <= body:
-        raise FleetError(f"{where}: tensor {shown} lies beyond the file's end.", _REMEDY, where)
+        fail(where, f"tensor {shown} lies beyond the file's end.", _REMEDY)
     if last - first != _bytes(tensor):
-        raise FleetError(
-            f"{where}: tensor {shown} has room for {last - first} bytes, and its shape takes {_bytes(tensor)}.",
-            _REMEDY,
-            where,
-        )
+        fail(where, f"tensor {shown} has room for {last - first} bytes, and its shape takes {_bytes(tensor)}.", _REMEDY)
     return tensor
 
 

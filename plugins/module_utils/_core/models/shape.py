@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
     kv_pool,
@@ -139,20 +139,20 @@ class ModelShape:
         counts_on = weights_bytes is not None or bool(info.tensors) or checkpoint_bytes is not None
         known = kind is not None
         if kind is None and not counts_on:
-            raise FleetError(
-                f"{where}.architectures: the tensors of {name} can't be counted from a config.json.",
-                "Let model_info read the model's tensors, or set weights_bytes.",
+            fail(
                 f"{where}.architectures",
+                f"the tensors of {name} can't be counted from a config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
             )
         if name == WHISPER:
             counted = whisper(read)
         else:
             counted = count_tensors(read, kind or LLAMA, counts_on, known)
         if not quantized.known and not counts_on and _is_stored(read, info):
-            raise FleetError(
-                f"{where}.quantization_config: the bits of {quantized.method} can't be told apart layer by layer.",
-                "Let model_info read the model's tensors, or set weights_bytes.",
+            fail(
                 f"{where}.quantization_config",
+                f"the bits of {quantized.method} can't be told apart layer by layer.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
             )
         nested = read.nested or bool(counted.encoders.kinds)
         matrices = counted.layout.matrices
@@ -342,7 +342,5 @@ def _with_written(shape: ModelShape, weights_bytes: int | None, where: str) -> M
     if weights_bytes < max(MIB, int(_LEAST_WRITTEN * counted)):
         key = f"{where.removesuffix('.config')}.weights_bytes"
         least = f"its tensors take {gib(counted)}" if counted else "no model is that small"
-        raise FleetError(
-            f"{key}: {weights_bytes} bytes are too few, {least}.", "Write it with its unit, like 15GiB.", key
-        )
+        fail(key, f"{weights_bytes} bytes are too few, {least}.", "Write it with its unit, like 15GiB.")
     return replace(shape, given_weights_bytes=weights_bytes)

@@ -131,7 +131,7 @@ def _read_group(entry: Any, where: str) -> TensorGroup:
 
 
 def _damaged(where: str, fact: str) -> FleetError:
-    return FleetError(f"{where}: {fact}.", "Have model_info read the model again.", where)
+    return FleetError(where, f"{fact}.", "Have model_info read the model again.")
 
 
 def _is_number(part: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import EngineSettings
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
@@ -114,10 +114,10 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     flags.check(spec.extra_args, at)
     memory = flags.read(spec.extra_args, at)
     if memory.draft_model and spec.weights_bytes is None:
-        raise FleetError(
-            f"{at}.extra_args: what the draft model {memory.draft_model} takes is in no file of {spec.model}.",
-            "Set weights_bytes to what both take together, or take a draft of method ngram or mtp.",
+        fail(
             f"{at}.extra_args",
+            f"what the draft model {memory.draft_model} takes is in no file of {spec.model}.",
+            "Set weights_bytes to what both take together, or take a draft of method ngram or mtp.",
         )
     vllm.check_quantization(spec, shape.quantization, profile, at)
     vllm.check_card(spec, shape.quantization, profile, gpu, at)
@@ -183,17 +183,17 @@ def on_cards(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calib
         by_uuid[gpu.uuid] = made[kind]
     first = next((one for one in by_uuid.values() if one is not None), None)
     if first is None:
-        raise refused or FleetError("vllm_stack_gpus: no card to plan for.", "Name one.", "vllm_stack_gpus")
+        raise refused or FleetError("vllm_stack_gpus", "no card to plan for.", "Name one.")
     return first if len(made) == 1 else replace(first, elsewhere=by_uuid)
 
 
 def _length(spec: ModelSpec, shape: ModelShape, at: str) -> tuple[int, list[str]]:
     most = shape.length
     if spec.max_model_len is not None and spec.max_model_len > most.most:
-        raise FleetError(
-            f"{at}.max_model_len: {spec.max_model_len} is more than {spec.model} can, {most.most} by {most.key}.",
-            f"Set it to {most.most} or less.",
+        fail(
             f"{at}.max_model_len",
+            f"{spec.max_model_len} is more than {spec.model} can, {most.most} by {most.key}.",
+            f"Set it to {most.most} or less.",
         )
     if spec.max_model_len is not None:
         return spec.max_model_len, []
@@ -208,11 +208,7 @@ def _length(spec: ModelSpec, shape: ModelShape, at: str) -> tuple[int, list[str]
 def _cache_dtype(spec: ModelSpec, shape: ModelShape, profile: vllm.Profile, at: str) -> tuple[str, list[str]]:
     kv_dtype = spec.kv_cache_dtype
     if kv_dtype == "fp8_e5m2" and shape.quantization in ("fp8", "fbgemm_fp8") and not spec.quantization:
-        raise FleetError(
-            f"{at}.kv_cache_dtype: fp8_e5m2 does not go with a checkpoint in fp8.",
-            "Set it to fp8.",
-            f"{at}.kv_cache_dtype",
-        )
+        fail(f"{at}.kv_cache_dtype", "fp8_e5m2 does not go with a checkpoint in fp8.", "Set it to fp8.")
     if kv_dtype == "auto" and shape.fp8_cache and profile.version >= CHECKPOINT_CACHE_SINCE:
         return "fp8", ["kv_cache_dtype fp8: the checkpoint brings the scales, and the engine would take it by itself"]
     return kv_dtype, []
@@ -221,10 +217,10 @@ def _cache_dtype(spec: ModelSpec, shape: ModelShape, profile: vllm.Profile, at: 
 def _ranks(spec: ModelSpec, shape: ModelShape, at: str) -> int:
     ranks = spec.tensor_parallel_size or 1
     if (shape.kv_heads % ranks and ranks % shape.kv_heads) or shape.heads % ranks:
-        raise FleetError(
-            f"{at}.tensor_parallel_size: {ranks} does not divide {spec.model}'s {shape.heads} heads.",
-            "Take a power of two that does.",
+        fail(
             f"{at}.tensor_parallel_size",
+            f"{ranks} does not divide {spec.model}'s {shape.heads} heads.",
+            "Take a power of two that does.",
         )
     return ranks
 
@@ -268,10 +264,10 @@ def _batch(spec: ModelSpec, shape: ModelShape, length: int, at: str) -> tuple[in
     if shape.has_kv_cache:
         return seqs, pinned or max(DEFAULT_BATCHED_TOKENS, seqs)
     if pinned is not None and pinned < length:
-        raise FleetError(
-            f"{at}.max_num_batched_tokens: {pinned} is less than max_model_len, {length}, and {spec.model} reads a text in one go.",
-            f"Raise it to {length} at least, or lower max_model_len.",
+        fail(
             f"{at}.max_num_batched_tokens",
+            f"{pinned} is less than max_model_len, {length}, and {spec.model} reads a text in one go.",
+            f"Raise it to {length} at least, or lower max_model_len.",
         )
     return seqs, pinned or max(DEFAULT_BATCHED_TOKENS, seqs, length)
 
@@ -307,20 +303,20 @@ def _pinned(made: Candidate, gpu: Gpu, profile: vllm.Profile, at: str) -> int | 
     if getattr(spec, key) is None or (not made.shape.has_kv_cache and key == "gpu_memory_utilization"):
         return None
     if not made.shape.has_kv_cache:
-        raise FleetError(f"{at}.{key}: {spec.model} has no KV cache.", "Leave it out.", f"{at}.{key}")
+        fail(f"{at}.{key}", f"{spec.model} has no KV cache.", "Leave it out.")
     least = made.kv_bytes(1)
     if spec.kv_cache_memory_bytes is not None:
         if not profile.exact_kv:
-            raise FleetError(
-                f"{at}.{key}: this engine version takes no exact bytes.",
-                "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
+            fail(
                 f"{at}.{key}",
+                "this engine version takes no exact bytes.",
+                "Use 0.10.2 or newer, or pin gpu_memory_utilization.",
             )
         if spec.kv_cache_memory_bytes < least:
-            raise FleetError(
-                f"{at}.{key}: {gib(spec.kv_cache_memory_bytes)} is less than one request of {made.length} tokens needs, {gib(least)}.",
-                f"Raise it to {least}, or lower max_model_len.",
+            fail(
                 f"{at}.{key}",
+                f"{gib(spec.kv_cache_memory_bytes)} is less than one request of {made.length} tokens needs, {gib(least)}.",
+                f"Raise it to {least}, or lower max_model_len.",
             )
         return spec.kv_cache_memory_bytes
     profiled = made.part("weights") + estimate.profiled_bytes(made.shape, made.load)
@@ -328,10 +324,10 @@ def _pinned(made: Candidate, gpu: Gpu, profile: vllm.Profile, at: str) -> int | 
     if given < least:
         share = math.ceil((profiled + least) / gpu.usable_bytes * 100) / 100
         remedy = f"Raise it to {share:g}" if share <= 1 else "Take a larger card"
-        raise FleetError(
-            f"{at}.{key}: {spec.gpu_memory_utilization:g} of {gpu.name} leaves {gib(max(0, given))} for the KV cache and one request of "
+        fail(
+            f"{at}.{key}",
+            f"{spec.gpu_memory_utilization:g} of {gpu.name} leaves {gib(max(0, given))} for the KV cache and one request of "
             f"{made.length} tokens needs {gib(least)}.",
             f"{remedy}, or lower max_model_len.",
-            f"{at}.{key}",
         )
     return given // made.pool.block_bytes * made.pool.block_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_on
@@ -37,10 +37,10 @@ def _place_by(
     for item in sorted(candidates, key=lambda one: (not one.spec.gpus, -one.need_bytes, one.spec.name)):
         wanted = [names.get(gpu, "") for gpu in item.spec.gpus]
         if "" in wanted:
-            raise FleetError(
-                f"{LIST}[{item.index}].gpus: the host has no GPU {item.spec.gpus[wanted.index('')]}.",
-                f"Take from {', '.join(str(gpu.index) for gpu in gpus)}.",
+            fail(
                 f"{LIST}[{item.index}].gpus",
+                f"the host has no GPU {item.spec.gpus[wanted.index('')]}.",
+                f"Take from {', '.join(str(gpu.index) for gpu in gpus)}.",
             )
         need = {uuid: one.need_bytes for uuid in left if (one := item.on(uuid)) is not None}
         # Balanced: onto the card with most left. Tight: onto the one with least left that holds it.

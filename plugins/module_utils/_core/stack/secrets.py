@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
 # The stack's own, which are renewed: a set that is kept only to go back to keeps none of them.
@@ -84,18 +84,16 @@ def check(value: str, variable: str, results: Iterable[str]) -> None:
     if not value:
         return
     if len(value) < SHORTEST:
-        raise FleetError(
-            f"{variable}: it has {len(value)} characters, and Ansible would blot them out of every name and number that it prints.",
-            f"Take a random one of {SHORTEST} characters at least, such as `openssl rand -hex 24` makes.",
+        fail(
             variable,
+            f"it has {len(value)} characters, and Ansible would blot them out of every name and number that it prints.",
+            f"Take a random one of {SHORTEST} characters at least, such as `openssl rand -hex 24` makes.",
         )
     if any(character in value for character in "\0\r\n"):
-        raise FleetError(
-            f"{variable}: it holds a line end.", "Take it without what follows its last character.", variable
-        )
+        fail(variable, "it holds a line end.", "Take it without what follows its last character.")
     if any(value in text for text in results):
-        raise FleetError(
-            f"{variable}: it is part of a name in the stack, which Ansible would blot out wherever it prints it.",
-            "Take a random one, such as `openssl rand -hex 24` makes.",
+        fail(
             variable,
+            "it is part of a name in the stack, which Ansible would blot out wherever it prints it.",
+            "Take a random one, such as `openssl rand -hex 24` makes.",
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import SOCKET, TCP
 
 VARIABLE = "vllm_stack_transport"
@@ -17,15 +17,11 @@ TRANSPORTS = (AUTO, SOCKET, TCP)
 def choose(wanted: str, version: str, gateway: bool) -> str:
     """The transport of a stack. Sockets are only root's and the gateway's: without a gateway, clients come to the ports."""
     if wanted not in TRANSPORTS:
-        raise FleetError(
-            f"{VARIABLE}: there is no transport {wanted!r}.", f"Take one of {', '.join(TRANSPORTS)}.", VARIABLE
-        )
+        fail(VARIABLE, f"there is no transport {wanted!r}.", f"Take one of {', '.join(TRANSPORTS)}.")
     profile = vllm.profile(version)
     if wanted == SOCKET and not profile.sockets:
-        raise FleetError(
-            f"{VARIABLE}: vLLM {profile.shown} does not listen on a socket.",
-            f"Set it to {AUTO}, or take a newer image.",
-            VARIABLE,
+        fail(
+            VARIABLE, f"vLLM {profile.shown} does not listen on a socket.", f"Set it to {AUTO}, or take a newer image."
         )
     if wanted == AUTO:
         return SOCKET if gateway and profile.sockets else TCP

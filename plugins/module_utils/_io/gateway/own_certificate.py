@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import certificate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -56,10 +56,10 @@ class OwnCertificate:
                 ]
             )
             if code:
-                raise FleetError(
-                    f"gateway_tls_name: openssl makes no certificate for {wanted} ({error.strip().splitlines()[-1:]}).",
-                    "Install openssl on the host, or name another host.",
+                fail(
                     "gateway_tls_name",
+                    f"openssl makes no certificate for {wanted} ({error.strip().splitlines()[-1:]}).",
+                    "Install openssl on the host, or name another host.",
                 )
             for path, mode in ((self.key, 0o600), (self.certificate, 0o644)):
                 os.chmod(draft / path.name, mode)

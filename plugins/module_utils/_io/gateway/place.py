@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.view import redacted
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.own_certificate import OwnCertificate
@@ -99,7 +99,7 @@ class Place:
         for name, path in pair.items():
             content = read(path)
             if content is None and not self.check_mode:
-                raise FleetError(f"gateway_tls: {path} is not on the host.", "Put it there, or name another file.")
+                fail("gateway_tls", f"{path} is not on the host.", "Put it there, or name another file.")
             files[name] = content or b""
         return made
 
@@ -134,10 +134,10 @@ class Place:
         lines = [line.strip() for line in error.splitlines() if line.strip()]
         reason = next((line for line in lines if "emerg" in line or "rror" in line), (lines or ["no reason given"])[0])
         runs_on = " What ran before runs on unchanged." if live else ""
-        raise FleetError(
+        fail(
+            "gateway_models",
             f"nginx refuses the new configuration: {reason}.",
             f"It stands in {self.sets.candidate} for you to look at.{runs_on}",
-            "gateway_models",
         )
 
     def _diff(self, name: str, before: bytes, after: bytes) -> dict[str, str]:

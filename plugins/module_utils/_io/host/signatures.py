@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
 
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -23,7 +23,7 @@ def signed_text(data: bytes, keyring: str, origin: str, run: Run, which: Which) 
     text, signature = openpgp.split_signed(data, origin)
     program = next((path for path in map(which, _PROGRAMS) if path), None)
     if program is None:
-        raise FleetError("Neither gpgv nor sqv is here to check signatures with.", "Run `apt-get install gpgv`.")
+        fail("", "Neither gpgv nor sqv is here to check signatures with.", "Run `apt-get install gpgv`.")
     with tempfile.TemporaryDirectory() as folder:
         signed, detached = Path(folder, "text"), Path(folder, "text.asc")
         # As apt splits it: the last line end belongs to the armour and not to the text.
@@ -32,8 +32,9 @@ def signed_text(data: bytes, keyring: str, origin: str, run: Run, which: Which) 
         status, _out, err = run([program, "--keyring", keyring, str(detached), str(signed)])
     if status != 0:
         said = [line.strip() for line in err.splitlines() if line.strip()]
-        raise FleetError(
-            f"{origin} is not signed by the expected key ({said[-1] if said else f'{program} ends with {status}'}).",
+        fail(
+            origin,
+            f"it is not signed by the expected key ({said[-1] if said else f'{program} ends with {status}'}).",
             "If its owner changed the key, set the fingerprints to what the owner publishes; else use another mirror.",
         )
     return text

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint, fetch
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.fetch import Meter, Repository
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
@@ -84,10 +84,10 @@ class Fetching:
         """Refuse what does not fit on the disk, before the first byte."""
         needed, free = sum(self.missing_bytes().values()), self.cache.free_bytes()
         if needed + keep_free_bytes > free:
-            raise FleetError(
-                f"vllm_stack_cache_dir: {self.cache_dir} has {gib(free)} free, and {gib(needed)} of weights are missing there.",
-                f"Free {gib(needed + keep_free_bytes - free)}, or name a folder on a larger disk.",
+            fail(
                 "vllm_stack_cache_dir",
+                f"{self.cache_dir} has {gib(free)} free, and {gib(needed)} of weights are missing there.",
+                f"Free {gib(needed + keep_free_bytes - free)}, or name a folder on a larger disk.",
             )
 
     def fetch(self, say: Callable[[str], None], meter: Meter) -> None:
@@ -177,28 +177,28 @@ class Fetching:
         match error.trouble:
             case Trouble.GATED:
                 return FleetError(
+                    "vllm_stack_hf_token",
                     f"{model} is gated, and nothing on this host may read it yet.",
                     f"Accept its terms at {PAGE}/{model} and give a token of that account in vllm_stack_hf_token.",
-                    "vllm_stack_hf_token",
                 )
             case Trouble.FORBIDDEN | Trouble.MISSING:
                 return FleetError(
+                    "vllm_stack_models",
                     f"{model}: the hub has no such model, or the token in vllm_stack_hf_token may not read it.",
                     f"Look it up at {PAGE}/{model}.",
-                    "vllm_stack_models",
                 )
             case Trouble.REVISION:
                 return FleetError(
-                    f"{model}: the hub has no such revision.", "Take one that it has.", "vllm_stack_models"
+                    "vllm_stack_models", f"{model}: the hub has no such revision.", "Take one that it has."
                 )
             case Trouble.DISK:
-                return FleetError(f"{what} can't be written ({error.detail}).", again, "vllm_stack_cache_dir")
+                return FleetError("vllm_stack_cache_dir", f"{what} can't be written ({error.detail}).", again)
             case _ if error.trouble in AWAY:
                 wait = f" asks to wait {error.wait_s:.0f} s" if error.wait_s else f" ({error.detail})"
                 return FleetError(
+                    "vllm_stack_hub_endpoint",
                     f"{what} can't be fetched: the hub{wait}.",
                     f"Give this host a way to it, name a mirror in vllm_stack_hub_endpoint, or write a folder as model. {again}",
-                    "vllm_stack_hub_endpoint",
                 )
             case _:
-                return FleetError(f"{what} can't be fetched: {error.detail}.", again, "vllm_stack_models")
+                return FleetError("vllm_stack_models", f"{what} can't be fetched: {error.detail}.", again)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -36,10 +36,10 @@ class Kept:
         fitting = [info for info in found if revision == info.get("revision") or _is_commit(revision, info["commit"])]
         if len(fitting) > 1:
             commits = " and ".join(info["commit"][:12] for info in fitting)
-            raise FleetError(
-                f"{where}: {self.folder} keeps {commits} of {model}, and both as {revision}.",
-                "Remove the file of the one that is not wanted, or write its commit as the model's revision.",
+            fail(
                 where,
+                f"{self.folder} keeps {commits} of {model}, and both as {revision}.",
+                "Remove the file of the one that is not wanted, or write its commit as the model's revision.",
             )
         return fitting[0] if fitting else None
 
@@ -72,11 +72,11 @@ class Kept:
                 if name.startswith(_stem(info["id"])) and name != _file(info) and self._is_of(name, info["revision"]):
                     self._path(name).unlink()
         except OSError as error:
-            raise FleetError(
-                f"{VARIABLE}: {self.folder} can't be written ({error.strerror}).",
-                "Free space there, or name another folder.",
+            fail(
                 VARIABLE,
-            ) from error
+                f"{self.folder} can't be written ({error.strerror}).",
+                "Free space there, or name another folder.",
+            )
 
     def read_note(self, name: str) -> dict[str, Any] | None:
         """Return a note that was left beside what is kept."""
@@ -114,21 +114,19 @@ class Kept:
         remedy = "Remove it, and it is written anew where there is a network."
         try:
             if path.stat().st_size > _MOST_BYTES:
-                raise FleetError(f"{where}: {path} is larger than anything that is kept of a model.", remedy, where)
+                fail(where, f"{path} is larger than anything that is kept of a model.", remedy)
             info = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise FleetError(f"{where}: {path} can't be read ({error.strerror}).", remedy, where) from error
-        except (ValueError, RecursionError) as error:
-            raise FleetError(f"{where}: {path} is not JSON.", remedy, where) from error
+            fail(where, f"{path} can't be read ({error.strerror}).", remedy)
+        except (ValueError, RecursionError):
+            fail(where, f"{path} is not JSON.", remedy)
         if not isinstance(info, dict) or info.get("format") != checkpoint.FORMAT:
-            raise FleetError(f"{where}: {path} is of no form that this release reads.", remedy, where)
+            fail(where, f"{path} is of no form that this release reads.", remedy)
         if info.get("id") != model:
-            raise FleetError(f"{where}: {path} is about {str(info.get('id'))[:80]}.", remedy, where)
+            fail(where, f"{path} is about {str(info.get('id'))[:80]}.", remedy)
         if not _is_commit(path.name.partition("@")[2].removesuffix(".json"), str(info.get("commit"))):
-            raise FleetError(
-                f"{where}: {path} is about commit {str(info.get('commit'))[:12]}, not about the one in its name.",
-                remedy,
-                where,
+            fail(
+                where, f"{path} is about commit {str(info.get('commit'))[:12]}, not about the one in its name.", remedy
             )
         return info
 

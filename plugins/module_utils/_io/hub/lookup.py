@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.nearest import nearest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub import reader
@@ -91,10 +91,10 @@ class Lookup:
             self._hub = self._hub or self.hub()
             repository = self._hub.describe(wanted.model, wanted.revision)
             if repository.id != wanted.model and repository.id.casefold() == wanted.model.casefold():
-                raise FleetError(
-                    f"{wanted.where}.model: the hub writes {wanted.model} with other letters.",
-                    f"Write {repository.id}.",
+                fail(
                     f"{wanted.where}.model",
+                    f"the hub writes {wanted.model} with other letters.",
+                    f"Write {repository.id}.",
                 )
             found = reader.read_repository(self._hub, repository, wanted.model, f"{wanted.where}.model")
         except HubError as error:
@@ -126,38 +126,37 @@ class Lookup:
                 near = nearest(wanted.model, self._ids_like(wanted.model))
                 known = f"Did you mean {', '.join(near)}?" if near else "Look the id up at " + PAGE + "."
                 private = "" if near else " For a private model give a token that may read it in vllm_stack_hf_token."
-                return FleetError(f"{at}: the hub has no {wanted.model}.", known + private, at)
+                return FleetError(at, f"the hub has no {wanted.model}.", known + private)
             case Trouble.REVISION:
                 return FleetError(
-                    f"{wanted.where}.revision: {wanted.model} has no {wanted.revision}.",
-                    f"Take a branch, tag or commit of {PAGE}/{wanted.model}/commits/main, or leave it out.",
                     f"{wanted.where}.revision",
+                    f"{wanted.model} has no {wanted.revision}.",
+                    f"Take a branch, tag or commit of {PAGE}/{wanted.model}/commits/main, or leave it out.",
                 )
             case Trouble.GATED:
                 return FleetError(
-                    f"{at}: {wanted.model} is gated, and nothing here may read it yet.",
-                    f"Accept its terms at {PAGE}/{wanted.model} and give a token of that account in vllm_stack_hf_token.",
                     at,
+                    f"{wanted.model} is gated, and nothing here may read it yet.",
+                    f"Accept its terms at {PAGE}/{wanted.model} and give a token of that account in vllm_stack_hf_token.",
                 )
             case Trouble.FORBIDDEN:
                 return FleetError(
-                    f"{at}: the hub does not let this token read {wanted.model}.",
-                    "Give one that may in vllm_stack_hf_token.",
                     at,
+                    f"the hub does not let this token read {wanted.model}.",
+                    "Give one that may in vllm_stack_hf_token.",
                 )
             case Trouble.FAILED:
-                return FleetError(f"{at}: {wanted.model} can't be read ({error.detail}).", "Run it again.", at)
+                return FleetError(at, f"{wanted.model} can't be read ({error.detail}).", "Run it again.")
         if kept:
             return FleetError(
-                f"{wanted.where}.revision: of {wanted.model} commit {' and '.join(kept)} is kept, not {wanted.revision},"
-                f" and {_fact(error)}.",
-                f"Write revision: {kept[-1]}, or run {COMMAND} where there is a network.",
                 f"{wanted.where}.revision",
+                f"of {wanted.model} commit {' and '.join(kept)} is kept, not {wanted.revision}, and {_fact(error)}.",
+                f"Write revision: {kept[-1]}, or run {COMMAND} where there is a network.",
             )
         return FleetError(
-            f"{at}: nothing is kept of {wanted.model}, the catalogue does not know it, and {_fact(error)}.",
-            f"Run {COMMAND} where there is a network and bring its folder along, or give its config.json as config_path.",
             at,
+            f"nothing is kept of {wanted.model}, the catalogue does not know it, and {_fact(error)}.",
+            f"Run {COMMAND} where there is a network and bring its folder along, or give its config.json as config_path.",
         )
 
     def _ids_like(self, model: str) -> list[str]:

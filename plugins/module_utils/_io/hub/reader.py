@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint, safetensors
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import Tensor
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub import folder as folders
@@ -35,19 +35,19 @@ def read_folder(path: str, where: str) -> dict[str, Any]:
     folder = Path(path)
     try:
         if not folder.is_dir():
-            raise FleetError(
-                f"{where}: there is no folder {path}.",
-                "Put the model there, or correct the path; playbooks/plan.yml looks on the host with -e plan_ask_hosts=true.",
+            fail(
                 where,
+                f"there is no folder {path}.",
+                "Put the model there, or correct the path; playbooks/plan.yml looks on the host with -e plan_ask_hosts=true.",
             )
         files = folders.list_files(folder)
         return _read(lambda name, most: folders.read_first(folder, name, most), files, path, "", {}, where)
     except OSError as error:
-        raise FleetError(
-            f"{where}: {error.filename or path} can't be read ({error.strerror}).",
-            "Put the model there, or correct its permissions.",
+        fail(
             where,
-        ) from error
+            f"{error.filename or path} can't be read ({error.strerror}).",
+            "Put the model there, or correct its permissions.",
+        )
 
 
 def read_config(path: str, model: str, where: str) -> dict[str, Any]:
@@ -58,13 +58,9 @@ def read_config(path: str, model: str, where: str) -> dict[str, Any]:
             return {**read_folder(str(file.parent), where), "id": model}
         config = checkpoint.parse_json(file.read_bytes(), file.name, where)
     except OSError as error:
-        raise FleetError(
-            f"{where}: {path} can't be read ({error.strerror}).",
-            "Put it there on this machine, or correct the path.",
-            where,
-        ) from error
+        fail(where, f"{path} can't be read ({error.strerror}).", "Put it there on this machine, or correct the path.")
     if not isinstance(config, Mapping):
-        raise FleetError(f"{where}: {path} is no mapping.", "Put the model's own config.json there.", where)
+        fail(where, f"{path} is no mapping.", "Put the model's own config.json there.")
     return checkpoint.document(model, "", {"config.json": config}, (), {}, {}, where)
 
 
@@ -72,9 +68,7 @@ def _read(
     read: Read, files: Mapping[str, int], model: str, commit: str, facts: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
     if len(files) > checkpoint.MOST_FILES:
-        raise FleetError(
-            f"{where}: {model} has more than {checkpoint.MOST_FILES:,} files.", "Name the folder of one model.", where
-        )
+        fail(where, f"{model} has more than {checkpoint.MOST_FILES:,} files.", "Name the folder of one model.")
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         names = [name for name in checkpoint.SMALL_FILES if name in files]
         small = dict(
@@ -84,7 +78,7 @@ def _read(
         try:
             weights = checkpoint.weight_files(files, small.get(checkpoint.INDEX))
         except FleetError as error:
-            raise FleetError(f"{where}: {model}: {error.message}", error.remedy, where) from error
+            fail(where, f"{model}: {error.message}", error.remedy)
         if not weights:
             raise checkpoint.without_safetensors(files, where, model)
         headers = pool.map(lambda name: _header(read, name, files[name], f"{where}: {model}: {name}"), weights)
@@ -92,10 +86,10 @@ def _read(
         for header in headers:
             tensors += header
             if len(tensors) > safetensors.MOST_TENSORS:
-                raise FleetError(
-                    f"{where}: {model} lists more than the {safetensors.MOST_TENSORS:,} tensors that are read.",
-                    "Give its weights_bytes and config instead.",
+                fail(
                     where,
+                    f"{model} lists more than the {safetensors.MOST_TENSORS:,} tensors that are read.",
+                    "Give its weights_bytes and config instead.",
                 )
     needed = checkpoint.needed_files(files, weights)
     return checkpoint.document(model, commit, small, tensors, needed, facts, where)
@@ -104,10 +98,10 @@ def _read(
 def _small(read: Read, name: str, size: int, model: str, where: str) -> Any:
     most = checkpoint.SMALL_FILES[name]
     if size > most:
-        raise FleetError(
-            f"{where}: {model}'s {name} has {size:,} bytes, more than any has.",
-            "Put the one that its authors published there.",
+        fail(
             where,
+            f"{model}'s {name} has {size:,} bytes, more than any has.",
+            "Put the one that its authors published there.",
         )
     return checkpoint.parse_json(read(name, most), name, f"{where}: {model}")
 

@@ -62,7 +62,7 @@ def test_a_payload_is_put_in_its_folder_and_shown_to_nobody(
 
 
 def test_refusals_and_full_disks_fail_with_a_sentence(place: type[Place], capsys: pytest.CaptureFixture[str]) -> None:
-    place.failures = (FleetError("gateway_tls: no.", "Do.", "gateway_tls"),)
+    place.failures = (FleetError("gateway_tls", "no.", "Do."),)
     answer = call(capsys, gateway_host, state="present", payload="{}")
     assert answer["failed"] and (answer["msg"], answer["field"]) == ("gateway_tls: no. Do.", "gateway_tls")
     place.failures = (OSError(28, "No space left on device", "/opt/gpuserve/gateway/compose.yml"),)

@@ -26,7 +26,7 @@ def refusal(more_keys: Any = (), **changed: Any) -> str:
     with pytest.raises(FleetError) as caught:
         config.parse(settings(**changed), more_keys, "box")
     assert caught.value.remedy, "every refusal names a remedy"
-    assert str(caught.value).startswith(caught.value.field), "every refusal begins with the variable"
+    assert str(caught.value).startswith(caught.value.where), "every refusal begins with the variable"
     return str(caught.value)
 
 

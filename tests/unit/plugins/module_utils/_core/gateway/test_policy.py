@@ -41,5 +41,5 @@ def test_caps_and_what_is_allowed() -> None:
 def test_mistakes_name_their_place_and_the_remedy(written: Any, where: str, remedy: str) -> None:
     with pytest.raises(FleetError) as failure:
         policy.parse(written, "gateway_policy")
-    assert failure.value.field == where
+    assert failure.value.where == where
     assert remedy in (failure.value.remedy or "")

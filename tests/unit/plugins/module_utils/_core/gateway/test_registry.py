@@ -28,7 +28,7 @@ def after(hosts: tuple[str, ...] = (), **request: Any) -> list[dict[str, Any]]:
 def refusal(hosts: tuple[str, ...] = (), **request: Any) -> str:
     with pytest.raises(FleetError) as caught:
         after(hosts, **request)
-    assert caught.value.remedy and str(caught.value).startswith(caught.value.field)
+    assert caught.value.remedy and str(caught.value).startswith(caught.value.where)
     return str(caught.value)
 
 

@@ -145,7 +145,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "Secure Boot on Debian",
         {"distribution": DEBIAN_13, "secure_boot": True},
-        "nvidia_driver: Secure Boot is on, and a kernel module built on this host would not load.",
+        "nvidia_driver_mok_enrolled: Secure Boot is on, and a kernel module built on this host would not load.",
         "nvidia_driver_mok_enrolled: true",
     ),
     (
@@ -157,7 +157,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "a distribution we don't know",
         {"distribution": Distribution("arch", "", "", "", "", "Arch Linux")},
-        "nvidia_driver installs none on Arch Linux.",
+        "nvidia_driver_source: none is installed on Arch Linux.",
         "Debian 12 and 13",
     ),
 ]
@@ -307,9 +307,9 @@ def test_enterprise_linux_uses_the_driver_that_is_there_and_gets_none() -> None:
     assert hd.choose(Request(), host(ROCKY_9, state=WORKS)).source == "host"
     with pytest.raises(FleetError) as caught:
         hd.choose(Request(), host(ROCKY_9))
-    assert caught.value.message == "nvidia_driver installs none on Rocky Linux 9.6."
+    assert caught.value.message == "nvidia_driver_source: none is installed on Rocky Linux 9.6."
     assert "a driver that works is used as it is" in caught.value.remedy
-    with pytest.raises(FleetError, match=r"installs no driver on Rocky Linux 9\.6"):
+    with pytest.raises(FleetError, match=r"none is installed on Rocky Linux 9\.6"):
         hd.choose(Request(source="cuda_repo"), host(ROCKY_9))
 
 

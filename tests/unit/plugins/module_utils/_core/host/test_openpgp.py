@@ -73,7 +73,7 @@ def test_another_key_is_refused_and_named() -> None:
 def test_no_fingerprint_is_no_trust() -> None:
     with pytest.raises(FleetError) as caught:
         openpgp.check_key(RSA.encode(), [], "https://mirror/key", "f")
-    assert caught.value.message == f"f is empty, and https://mirror/key holds the key {RSA_PRINT}."
+    assert caught.value.message == f"f: it is empty, and https://mirror/key holds the key {RSA_PRINT}."
     assert "set f to it" in caught.value.remedy
 
 
@@ -98,5 +98,5 @@ def test_two_expected_keys_in_one_file_are_fine() -> None:
     ids=["empty", "a web page", "damaged armour", "cut off"],
 )
 def test_what_is_no_key_is_said_to_be_none(data: bytes) -> None:
-    with pytest.raises(FleetError, match="the file is not an OpenPGP public key"):
+    with pytest.raises(FleetError, match="the file: it is not an OpenPGP public key"):
         openpgp.read_key(data, "the file")

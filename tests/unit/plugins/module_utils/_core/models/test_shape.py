@@ -354,7 +354,7 @@ def test_a_hostile_config_is_refused_by_field_or_read(base: str, changes: dict[s
     try:
         found = ModelShape.from_config({**PUBLISHED[base][0], **changes})
     except FleetError as error:
-        assert error.field.startswith("config")
+        assert error.where.startswith("config")
         assert error.remedy
     else:
         assert found.weights_bytes() > 0
@@ -368,7 +368,7 @@ def test_a_hostile_quantization_is_refused_or_read_by_its_bits(junk: Any, inner:
         try:
             found = ModelShape.from_config({**PUBLISHED["Yi-6B"][0], "quantization_config": section})
         except FleetError as error:
-            assert error.field == "config.quantization_config"
+            assert error.where == "config.quantization_config"
         else:
             assert found.weight_bits > 0
             assert found.weights_bytes() > 0

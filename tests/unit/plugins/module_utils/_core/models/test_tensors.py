@@ -70,7 +70,7 @@ def test_groups_survive_their_plain_form() -> None:
 def test_damaged_groups_are_refused_with_their_place(change: dict[str, Any], place: str) -> None:
     with pytest.raises(FleetError) as caught:
         read_groups([{**GOOD, **change}], "tensors")
-    assert caught.value.field == f"tensors{place}"
+    assert caught.value.where == f"tensors{place}"
 
 
 def test_info_is_read_and_what_is_not_its_form_is_refused() -> None:
@@ -86,4 +86,4 @@ def test_info_is_read_and_what_is_not_its_form_is_refused() -> None:
     ):
         with pytest.raises(FleetError) as caught:
             ModelInfo.read({**kept, **change}, "info")
-        assert caught.value.field == place
+        assert caught.value.where == place

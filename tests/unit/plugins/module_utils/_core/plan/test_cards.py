@@ -131,7 +131,7 @@ def test_what_a_card_can_not_compute_is_refused_before_anything_is_pulled(
 ) -> None:
     with pytest.raises(FleetError) as caught:
         plan([{**QWEN, **model}], [card("u", 40, capability)], version=version)
-    assert caught.value.field == field
+    assert caught.value.where == field
     assert caught.value.remedy
 
 

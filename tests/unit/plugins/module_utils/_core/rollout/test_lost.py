@@ -253,7 +253,7 @@ def test_doubts_that_pass_leave_no_trace() -> None:
 def test_one_bad_reading_of_memory_ends_no_long_wait() -> None:
     world = World(LARGE, limits=replace(LIMITS, gate_timeout_s=120), free=GIB)
     old = replace(OLD, port=8002)
-    for _look in range(60):
+    for _turn in range(60):
         world.step(large=old)
     world.memory_error = "NVML: unknown error"
     world.step()
@@ -261,7 +261,7 @@ def test_one_bad_reading_of_memory_ends_no_long_wait() -> None:
     world.memory_error = ""
     world.step()
     world.memory_error = "NVML: driver/library version mismatch"
-    for _look in range(7):
+    for _turn in range(7):
         world.step()
     assert world.steps()["large"] is Step.FAILED, "a driver that is gone is not waited for"
     assert world.state.tracks["large"].cause is Cause.UNREADABLE
@@ -270,7 +270,7 @@ def test_one_bad_reading_of_memory_ends_no_long_wait() -> None:
 
 def test_nothing_that_serves_is_stopped_for_memory_that_was_read_free_once() -> None:
     world = World(LARGE, limits=Limits(), free=GIB)
-    for _look in range(10):
+    for _turn in range(10):
         world.step(large=replace(OLD, port=8002))
     world.free = 30 * GIB
     world.step()
@@ -278,7 +278,7 @@ def test_nothing_that_serves_is_stopped_for_memory_that_was_read_free_once() -> 
     world.step()
     assert world.done == []
     world.free = 30 * GIB
-    for _look in range(3):
+    for _turn in range(3):
         world.step()
     assert kinds(world) == ["drain", "stop"]
 

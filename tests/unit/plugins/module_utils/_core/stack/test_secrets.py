@@ -73,7 +73,7 @@ def test_a_secret_that_can_t_be_used(value: str, said: str, remedy: str) -> None
     with pytest.raises(FleetError) as told:
         secrets.check(value, "vllm_stack_api_key", ["", "vllm-tinyllama:"])
     assert (told.value.message, told.value.remedy) == (f"vllm_stack_api_key: {said}", remedy)
-    assert told.value.field == "vllm_stack_api_key"
+    assert told.value.where == "vllm_stack_api_key"
 
 
 @pytest.mark.parametrize("value", ["", "x" * 8])
