@@ -87,3 +87,14 @@ def test_core_opens_no_file() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"open", "print", "input", "exec", "eval"}, f"{path.name}:{node.lineno}"
+
+
+def test_failures_are_raised_by_fail() -> None:
+    plugins = CORE.parents[1]
+    raised = [
+        f"{path.relative_to(plugins)}:{number}"
+        for path in sorted(plugins.rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "raise FleetError(" in line and path.name != "errors.py"
+    ]
+    assert not raised, f"fail(where, what, remedy) raises it: {raised}"

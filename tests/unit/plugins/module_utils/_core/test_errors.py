@@ -78,13 +78,3 @@ def test_every_failure_is_three_things_and_each_a_sentence() -> None:
         if text and not (text[0].isupper() or text[0] in "`'\"{"):
             found.append(f"{place}: the remedy is no sentence")
     assert not found, found
-
-
-def test_failures_are_raised_by_fail() -> None:
-    raised = [
-        f"{path.relative_to(PLUGINS)}:{number}"
-        for path in sorted(PLUGINS.rglob("*.py"))
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if "raise FleetError(" in line and path.name != "errors.py"
-    ]
-    assert not raised, f"fail(where, what, remedy) raises it: {raised}"
