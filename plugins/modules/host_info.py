@@ -44,6 +44,11 @@ options:
       - Whether to ask the Docker daemon, too.
     type: bool
     default: false
+  listening:
+    description:
+      - Whether to read the TCP ports that something listens on, too.
+    type: bool
+    default: false
   docker_data_root:
     description:
       - Where Docker's data should lie, for where images go on a host that has no Docker yet. Empty is Docker's own choice.
@@ -123,6 +128,12 @@ packages:
     missing: []
     unavailable: []
     candidates: {}
+listening:
+  description: The TCP ports that something listens on, sorted.
+  returned: when O(listening) is true
+  type: list
+  elements: int
+  sample: [22, 8000]
 docker:
   description: The daemon, if O(docker) is true.
   returned: when O(docker) is true
@@ -151,6 +162,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution as host
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
@@ -181,6 +193,7 @@ def main() -> NoReturn:
             "disk_paths": {"type": "list", "elements": "str", "default": []},
             "files": {"type": "list", "elements": "str", "default": []},
             "docker": {"type": "bool", "default": False},
+            "listening": {"type": "bool", "default": False},
             "docker_data_root": {"type": "str", "default": ""},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
@@ -206,6 +219,8 @@ def main() -> NoReturn:
         "files_found": [name for name in module.params["files"] if files.exists(name)],
         "packages": read_packages(module, distribution.family, module.params["packages"], module.params["candidates"]),
     }
+    if module.params["listening"]:
+        result["listening"] = sorted({one.port for one in listeners.read(files)})
     if module.params["docker"]:
 
         def which(program: str) -> str | None:

@@ -11,23 +11,16 @@ from collections.abc import Callable, Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.listeners import read
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
-_LISTEN = "0A"
 _SOCKET = re.compile(r"^socket:\[(\d+)\]$")
 
 
 def listeners(files: HostFiles, ports: Sequence[int], containers: Sequence[str] = ()) -> dict[int, str]:
-    """Name who listens on the wanted ports, without ss or netstat; "ours" for processes in containers of ours."""
-    inodes: dict[str, int] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (files.read(table) or "").splitlines()[1:]:
-            fields = line.split()
-            if len(fields) > 9 and fields[3] == _LISTEN:
-                port = int(fields[1].rsplit(":", 1)[1], 16)
-                if port in ports:
-                    inodes[fields[9]] = port
+    """Name who listens on the wanted ports, "ours" for processes in containers of ours."""
+    inodes = {one.inode: one.port for one in read(files) if one.port in ports}
     found = dict.fromkeys(inodes.values(), "a process we can't see")
     if not inodes:
         return found

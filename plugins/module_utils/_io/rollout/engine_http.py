@@ -12,8 +12,10 @@ import os
 import re
 import socket
 import stat
-from pathlib import Path
 from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 _FIGURE = re.compile(
     r"^vllm:(num_requests_running|num_requests_waiting|generation_tokens_total)(?:\{[^}]*\})?\s+(\S+)", re.M
@@ -126,30 +128,12 @@ class SocketConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-# What loopback is reached at, as /proc/net/tcp and tcp6 write it (words of the machine's own byte order).
-_LOOPBACK = {
-    "00000000", "0100007F", "0" * 32, "0" * 24 + "01000000", "0000000000000000FFFF00000100007F",
-}  # fmt: skip
-
-
-def has_foreign_listener(port: int, proc: Path = Path("/proc/net")) -> bool:
+def has_foreign_listener(port: int, files: HostFiles | None = None) -> bool:
     """Whether an ordinary account listens on a port of loopback: Docker's proxy, and an engine on the host's network, are root's."""
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = (proc / table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            address, _colon, number = fields[1].partition(":")
-            if (
-                fields[3] == "0A"
-                and int(number, 16) == port
-                and address in _LOOPBACK
-                and fields[7] not in ("0", str(os.geteuid()))
-            ):
-                return True
-    return False
+    return any(
+        one.port == port and one.is_reached_at_loopback and one.uid not in (0, os.geteuid())
+        for one in listeners.read(files)
+    )
 
 
 def _json(text: bytes) -> Any:

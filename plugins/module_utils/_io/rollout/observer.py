@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address, compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
     process_tree,
@@ -109,7 +110,7 @@ class Watch:
             if one.port and one.container is Container.RUNNING
         }
         wanted = {one.port + offset for one in services for offset in (0, self._surge_offset) if not one.socket}
-        return dict.fromkeys(listening() & wanted, FOREIGN) | ours
+        return dict.fromkeys({one.port for one in listeners.read()} & wanted, FOREIGN) | ours
 
     def probe(self, one: Watched, asked: Probes, track: Track | None = None) -> Seen:
         """One container, asked as much as its place in a bring-up needs."""
@@ -330,21 +331,6 @@ def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> 
     one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, True, left=True)
     where = where_of(found, one)
     return replace(one, port=address.port_of(found), socket=where if isinstance(where, str) else "")
-
-
-def listening() -> set[int]:
-    """The ports on which anything on this host listens."""
-    ports = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == "0A":
-                ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports
 
 
 def age_s(pid: int) -> float | None:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import engine_http
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine, has_foreign_listener
 
@@ -92,9 +93,10 @@ def row(address: str, port: int, uid: int, state: str = "0A") -> str:
 def test_an_ordinary_accounts_listener_is_told_by_its_owner(
     tmp_path: Path, tables: dict[str, str], strange: bool
 ) -> None:
+    (tmp_path / "proc/net").mkdir(parents=True)
     for name, rows in tables.items():
-        (tmp_path / name).write_text(HEADER + rows)
-    assert has_foreign_listener(8001, tmp_path) is strange
+        (tmp_path / "proc/net" / name).write_text(HEADER + rows)
+    assert has_foreign_listener(8001, HostFiles(str(tmp_path))) is strange
     assert os.geteuid() != ORDINARY
 
 
