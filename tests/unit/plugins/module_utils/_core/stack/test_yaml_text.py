@@ -60,3 +60,8 @@ def test_a_word_of_yaml_is_quoted(word: str) -> None:
 def test_what_is_no_text(value: object, text: str) -> None:
     assert scalar(value) == text
     assert dump({"a": value}) == f"a: {text}\n"
+
+
+@pytest.mark.parametrize(("sign", "text"), [("\x7f", "\\U0000007f"), ("\u2028", "\\U00002028"), ("é", "é")])
+def test_what_no_screen_shows_is_written_as_its_number(sign: str, text: str) -> None:
+    assert scalar(f"a {sign}") == f'"a {text}"'
