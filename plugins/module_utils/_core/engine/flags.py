@@ -257,7 +257,7 @@ def _compilation(value: str, where: str) -> dict[str, Any]:
     largest = said.get("max_cudagraph_capture_size")
     if isinstance(largest, int) and not isinstance(largest, bool) and largest > 0:
         found["largest_capture"] = largest
-    if str(said.get("cudagraph_mode")).upper() == "NONE":
+    if str(said.get("cudagraph_mode") or "").upper() == "NONE":
         found["no_graphs"] = True
     return found
 
