@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import Listener
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import (
     bringup,
@@ -111,6 +113,10 @@ class FakeHost:
         """The engine that answers at a port."""
         found = [one for one in self.containers.values() if one.port == port and one.status == "running"]
         return found[0] if found and self.clock.now - found[0].started >= self.load_s else None
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        """Return who listens, as the kernel's table would."""
+        return tuple(Listener("0100007F", port, 0, "") for port in self.foreign_ports | set(self.running().values()))
 
     def running(self) -> dict[str, int]:
         return {name: one.port for name, one in self.containers.items() if one.status == "running"}
@@ -290,7 +296,7 @@ class FakeHost:
         monkeypatch.setattr(bringup, "Cards", lambda *_any: Cards(host))
         monkeypatch.setattr(executor, "compose", self.compose)
         monkeypatch.setattr(observer, "Engine", lambda port, model, key="": Engine(host, port, model, key))
-        monkeypatch.setattr(observer, "listening", lambda: self.foreign_ports | set(self.running().values()))
+        monkeypatch.setattr(listeners, "read", self._listeners)
         monkeypatch.setattr(observer, "process_tree", lambda pid: [pid])
         monkeypatch.setattr(observer, "read_bytes", lambda _pids: int(self.clock.now * 1e9))
         monkeypatch.setattr(observer, "received_bytes", lambda _pid: 0)
