@@ -93,6 +93,13 @@ options:
       - How many ports above a model's own its surge instance listens during a replacement; 0 for none. No model gets such a port.
     type: int
     default: 0
+  ttft_objective_s:
+    description:
+      - Within how many seconds a first token is wanted; 0 for no objective.
+      - Becomes a bound on the tokens of prompts that wait in an engine, from how fast the card reads them; beyond, the engine answers 503.
+        Without it as many wait as the cache holds. vLLM has such bounds from 0.29.0 on.
+    type: float
+    default: 0
   hf_token:
     description:
       - Only checked, so that a token which Ansible would blot out of names is refused before anything changes.
@@ -179,6 +186,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import admission
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.tradeoffs import choose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
@@ -192,7 +200,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
-PLANNER = 2
+PLANNER = 3
 GLOBAL = ("preset", "engine_version", "device", "image")
 NOT_PLANNED = ("env", "aliases", "port")
 # The action plugin, which plans on the controller, takes the same.
@@ -209,6 +217,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "reserved_ports": {"type": "dict", "default": {}},
     "kept_ports": {"type": "dict", "default": {}},
     "surge_offset": {"type": "int", "default": 0},
+    "ttft_objective_s": {"type": "float", "default": 0},
     "hf_token": {"type": "str", "default": "", "no_log": True},
     "api_key": {"type": "str", "default": "", "no_log": True},
 }
@@ -338,7 +347,8 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None
     # A record of another shape counts as none.
     whole = proved if isinstance(proved, dict) and proved.get("gpus") else None
-    found = dict(whole or choose(specs, shapes, gpus, preset, profile, calibration))
+    objective_s = admission.objective(params.get("ttft_objective_s", 0))
+    found = dict(whole or choose(specs, shapes, gpus, preset, profile, calibration, objective_s))
     return {
         **found,
         "image": params["image"],
@@ -354,6 +364,7 @@ def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequen
     cards = [(gpu.uuid, gpu.name, 0 if gpu.is_cpu else gpu.usable_bytes) for gpu in gpus]
     made_from = [PLANNER, models, [repr(shape) for shape in shapes], cards, *(params[key] for key in GLOBAL)]
     made_from += [params["reserved"]] if params.get("reserved", "0") != "0" else []
+    made_from += [params["ttft_objective_s"]] if params.get("ttft_objective_s", 0) else []
     return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

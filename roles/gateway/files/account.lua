@@ -53,9 +53,10 @@ end
 -- How long a model's requests take, as this process has seen it.
 local usual = {}
 
--- Seconds after which there may be room at a model again.
+-- Seconds after which there may be room at a model again: those that wait go first, as many at a time as its engines work on.
 function account.wait_of(model, under_way)
-    local wait = (usual[model.name] or 1) * under_way / math.max(1, model.queue or under_way)
+    local at_once = model.at_once > 0 and model.at_once or math.max(1, under_way)
+    local wait = (usual[model.name] or 1) * (math.max(0, under_way - at_once) + 1) / at_once
     return math.max(1, math.min(60, math.ceil(wait)))
 end
 
@@ -83,7 +84,9 @@ function account.count()
     end
     usage.account(request)
     local whole, times = tonumber(var.request_time), var.upstream_header_time
-    usual[model] = (usual[model] or whole) * 0.9 + whole * 0.1
+    if status == "200" then
+        usual[model] = (usual[model] or whole) * 0.9 + whole * 0.1
+    end
     local ended = "ended " .. model .. " " .. status .. " " .. bucket(whole)
     took("sum " .. model, whole)
     -- Of several engines that were tried ("- : 0.001") the last.

@@ -508,7 +508,10 @@ function router.again()
         end
     end
     if status == "503" and request and request.endpoint then
-        -- The engine's own queue is full.
+        -- The engine's own queue is full, and nothing was done there; another one may have room.
+        if elsewhere(request, var) then
+            return
+        end
         request.rejected = "queue"
         ngx.header["Retry-After"] = account.wait_of(request.model, under_way(request.model))
         return refuse(429, "rate_limit_error", "rate_limit_exceeded", "The engine of this model has too many requests waiting; try again shortly.")

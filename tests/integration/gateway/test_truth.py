@@ -141,6 +141,42 @@ def test_a_full_engine_asks_to_come_back(gateway: Gateway) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
+def test_another_engine_of_the_model_has_room(gateway: Gateway) -> None:
+    body = {"model": "twin", "messages": [{"role": "user", "content": "x" * 200_000}]}
+    gateway.wait_for(lambda: gateway.up("twin", "twin") == 1 and gateway.up("twin-b", "twin") == 1)
+    gateway.tell_stub("twin", full=True)
+    try:
+        before = gateway.chats("twin-b")
+        assert [gateway.ask("POST", CHAT, body).status for _at in range(10)] == [200] * 10
+        assert gateway.chats("twin-b") == before + 10
+        gateway.tell_stub("twin-b", full=True)
+        answer = gateway.ask("POST", CHAT, body)
+        assert (answer.status, answer.code) == (429, "rate_limit_exceeded")
+    finally:
+        for name in ("twin", "twin-b"):
+            gateway.tell_stub(name, full=False)
+    gateway.wait_for(lambda: gateway.in_flight() == 0)
+
+
+def test_when_to_come_back_is_told_from_what_waits(gateway: Gateway) -> None:
+    """Of yi's engine, which works on one at a time: two wait behind one that takes 0.7 s."""
+    for _at in range(12):
+        assert gateway.ask("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}).status == 200
+    waiting = [
+        threading.Thread(target=gateway.ask, args=("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}))
+        for _at in range(3)
+    ]
+    for thread in waiting:
+        thread.start()
+    gateway.wait_for(lambda: gateway.in_flight() == 3)
+    answers = [gateway.ask("POST", CHAT, {"model": "yi"}) for _at in range(6)]
+    for thread in waiting:
+        thread.join()
+    assert {answer.status for answer in answers} == {429}
+    # Each of nginx's processes knows what it has seen: the one that saw them says three times that; it said 1.
+    assert max(int(answer.headers["retry-after"]) for answer in answers) in (2, 3)
+
+
 def test_a_key_that_the_engine_does_not_take_is_the_operator_s_matter(gateway: Gateway) -> None:
     """The client's key is good. The engine's key is shown to it once and not again, until it has been away."""
     gateway.tell_stub("yi", api_key="engine-has-another-key")

@@ -67,6 +67,9 @@ class Case:
     exact_only: bool = False
     # Where a trade of preset auto is the case: a word of its note. The card is then as large as it takes to bring that trade about.
     trade: str = ""
+    # The first version that has what is asked for.
+    since: tuple[int, int, int] = (0, 0, 0)
+    objective_s: float = 0
 
 
 CASES = {
@@ -100,6 +103,15 @@ CASES = {
     ),
     "two cards, chosen": Case([{**LLAMA, "max_model_len": 2048}], gpus=[card(12), card(12, 1)]),
     "two cards, written": Case([{**LLAMA, "tensor_parallel_size": 2}], gpus=[card(24), card(24, 1)]),
+    "media from a domain": Case(
+        [{**QWEN, "extra_args": ["--allowed-media-domains", "example.org"]}],
+        means={"allowed_media_domains": ["example.org"]},
+        since=(0, 11, 0),
+    ),
+    "a queue of the user's own": Case(
+        [{**QWEN, "extra_args": ["--max-num-queued-reqs", "7"]}], means={"max_num_queued_reqs": 7}, since=(0, 29, 0)
+    ),
+    "a first token in time": Case([{**QWEN, "max_num_seqs": 64}], objective_s=1.5),
     "pinned bytes": Case(
         [{**QWEN, "kv_cache_memory_bytes": "2GiB"}], means={"kv_cache_memory_bytes": 2**31}, exact_only=True
     ),
@@ -173,6 +185,9 @@ FOREIGN = {
         set(VERSIONS) - {"0.10.1.1", "0.10.2"},
     ),
     "--kv-cache-memory-bytes": (["--kv-cache-memory-bytes", "1073741824"], {"0.10.1.1"}),
+    "--max-num-queued-reqs": (["--max-num-queued-reqs", "80"], set(VERSIONS) - {"0.32.0", "0.33.0"}),
+    "--max-num-queued-tokens": (["--max-num-queued-tokens", "9000"], set(VERSIONS) - {"0.32.0", "0.33.0"}),
+    "--allowed-media-domains": (["--allowed-media-domains", "media.invalid"], {"0.10.1.1", "0.10.2"}),
     "--cudagraph-capture-sizes": (["--cudagraph-capture-sizes", "1", "2"], {"0.10.1.1", "0.10.2"}),
     "--cuda-graph-sizes": (["--cuda-graph-sizes", "1", "2"], set(VERSIONS) - {"0.10.1.1", "0.10.2"}),
 }
@@ -190,12 +205,13 @@ class Line:
 
 def _applies(case: Case, version: str) -> bool:
     asked = case.means.get("quantization", "")
-    return (vllm.profile(version).exact_kv or not case.exact_only) and vllm.loads(vllm.profile(version), asked)
+    profile = vllm.profile(version)
+    return (profile.exact_kv or not case.exact_only) and vllm.loads(profile, asked) and profile.version >= case.since
 
 
 def _plan(case: Case, version: str, gpus: list[dict[str, Any]]) -> dict[str, Any]:
     asked = {"models": case.models, "gpus": gpus, "preset": case.preset, "engine_version": version, "device": "cuda"}
-    return plan({**asked, "image": "", "calibration": {}, "proved": {}})
+    return plan({**asked, "image": "", "calibration": {}, "proved": {}, "ttft_objective_s": case.objective_s})
 
 
 def _made(case: Case, version: str) -> dict[str, Any]:
@@ -253,6 +269,7 @@ def test_what_a_plan_emits_is_taken_and_means_what_was_meant(parsed: Any, versio
         assert {key: understood[key] for key in line.case.means} == line.case.means
         assert understood["port"] == (model["port"] if line.case.network == "host" else compose.ENGINE_PORT)
         _check_cache(version, line)
+        _check_bounds(version, line)
         _check_graphs(version, line)
         adapters = line.case.models[0].get("lora_adapters", [])
         assert [(a["name"], a["path"]) for a in understood["lora_modules"] or []] == [
@@ -270,6 +287,29 @@ def _check_cache(version: str, line: Line) -> None:
     elif "gpu_memory_utilization" not in line.case.means:
         assert understood["num_gpu_blocks_override"] > 0
         assert 0.01 < understood["gpu_memory_utilization"] <= 1
+
+
+def _check_bounds(version: str, line: Line) -> None:
+    """What waits is bounded where a version can, and nothing is fetched for a request unless the user names from where."""
+    understood, model, since = line.answer["fields"], line.model, vllm.profile(version).version
+    # No field of the engine's settings: that it was taken is all that can be seen.
+    assert "--enable-prompt-tokens-details" in line.command
+    if since >= vllm.MEDIA_DOMAINS_SINCE:
+        assert understood["allowed_media_domains"] == line.case.means.get(
+            "allowed_media_domains", [vllm.NO_MEDIA_DOMAIN]
+        )
+    if since < vllm.QUEUE_BOUNDS_SINCE:
+        assert not any("queued" in word for word in line.command)
+        return
+    assert understood["max_num_queued_reqs"] == line.case.means.get(
+        "max_num_queued_reqs", max(128, 5 * model["max_num_seqs"])
+    )
+    tokens, held = understood["max_num_queued_tokens"], model["kv_cache_tokens"]
+    if line.case.objective_s:
+        # 40 % of 209.5 TFLOPS, 15.2 GFLOP a token, 1.5 s.
+        assert 7500 <= tokens <= 9000 < held
+    else:
+        assert tokens == (held or None)
 
 
 def _check_graphs(version: str, line: Line) -> None:

@@ -33,6 +33,8 @@ class State:
     model: str
     api_key: str = ""
     healthy: bool = True
+    # It refuses what it is asked, as an engine whose queue is full.
+    full: bool = False
     aborted: int = 0
     running: int = 0
     # All that came, and chats among it; of what is kept below the oldest goes.
@@ -154,6 +156,8 @@ class Stub:
         self.note(request)
         if state.api_key and request.headers.get("authorization") != f"Bearer {state.api_key}":
             return self.plain(writer, {"error": "Unauthorized"}, 401)
+        if state.full:
+            return self.plain(writer, {"error": {"message": "queue full", "code": 503}}, 503)
         try:
             body = json.loads(request.body or b"{}")
         except ValueError:

@@ -38,6 +38,16 @@ RUNNER_SINCE = (0, 10, 0)
 # The oldest whose --uds was tried.
 SOCKETS_SINCE = (0, 10, 1)
 BFLOAT16_SINCE = (8, 0)
+# Bounds on what waits in an engine: 0.29.0 has them, 0.26.0 does not.
+QUEUE_BOUNDS_SINCE = (0, 29, 0)
+# Where an engine may fetch media from (CVE-2025-6242).
+MEDIA_DOMAINS_SINCE = (0, 11, 0)
+# Nobody's domain (RFC 6761): an empty list would allow all.
+NO_MEDIA_DOMAIN = "media.invalid"
+# Answers that one request may ask for (n); the engine's own bound is 16384. A gateway has a lower one.
+MOST_SEQUENCES = 128
+# Versions that don't know one of these pass over it.
+SAFE_ENVIRONMENT = {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0", "VLLM_MAX_N_SEQUENCES": str(MOST_SEQUENCES)}
 OLDEST_CAPABILITY = (7, 0)
 # The first release whose image has kernels for cards from this capability on.
 IMAGES_SINCE: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (((12, 0), (0, 10, 0)),)
@@ -136,6 +146,9 @@ class EngineSettings:
     kv_cache_bytes: int | None = None
     utilization: float | None = None
     blocks: int | None = None
+    # What is taken on, where the version can bound it; None for no bound.
+    queued_requests: int | None = None
+    queued_tokens: int | None = None
 
 
 def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> list[str]:
@@ -173,7 +186,22 @@ def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> 
         args += ["--enable-lora", "--max-loras", str(len(spec.lora_adapters))]
         args += ["--max-lora-rank", str(lora_rank(spec)), "--lora-modules"]
         args += [f"{adapter['name']}={adapter['path']}" for adapter in spec.lora_adapters]
-    return [*args, *spec.extra_args]
+    return [*args, *_queue_args(profile, settings), *_safe_args(spec, profile), *spec.extra_args]
+
+
+def _queue_args(profile: Profile, settings: EngineSettings) -> list[str]:
+    """Flags that bound what waits; what extra_args says of them comes later, and counts."""
+    if profile.version < QUEUE_BOUNDS_SINCE:
+        return []
+    bounds = {"--max-num-queued-reqs": settings.queued_requests, "--max-num-queued-tokens": settings.queued_tokens}
+    return [part for flag, bound in bounds.items() if bound is not None for part in (flag, str(bound))]
+
+
+def _safe_args(spec: ModelSpec, profile: Profile) -> list[str]:
+    """Flags that keep an engine from fetching what a request names, and have it tell which tokens came from its cache."""
+    named = any(arg.split("=")[0].replace("_", "-") == "--allowed-media-domains" for arg in spec.extra_args)
+    media = profile.version >= MEDIA_DOMAINS_SINCE and not named
+    return [*(["--allowed-media-domains", NO_MEDIA_DOMAIN] if media else []), "--enable-prompt-tokens-details"]
 
 
 def task_args(task: str, profile: Profile) -> list[str]:

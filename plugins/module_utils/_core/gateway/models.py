@@ -45,9 +45,14 @@ class Model:
         """Every name that clients may ask for."""
         return (self.name, *self.aliases, *self.adapters)
 
+    @property
+    def at_once(self) -> int:
+        """How many requests the model's engines work on at once; 0 where that is not known."""
+        return self.max_num_seqs * len(self.endpoints)
+
     def queue(self, queue_factor: int) -> int:
         """Return how many requests the model takes at once, those that wait in its engines included; 0 is any number."""
-        return self.max_num_seqs * (1 + queue_factor) * len(self.endpoints)
+        return self.at_once * (1 + queue_factor)
 
 
 def parse(entries: Any) -> tuple[Model, ...]:

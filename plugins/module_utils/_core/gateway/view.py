@@ -40,6 +40,7 @@ def data(gateway: Gateway) -> dict[str, Any]:
                 "all": list(model.all_endpoints),
                 "max_model_len": model.max_model_len,
                 "queue": model.queue(gateway.queue_factor),
+                "at_once": model.at_once,
                 "policy": model.policy.as_data(),
             }
             for model in gateway.models

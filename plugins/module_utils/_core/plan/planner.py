@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import EngineSettings
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import admission, estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import (
     CPU_ENCODER_CACHE_BYTES,
     Candidate,
@@ -27,7 +27,11 @@ ADMISSION_SHARE = 0.01
 
 
 def make_plan(
-    candidates: Sequence[Candidate], gpus: Sequence[Gpu], preset: str, profile: vllm.Profile
+    candidates: Sequence[Candidate],
+    gpus: Sequence[Gpu],
+    preset: str,
+    profile: vllm.Profile,
+    ttft_objective_s: float = 0,
 ) -> dict[str, Any]:
     """The plan as plain data, in the shape that the memory_plan module returns."""
     placed, reasons = place(candidates, gpus, preset)
@@ -47,7 +51,9 @@ def make_plan(
         kv, short = fitted[gpu.uuid]
         if short > 0:
             reasons.append(short_reason(here, gpu, preset, short))
-        models = [_model_entry(item, kv[item.index], gpu, placed[item.index], profile) for item in here]
+        models = [
+            _model_entry(item, kv[item.index], gpu, placed[item.index], profile, ttft_objective_s) for item in here
+        ]
         used = sum(model["total_bytes"] for model in models)
         cards.append(
             {
@@ -66,14 +72,20 @@ def make_plan(
 
 
 def _model_entry(
-    item: Candidate, kv_bytes: int, gpu: Gpu, cards: tuple[str, ...], profile: vllm.Profile
+    item: Candidate,
+    kv_bytes: int,
+    gpu: Gpu,
+    cards: tuple[str, ...],
+    profile: vllm.Profile,
+    ttft_objective_s: float,
 ) -> dict[str, Any]:
     exact = profile.exact_kv and item.spec.gpu_memory_utilization is None
     settings, bound_notes = _bound_by_states(item, kv_bytes)
+    settings, queue_notes = _bound_queue(item, settings, kv_bytes, gpu, ttft_objective_s)
     length, tokens = settings.max_model_len, settings.max_num_batched_tokens
     concurrency = item.pool.concurrency(kv_bytes, length, tokens) if kv_bytes else 0.0
     computed = sum(part.size_bytes for part in item.parts)
-    listed, notes = [*item.parts], [*item.notes, *bound_notes]
+    listed, notes = [*item.parts], [*item.notes, *bound_notes, *queue_notes]
     if item.shape.has_kv_cache and concurrency < settings.max_num_seqs:
         notes.append(f"serves {int(concurrency)} of the {settings.max_num_seqs} full-length requests of max_num_seqs")
     if item.measured_fixed_bytes is not None:
@@ -124,6 +136,21 @@ def _bound_by_states(item: Candidate, kv_bytes: int) -> tuple[EngineSettings, li
         return item.settings, []
     note = f"max_num_seqs {fit}: states of {fit} sequences fit, and {item.settings.max_num_seqs} were asked for"
     return dataclasses.replace(item.settings, max_num_seqs=fit), [note]
+
+
+def _bound_queue(
+    item: Candidate, settings: EngineSettings, kv_bytes: int, gpu: Gpu, ttft_objective_s: float
+) -> tuple[EngineSettings, tuple[str, ...]]:
+    """Settings with what the engine takes on before it tells the next to come back."""
+    length, tokens = settings.max_model_len, settings.max_num_batched_tokens
+    found = admission.bounds(
+        settings.max_num_seqs,
+        tokens,
+        item.pool.tokens(kv_bytes, length, tokens) if kv_bytes else 0,
+        admission.prefill_rate(item.shape, gpu, item.load.tensor_parallel),
+        ttft_objective_s,
+    )
+    return dataclasses.replace(settings, queued_requests=found.requests, queued_tokens=found.tokens), found.notes
 
 
 def _sized(item: Candidate, settings: EngineSettings, kv_bytes: int, gpu: Gpu, exact: bool) -> EngineSettings:

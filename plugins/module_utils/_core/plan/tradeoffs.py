@@ -33,6 +33,7 @@ def choose(
     preset: str,
     profile: vllm.Profile,
     calibration: Calibration,
+    ttft_objective_s: float = 0,
 ) -> dict[str, Any]:
     """The plan with everything decided; pinned values are never changed."""
     if not gpus:
@@ -40,7 +41,7 @@ def choose(
 
     def plan(choices: Sequence[Choice]) -> tuple[dict[str, Any], list[Candidate]]:
         found = [on_cards(c, profile, tuple(gpus), calibration) for c in choices]
-        return make_plan(found, gpus, preset, profile), found
+        return make_plan(found, gpus, preset, profile, ttft_objective_s), found
 
     choices = [Choice(spec, shape, index) for index, (spec, shape) in enumerate(zip(specs, shapes, strict=True))]
     for index, choice in enumerate(choices):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import SAFE_ENVIRONMENT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX, ModelSpec
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
@@ -253,7 +254,7 @@ def _listens(spec: ModelSpec, options: StackOptions) -> list[str]:
 
 
 def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
-    found = {"VLLM_NO_USAGE_STATS": "1"}
+    found = {"VLLM_NO_USAGE_STATS": "1", **SAFE_ENVIRONMENT}
     if model["tensor_parallel_size"] == 1:
         # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609).
         found["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"

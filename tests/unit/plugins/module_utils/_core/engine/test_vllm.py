@@ -48,6 +48,9 @@ WHERE = "vllm_stack_models[0]"
         ("0.9.2", {"runner": True, "task": "score"}, {}, ["--task", "score"]),
         ("0.33.0", {"runner": True, "task": "transcribe"}, {}, []),
         ("0.33.0", {"task": "embed"}, {}, []),
+        ("0.29.0", {"queued_requests": 128}, {}, ["--max-num-queued-reqs", "128"]),
+        ("0.33.0", {"queued_tokens": 9000}, {}, ["--max-num-queued-tokens", "9000"]),
+        ("0.28.9", {"queued_requests": 128, "queued_tokens": 9000}, {}, []),
         ("0.33.0", {}, {"dtype": "half"}, ["--dtype", "half"]),
         ("0.33.0", {}, {"quantization": "awq"}, ["--quantization", "awq"]),
         ("0.33.0", {}, {"revision": "0123abc"}, ["--revision", "0123abc"]),
@@ -70,7 +73,16 @@ def test_each_setting_arrives_in_its_flag(
     version: str, settings: dict[str, Any], spec: dict[str, Any], more: list[str]
 ) -> None:
     found = engine_args(replace(SPEC, **spec), vllm.profile(version), replace(SETTINGS, **settings))
-    assert found == [*SIZES, *more]
+    extra = list(spec.get("extra_args", ()))
+    media = ["--allowed-media-domains", "media.invalid"] if vllm.profile(version).version >= (0, 11, 0) else []
+    safe = [*media, "--enable-prompt-tokens-details"]
+    assert found == [*SIZES, *more[: len(more) - len(extra)], *safe, *extra]
+
+
+@pytest.mark.parametrize("words", [["--allowed-media-domains", "a.example"], ["--allowed_media_domains=a.example"]])
+def test_where_a_user_says_where_media_come_from_nothing_else_does(words: list[str]) -> None:
+    found = engine_args(replace(SPEC, extra_args=tuple(words)), vllm.profile("0.33.0"), SETTINGS)
+    assert "media.invalid" not in found and found[-len(words) :] == words
 
 
 @pytest.mark.parametrize(
