@@ -56,6 +56,12 @@ gpus:
     driver_version: {description: The driver's version., type: str}
     cuda_version: {description: The newest CUDA that the driver serves., type: str}
     processes: {description: "Processes that hold memory: C(pid), C(used_bytes) and C(container), its id or null.", type: list}
+on_bus:
+  description: The names of the cards that PCI shows, where none answers and the catalogue knows each of them.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: NVIDIA GeForce RTX 5090}]
 reason:
   description: Why RV(gpus) is empty.
   returned: when no card answers
@@ -66,7 +72,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CATALOGUE, CPU_UUID
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu as bus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
 
@@ -86,6 +94,12 @@ def host_as_card() -> dict[str, Any]:
     }
 
 
+def on_bus(files: HostFiles) -> list[dict[str, str]]:
+    """Return the cards that PCI shows as a plan takes them; none where one of them is not in the catalogue."""
+    names = [card.name for card in bus.cards(files) if not card.passed_through]
+    return [{"name": name} for name in names] if all(name in CATALOGUE for name in names) else []
+
+
 def main() -> NoReturn:
     module = AnsibleModule(
         argument_spec={
@@ -94,7 +108,7 @@ def main() -> NoReturn:
         },
         supports_check_mode=True,
     )
-    result: dict[str, Any] = {"changed": False, "gpus": []}
+    result: dict[str, Any] = {"changed": False, "gpus": [], "on_bus": []}
     if module.params["device"] == "cpu":
         result["gpus"] = [host_as_card()]
         module.exit_json(**result)
@@ -104,6 +118,7 @@ def main() -> NoReturn:
     except NvmlError as error:
         result["reason"] = f"NVML does not answer: {error}."
     if not result["gpus"]:
+        result["on_bus"] = on_bus(HostFiles("/"))
         result.setdefault("reason", "The driver answers and knows of no card.")
         if module.params["require"]:
             module.fail_json(

@@ -185,6 +185,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, quantization
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.nearest import nearest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import admission
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
@@ -233,10 +234,12 @@ def model_config(spec: ModelSpec, where: str) -> Any:
     if spec.config_path is None and not spec.is_local:
         if spec.model in CONFIGS:
             return CONFIGS[spec.model]
+        near = nearest(spec.model, CONFIGS)
+        asked = f"Did you mean {', '.join(near)}? Else hand" if near else "Hand"
         fail(
             f"{where}.model",
             f"the catalogue does not know {spec.model}.",
-            "Hand over its config.json as config or config_path.",
+            f"{asked} over its config.json as config or config_path.",
         )
     path = Path(spec.config_path or Path(spec.model, "config.json"))
     key = f"{where}.config_path" if spec.config_path else f"{where}.model"

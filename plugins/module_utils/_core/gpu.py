@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import nearest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up
 
 CPU_UUID = "cpu"
@@ -139,6 +140,13 @@ def _known(name: str) -> str:
     return found[0] if len(found) == 1 or (found and _same(found)) else name
 
 
+def _meant_card(name: str) -> str:
+    """Return the question for the nearest card of the catalogue, compared by the words that tell cards apart."""
+    short = {_short(known): known for known in CATALOGUE}
+    near = nearest(_short(name), short)
+    return f"Did you mean {short[near]}? Else give its memory_total_bytes." if near else ""
+
+
 def _short(name: str) -> str:
     spaced = re.sub(r"[^a-z0-9]+", " ", name.casefold())
     # "RTX5090" and "5070ti" are written in one.
@@ -161,7 +169,7 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
         fail(
             f"{where}.name",
             f"the catalogue has no card {name!r}.",
-            f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
+            _meant_card(name) or f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
         )
     usable = (
         parse_size(total, f"{where}.memory_total_bytes")

@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
     PortRules,
     assign_ports,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_words import truth
 
@@ -24,6 +25,8 @@ PRESETS = ("conservative", "balanced", "aggressive", "auto")
 ENGINES = ("vllm",)
 # A name becomes a Compose service, a container, a file and a host name in Docker's DNS.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+# What the gateway takes for a name of a model in a request.
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _THOUSANDS = {"k": 1000, "m": 1000**2, "g": 1000**3}
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 # What a model may be for; where nobody says, its files do.
@@ -114,7 +117,11 @@ def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, .
 def check_preset(preset: Any) -> str:
     """The preset, or a FleetError that lists the ones there are."""
     if preset not in PRESETS:
-        fail("vllm_stack_preset", f"there is no preset {preset!r}.", f"Take one of {', '.join(PRESETS)}.")
+        fail(
+            "vllm_stack_preset",
+            f"there is no preset {preset!r}.",
+            f"{meant(str(preset), PRESETS)}Take one of {', '.join(PRESETS)}.",
+        )
     return str(preset)
 
 
@@ -124,7 +131,11 @@ def _require_mapping(entry: Any, index: int) -> Mapping[str, Any]:
         fail(where, "it must be a mapping.", "Write name: and model: below it.")
     unknown = sorted(str(key) for key in entry if key not in _KNOWN)
     if unknown:
-        fail(f"{where}.{unknown[0]}", "there is no such setting.", f"Known are {', '.join(sorted(_KNOWN))}.")
+        fail(
+            f"{where}.{unknown[0]}",
+            "there is no such setting.",
+            meant(unknown[0], _KNOWN).strip() or f"Known are {', '.join(sorted(_KNOWN))}.",
+        )
     return entry
 
 
@@ -177,7 +188,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         gpu_memory_utilization=None if utilization is None else float(utilization),
         extra_args=tuple(str(arg) for arg in _list(entry, "extra_args", at)),
         env=_environment(entry.get("env") or {}, f"{at}.env"),
-        aliases=tuple(_name(alias, f"{at}.aliases") for alias in _list(entry, "aliases", at)),
+        aliases=tuple(_alias(alias, f"{at}.aliases") for alias in _list(entry, "aliases", at)),
         lora_adapters=_adapters(entry, at),
         trust_remote_code=_flag(entry, "trust_remote_code", at),
         config=entry.get("config"),
@@ -190,13 +201,18 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
 
 
 def _name(value: Any, where: str) -> str:
+    if value in (None, ""):
+        fail(where, "it is missing.", "Write a name such as qwen.")
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        shown = "nothing" if value is None else repr(value)[:60]
         fail(
             where,
-            f"{shown} is no name for a container.",
+            f"{repr(value)[:60]} is no name for a container.",
             "Use lower-case letters, digits, dot, dash and underscore, beginning and ending with a letter or digit.",
         )
+    return _not_a_surge_name(value, where)
+
+
+def _not_a_surge_name(value: str, where: str) -> str:
     if value.endswith(SURGE_SUFFIX):
         fail(
             where,
@@ -206,10 +222,23 @@ def _name(value: Any, where: str) -> str:
     return value
 
 
+def _alias(value: Any, where: str) -> str:
+    """A name that clients may use: it names no container, so that a hub id is one, too."""
+    if not isinstance(value, str) or not _ALIAS.fullmatch(value):
+        fail(
+            where,
+            f"{repr(value)[:60]} is no name of a model.",
+            "Use letters, digits and . _ : / -, at most 128, beginning with a letter or digit.",
+        )
+    return _not_a_surge_name(value, where)
+
+
 def _model(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
-        shown = "nothing" if value is None else repr(value)[:60]
-        fail(where, f"{shown} is no model.", "Write a hub id like owner/name, or a folder on the host.")
+    remedy = "Write a hub id like owner/name, or a folder on the host."
+    if value in (None, ""):
+        fail(where, "it is missing.", remedy)
+    if not isinstance(value, str) or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
+        fail(where, f"{repr(value)[:60]} is no model.", remedy)
     if value.startswith("-") or ".." in value.split("/"):
         fail(where, f"{value!r} is no model.", "Write a hub id like owner/name, or a whole path.")
     return value
@@ -313,7 +342,9 @@ def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:
 def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str, default: str) -> str:
     value = entry.get(key) or default
     if value not in choices and value != default:
-        fail(f"{at}.{key}", f"{value!r} is not known.", f"Take one of {', '.join(choices)}.")
+        fail(
+            f"{at}.{key}", f"{value!r} is not known.", f"{meant(str(value), choices)}Take one of {', '.join(choices)}."
+        )
     return str(value)
 
 

@@ -81,3 +81,14 @@ def test_the_ports_are_said_and_a_host_that_is_asked_keeps_its_own(tmp_path: Pat
     bad = run(tmp_path, 120, "plan_ask_hosts=true")
     assert bad.returncode == 0, bad.stdout + bad.stderr
     assert "thishost: qwen on 8001." in bad.stdout
+
+
+def test_a_plan_that_does_not_fit_is_a_failure_that_says_by_how_much(tmp_path: Path) -> None:
+    big = json.dumps({"vllm_stack_models": [{"name": "big", "model": "Qwen/Qwen2.5-32B-Instruct"}]})
+    failed = run(tmp_path, 120, big)
+    assert failed.returncode == 2
+    text = " ".join(failed.stdout.split())
+    assert "vllm_stack_models: what is asked for does not fit thishost." in text
+    for preset in ("conservative", "aggressive", "auto"):
+        assert f"With preset {preset}: does not fit, " in text
+    assert run(tmp_path, 120, big, "plan_fail_on=never").returncode == 0

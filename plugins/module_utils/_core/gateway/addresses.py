@@ -77,7 +77,7 @@ def host(value: Any, where: str) -> str:
             pass
     elif text == bare and _HOST.fullmatch(text) and not _misspelt(text):
         return text
-    return fail(where, f"{checks.shown(value)} is no address.", "Write one such as 0.0.0.0, 127.0.0.1 or [::].")
+    return fail(where, checks.said(value, "is no address."), "Write one such as 0.0.0.0, 127.0.0.1 or [::].")
 
 
 def _misspelt(text: str) -> bool:
@@ -98,7 +98,7 @@ def endpoint(value: Any, where: str) -> Endpoint:
     remedy = "Write HOST:PORT, such as 127.0.0.1:8001 or [::1]:8001."
     digits = re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535
     if not colon or not digits or (":" in name and not name.startswith("[")):
-        fail(where, f"{checks.shown(value)} is no endpoint.", remedy)
+        fail(where, checks.said(value, "is no endpoint."), remedy)
     return Endpoint(host(name, where), int(port))
 
 

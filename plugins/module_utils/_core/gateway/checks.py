@@ -23,10 +23,15 @@ def shown(value: Any) -> str:
     return "nothing" if value is None or value == "" else ascii(value)[:80]
 
 
+def said(value: Any, what: str) -> str:
+    """Return what is wrong with a value: it is missing, or it is something that it should not be."""
+    return "it is missing." if value is None or value == "" else f"{shown(value)} {what}"
+
+
 def matching(pattern: re.Pattern[str], value: Any, where: str, kind: str, remedy: str) -> str:
     """Return a text that a pattern describes whole."""
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not pattern.fullmatch(str(value)):
-        fail(where, f"{shown(value)} is no {kind}.", remedy)
+        fail(where, said(value, f"is no {kind}."), remedy)
     return str(value)
 
 
@@ -35,7 +40,7 @@ def integer(value: Any, where: str, low: int, high: int) -> int:
     text = str(value).strip()
     whole = not isinstance(value, (bool, float)) and re.fullmatch(r"-?[0-9]{1,12}", text)
     if not whole or not low <= int(text) <= high:
-        fail(where, f"{shown(value)} is out of bounds.", f"Take a whole number from {low} to {high}.")
+        fail(where, said(value, "is out of bounds."), f"Take a whole number from {low} to {high}.")
     return int(text)
 
 
@@ -43,7 +48,7 @@ def flag(value: Any, where: str) -> bool:
     """Return true or false, given as one or as one of YAML's words for it."""
     answer = yaml_words.truth(value)
     if answer is None:
-        fail(where, f"{shown(value)} is neither true nor false.", "Write one of them.")
+        fail(where, said(value, "is neither true nor false."), "Write one of them.")
     return answer
 
 
@@ -51,7 +56,8 @@ def choice(value: Any, where: str, choices: Sequence[str]) -> str:
     """Return one of a closed set."""
     text = yaml_words.choice(value, choices)
     if text not in choices:
-        fail(where, f"there is no {shown(value)}.", f"{meant(text, choices)}Take one of {', '.join(choices)}.")
+        what = "it is missing." if text == "" else f"there is no {shown(value)}."
+        fail(where, what, f"{meant(text, choices)}Take one of {', '.join(choices)}.")
     return text
 
 
@@ -68,7 +74,7 @@ def size_bytes(value: Any, where: str) -> int:
     """Return the bytes of a size in nginx's notation."""
     match = _SIZE.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool):
-        fail(where, f"{shown(value)} is no size.", "Write digits and k, m or g, such as 32m.")
+        fail(where, said(value, "is no size."), "Write digits and k, m or g, such as 32m.")
     return int(match.group(1)) * _FACTORS[match.group(2).lower()]
 
 
@@ -76,5 +82,5 @@ def path(value: Any, where: str, example: str) -> str:
     """Return an absolute path that needs no quotes in nginx, Compose and tmpfiles, and that leads nowhere else."""
     text = str(value or "")
     if not _PATH.fullmatch(text) or ".." in text.split("/"):
-        fail(where, f"{shown(value)} is no absolute path.", f"Write one such as {example}.")
+        fail(where, said(value, "is no absolute path."), f"Write one such as {example}.")
     return text

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 # With fewer letters, a digest that leaks can be turned back into its key.
 SHORTEST, LONGEST = 24, 256
@@ -111,7 +112,11 @@ def _parse(entry: Any, where: str, models: Sequence[str]) -> Key:
     wanted = tuple(str(model) for model in checks.items(entry.get("models"), f"{where}.models"))
     for model in wanted:
         if model not in models:
-            fail(f"{where}.models", f"there is no model {checks.shown(model)}.", f"There are {', '.join(models)}.")
+            fail(
+                f"{where}.models",
+                f"there is no model {checks.shown(model)}.",
+                f"{meant(str(model), models)}There are {', '.join(models)}.",
+            )
     return Key(
         name=name,
         sha256=_sha256(entry, where, name),

@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 VARIABLE = "gateway_models"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -80,7 +81,11 @@ def _parse(entry: Any, where: str) -> Model:
     for setting in entry:
         if setting not in Model.__dataclass_fields__:
             known = ", ".join(Model.__dataclass_fields__)
-            fail(f"{where}.{setting}", "there is no such setting.", f"Known are {known}.")
+            fail(
+                f"{where}.{setting}",
+                "there is no such setting.",
+                f"{meant(str(setting), Model.__dataclass_fields__)}Known are {known}.",
+            )
     name = checks.matching(
         _NAME, entry["name"], f"{where}.name", "name of a model", "Use letters, digits and . _ -, at most 64."
     )

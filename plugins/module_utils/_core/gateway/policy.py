@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 # Counts, but for those in bytes: the whole body, members that are lists (bad_words, stop, logit_bias ...), grammars and schemas.
 CAPS = (
@@ -66,7 +67,11 @@ def parse(value: Any, where: str) -> Policy:
     for setting in value:
         if setting not in (*CAPS, "allow"):
             known = ", ".join((*CAPS, "allow"))
-            fail(f"{where}.{checks.shown(setting)}", "there is no such setting.", f"Known are {known}.")
+            fail(
+                f"{where}.{checks.shown(setting)}",
+                "there is no such setting.",
+                f"{meant(str(setting), (*CAPS, 'allow'))}Known are {known}.",
+            )
     caps = tuple(
         (cap, checks.integer(value[cap], f"{where}.{cap}", 0, _MOST)) for cap in CAPS if value.get(cap) is not None
     )

@@ -18,6 +18,22 @@ DISPLAY_CLASSES = (0x0300, 0x0302)
 PASS_THROUGH_DRIVERS = ("vfio-pci", "pci-stub")
 
 _NAMES = {
+    0x1EB8: "Tesla T4",
+    0x20B0: "NVIDIA A100-SXM4-40GB",
+    0x20B2: "NVIDIA A100-SXM4-80GB",
+    0x2206: "NVIDIA GeForce RTX 3080",
+    0x2230: "NVIDIA RTX A6000",
+    0x2231: "NVIDIA RTX A5000",
+    0x2236: "NVIDIA A10",
+    0x24B0: "NVIDIA RTX A4000",
+    0x26B1: "NVIDIA RTX 6000 Ada Generation",
+    0x26B9: "NVIDIA L40S",
+    0x2702: "NVIDIA GeForce RTX 4080 SUPER",
+    0x2704: "NVIDIA GeForce RTX 4080",
+    0x27B8: "NVIDIA L4",
+    0x2BB1: "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
+    0x2BB5: "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+    0x2C05: "NVIDIA GeForce RTX 5070 Ti",
     0x2B85: "NVIDIA GeForce RTX 5090",
     0x2B87: "NVIDIA GeForce RTX 5090 D",
     0x2C02: "NVIDIA GeForce RTX 5080",

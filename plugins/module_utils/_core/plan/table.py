@@ -141,8 +141,8 @@ def _other_presets(plan: Mapping[str, Any], others: Mapping[str, Mapping[str, An
         if preset == plan["preset"]:
             continue
         if not other["feasible"]:
-            if plan["feasible"]:
-                lines.append(f"With preset {preset}: does not fit.")
+            short = sum(max(0, gpu["used_bytes"] - gpu["budget_bytes"]) for gpu in other["gpus"])
+            lines.append(f"With preset {preset}: does not fit{f', {gib(short)} short' if short else ''}.")
             continue
         changes = {
             model["name"]: f"{model['name']} {int(model['max_concurrency'])}"

@@ -153,10 +153,12 @@ class Lookup:
                 f"of {wanted.model} commit {' and '.join(kept)} is kept, not {wanted.revision}, and {_fact(error)}.",
                 f"Write revision: {kept[-1]}, or run {COMMAND} where there is a network.",
             )
+        near = nearest(wanted.model, [*self.kept.ids(), *CONFIGS])
+        asked = f"Did you mean {', '.join(near)}? Else run" if near else "Run"
         return FleetError(
             at,
             f"nothing is kept of {wanted.model}, the catalogue does not know it, and {_fact(error)}.",
-            f"Run {COMMAND} where there is a network and bring its folder along, or give its config.json as config_path.",
+            f"{asked} {COMMAND} where there is a network and bring its folder along, or give its config.json as config_path.",
         )
 
     def _ids_like(self, model: str) -> list[str]:

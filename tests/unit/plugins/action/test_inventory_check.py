@@ -142,10 +142,30 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"vllm_stack_gpus": [{"name": "RTX 9999"}]},
         "vllm_stack_gpus[0].name: the catalogue has no card 'RTX 9999'.",
     ),
+    "a preset, misspelt": (
+        {"vllm_stack_preset": "balanecd"},
+        "vllm_stack_preset: there is no preset 'balanecd'. Did you mean balanced?",
+    ),
+    "a card, misspelt": (
+        {"vllm_stack_gpus": [{"name": "RTX 5009"}]},
+        "vllm_stack_gpus[0].name: the catalogue has no card 'RTX 5009'. Did you mean NVIDIA GeForce RTX 5090?",
+    ),
+    "a model without a name": (
+        {"vllm_stack_models": [{"model": "Qwen/Qwen2.5-3B-Instruct"}]},
+        "vllm_stack_models[0].name: it is missing. Write a name such as qwen.",
+    ),
+    "a model without a model": (
+        {"vllm_stack_models": [{"name": "qwen"}]},
+        "vllm_stack_models[0].model: it is missing. Write a hub id like owner/name, or a folder on the host.",
+    ),
+    "two models of one name": (
+        {"vllm_stack_models": [MODEL, {**OTHER, "name": "qwen"}]},
+        "vllm_stack_models[1].name: qwen is already the name of vllm_stack_models[0].",
+    ),
     "no model": ({"vllm_stack_models": []}, "vllm_stack_models: it is empty."),
     "a setting of a model, misspelt": (
         {"vllm_stack_models": [{**MODEL, "max_model_length": 1}]},
-        "vllm_stack_models[0].max_model_length: there is no such setting.",
+        "vllm_stack_models[0].max_model_length: there is no such setting. Did you mean max_model_len?",
     ),
     "two models on one port": (
         {"vllm_stack_models": [MODEL, {**OTHER, "port": 8001}]},
@@ -174,7 +194,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "TLS without its files": ({"gateway_tls": "files"}, "gateway_tls_certificate: it is empty."),
     "a key for a model that is not served": (
         {"gateway_keys": [{"name": "a", "sha256": "0" * 64, "models": ["qwem"]}]},
-        "gateway_keys[0].models",
+        "gateway_keys[0].models: there is no model 'qwem'. Did you mean qwen?",
     ),
     "a secret that is too short": ({"vllm_stack_api_key": "abc"}, "vllm_stack_api_key: it has 3 characters"),
     "a token in a model's variables": (
@@ -209,6 +229,10 @@ def test_all_mistakes_of_a_run_are_said_together_and_each_once() -> None:
 @pytest.mark.parametrize("word", ["off", "Off", "no", "false", False])
 def test_a_word_for_off_turns_tls_off(word: Any) -> None:
     assert "failed" not in run({"gpu01": {"gateway_tls": word}})
+
+
+def test_an_alias_may_be_a_hub_id() -> None:
+    assert "failed" not in run({"gpu01": {"vllm_stack_models": [{**MODEL, "aliases": ["Qwen/Qwen2.5-3B-Instruct"]}]}})
 
 
 def test_a_name_of_somebody_else_passes_where_it_is_listed() -> None:

@@ -87,7 +87,7 @@ def test_what_is_missing_is_named(setting: str) -> None:
         ({"models": model(max_num_seqs=-1)}, "gateway_models[0].max_num_seqs: -1 is out of bounds"),
         ({"auth": "maybe"}, "gateway_auth: 'maybe' is neither true nor false"),
         ({"address": "0.0.0"}, "gateway_address: '0.0.0' is no address"),
-        ({"address": ""}, "gateway_address: nothing is no address"),
+        ({"address": ""}, "gateway_address: it is missing."),
         ({"port": 0}, "gateway_port: 0 is out of bounds"),
         ({"port": 65536}, "from 1 to 65535"),
         ({"port": True}, "gateway_port: True is out of bounds"),

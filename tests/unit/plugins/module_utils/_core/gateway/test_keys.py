@@ -50,7 +50,7 @@ def test_what_is_left_empty_is_no_limit(absent: Any) -> None:
         ([entry(name="~a")], "is no name of a key"),
         ([entry(name="a\n")], "is no name of a key"),
         ([entry(name="a" * 65)], "at most 64"),
-        ([entry(name=None)], "nothing is no name of a key"),
+        ([entry(name=None)], "gateway_keys[0].name: it is missing."),
         ([entry(colour="red")], "gateway_keys[0].colour: there is no such setting"),
         ([entry(), entry(key="b" * 24)], "gateway_keys[1].name: team-a is another key already."),
         ([entry(), entry(name="Team-A", key="b" * 24)], "Team-A is another key already, team-a."),
