@@ -304,6 +304,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.bringup import Bringup, Refused
@@ -353,7 +354,7 @@ def main() -> NoReturn:
     )
     try:
         result = Bringup(module.params, module.check_mode).run()
-    except Refused as error:
+    except (FleetError, Refused) as error:
         module.fail_json(msg=str(error))
     except LockHeld as error:
         module.fail_json(msg=f"Another run holds a card: {error}. Wait for it, or end it. Nothing was changed.")

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import diagnosis, log
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine
 from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
@@ -165,9 +166,9 @@ def test_a_driver_of_another_version(folder: Path) -> None:
 
 def test_a_start_goes_through_the_phases_that_our_parser_knows(start: Callable[..., Started]) -> None:
     one = start("--kv-cache-memory-bytes", str(GIB), total_bytes=3 * GIB).ready()
-    until(lambda: one.facts.phase == "listening")
+    until(lambda: one.facts.phase is Phase.LISTENING)
     reached = [log.read([line]).phase for line in one.lines]
-    assert list(dict.fromkeys(phase for phase in reached if phase)) == [name for name, _pattern in log.PHASES]
+    assert list(dict.fromkeys(phase for phase in reached if phase)) == list(Phase)
     assert one.facts.percent == 100
     assert one.facts.kv_cache_tokens == GIB // (64 * 1024)
     assert one.facts.max_concurrency == 8.0
@@ -255,7 +256,7 @@ def test_a_fault_strikes_as_often_as_told(start: Callable[..., Started]) -> None
 
 def test_a_start_that_hangs_is_silent_and_keeps_its_memory(start: Callable[..., Started]) -> None:
     one = start("--kv-cache-memory-bytes", str(GIB), fault={"kind": "silent", "at": "measuring"})
-    until(lambda: one.facts.phase == "loaded")
+    until(lambda: one.facts.phase is Phase.LOADED)
     said, held = list(one.lines), cards()[0]["processes"]
     assert [process["pid"] for process in held] == [one.process.pid]
     # Longer than all of its phases together.
@@ -274,14 +275,14 @@ def test_a_mute_engine_is_healthy_and_answers_nothing(start: Callable[..., Start
 def test_an_engine_that_dies_while_it_serves(start: Callable[..., Started]) -> None:
     one = start("--kv-cache-memory-bytes", str(GIB), fault={"kind": "dies", "after_s": 0.5})
     assert one.ended()[0] == 1
-    assert one.facts.phase == "listening"
+    assert one.facts.phase is Phase.LISTENING
     assert cards()[0]["processes"] == []
 
 
 def test_a_neighbour_that_frees_memory_spoils_the_measuring(start: Callable[..., Started]) -> None:
     neighbour = start("--kv-cache-memory-bytes", str(8 * GIB), name="neighbour", total_bytes=10 * GIB).ready()
     one = start("--gpu-memory-utilization", "0.3", name="second", seconds={**FAST, "measuring": 2})
-    until(lambda: one.facts.phase == "loaded")
+    until(lambda: one.facts.phase is Phase.LOADED)
     # It has to have looked at the card once before the neighbour ends.
     time.sleep(0.3)
     neighbour.process.kill()

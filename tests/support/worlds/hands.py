@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     UP,
     Container,
@@ -112,7 +113,7 @@ class Hands:
             serves=serves,
             refusal="400 no" if healthy and asked.token and box.refuses else "",
             sleeping=asked.sleep and running and box.sleeping,
-            phase=("listening" if up else "loading") if asked.log and running else "",
+            phase=(Phase.LISTENING if up else Phase.LOADING) if asked.log and running else None,
             progress=int(host.now - box.started) if asked.log and not box.hang else 0,
             age_s=host.now - box.started if running else None,
             requests=box.requests if figures else None,

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Container
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Limits, Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
@@ -19,7 +20,7 @@ SURGE_OFFSET = 1000
 LIMITS = Limits(
     start_timeout_s=300,
     stall_timeout_s=60,
-    phase_limits_s={"loading": 200.0, "listening": 100.0, "": 100.0},
+    phase_limits_s={Phase.LOADING: 200.0, Phase.LISTENING: 100.0, None: 100.0},
     drain_s=20,
     stop_s=60,
 )

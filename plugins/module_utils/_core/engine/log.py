@@ -8,17 +8,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Phase(Enum):
+    """How far a start is, in the order in which one goes."""
+
+    CREATED = "created"
+    LOADING = "loading"
+    LOADED = "loaded"
+    PROFILED = "profiled"
+    CACHE = "cache"
+    GRAPHS = "graphs"
+    INITIALIZED = "initialized"
+    LISTENING = "listening"
+
 
 # In the order in which a start goes through them. Lines of vLLM 0.10 to 0.33, unanchored: each carries a process prefix.
 PHASES = (
-    ("created", re.compile(r"Initializing a V1 LLM engine")),
-    ("loading", re.compile(r"Starting to load model|Loading safetensors checkpoint shards")),
-    ("loaded", re.compile(r"Model loading took|Loading weights took")),
-    ("profiled", re.compile(r"Available KV cache memory|memory for KV Cache as specified|GiB for KV cache on node")),
-    ("cache", re.compile(r"KV cache size: [\d,]+ tokens")),
-    ("graphs", re.compile(r"Graph capturing finished")),
-    ("initialized", re.compile(r"init engine \(profile, create kv cache")),
-    ("listening", re.compile(r"Starting vLLM (?:API )?server|Application startup complete")),
+    (Phase.CREATED, re.compile(r"Initializing a V1 LLM engine")),
+    (Phase.LOADING, re.compile(r"Starting to load model|Loading safetensors checkpoint shards")),
+    (Phase.LOADED, re.compile(r"Model loading took|Loading weights took")),
+    (
+        Phase.PROFILED,
+        re.compile(r"Available KV cache memory|memory for KV Cache as specified|GiB for KV cache on node"),
+    ),
+    (Phase.CACHE, re.compile(r"KV cache size: [\d,]+ tokens")),
+    (Phase.GRAPHS, re.compile(r"Graph capturing finished")),
+    (Phase.INITIALIZED, re.compile(r"init engine \(profile, create kv cache")),
+    (Phase.LISTENING, re.compile(r"Starting vLLM (?:API )?server|Application startup complete")),
 )
 _PERCENT = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)%")
 _TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
@@ -27,9 +45,9 @@ _CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: (
 
 @dataclass(frozen=True)
 class LogFacts:
-    """The furthest phase, and figures where the log has them."""
+    """The furthest phase, None before the first, and figures where the log has them."""
 
-    phase: str = ""
+    phase: Phase | None = None
     percent: int | None = None
     kv_cache_tokens: int | None = None
     max_concurrency: float | None = None
@@ -39,24 +57,25 @@ def timeline(lines: Iterable[tuple[float, str]], started: float) -> dict[str, fl
     """Seconds from `started` to the first line of each phase; lines with the time at which each was written."""
     found: dict[str, float] = {}
     for at, line in lines:
-        for name, pattern in PHASES:
-            if name not in found and pattern.search(line):
-                found[name] = round(max(0.0, at - started), 1)
+        for phase, pattern in PHASES:
+            if phase.value not in found and pattern.search(line):
+                found[phase.value] = round(max(0.0, at - started), 1)
     return found
 
 
 def read(lines: Iterable[str]) -> LogFacts:
     """Facts of a whole log; later lines win."""
-    order = {name: place for place, (name, _pattern) in enumerate(PHASES)}
-    phase, percent, tokens, concurrency = "", None, None, None
+    order = {phase: place for place, phase in enumerate(Phase)}
+    furthest: Phase | None = None
+    percent, tokens, concurrency = None, None, None
     for line in lines:
-        for name, pattern in PHASES:
-            if pattern.search(line) and order[name] >= order.get(phase, -1):
-                phase = name
+        for phase, pattern in PHASES:
+            if pattern.search(line) and (furthest is None or order[phase] >= order[furthest]):
+                furthest = phase
         if match := _PERCENT.search(line):
             percent = int(match.group(1))
         if match := _TOKENS.search(line):
             tokens = int(match.group(1).replace(",", ""))
         if match := _CONCURRENCY.search(line):
             concurrency = float(match.group(1))
-    return LogFacts(phase, percent, tokens, concurrency)
+    return LogFacts(furthest, percent, tokens, concurrency)

@@ -31,11 +31,12 @@ def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates)
         # Somebody else started it once more: what was seen of the start before says nothing about this one.
         started = now - (seen.age_s or 0.0)
         track = replace(track, started=started, progress=-1, progressed=now, phases=(), doubted=None)
-    entered = seen.phase and (not track.phases or track.phases[-1][0] != seen.phase)
+    phase = seen.phase.value if seen.phase else ""
+    entered = phase and (not track.phases or track.phases[-1][0] != phase)
     track = replace(
         track,
         start_id=seen.start_id or track.start_id,
-        phases=(*track.phases, (seen.phase, now - started)) if entered else track.phases,
+        phases=(*track.phases, (phase, now - started)) if entered else track.phases,
         progress=seen.progress,
         progressed=now if seen.progress != track.progress else track.progressed,
     )
@@ -72,7 +73,7 @@ def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Lim
         return "its engine died and it says so on /health."
     if now - started > limits.start_timeout_s:
         return f"no token after {limits.start_timeout_s:.0f} s (vllm_stack_timeout_s)."
-    where = f"at {seen.phase}" if seen.phase else "before its first line"
+    where = f"at {seen.phase.value}" if seen.phase else "before its first line"
     if now - track.progressed > limits.stall_timeout_s:
         return f"no line in its log and no byte read for {limits.stall_timeout_s:.0f} s, {where} (vllm_stack_stall_timeout_s)."
     # One that was begun by an earlier run is timed from when it was taken on.

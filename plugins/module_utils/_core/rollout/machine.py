@@ -9,6 +9,7 @@ Nothing here sleeps, asks a clock or talks to anything. One call of `advance` is
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.moving import move, unlock
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.noticing import notice
@@ -24,7 +25,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     Step,
     assert_never,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.turn import Turn
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.turn import Turn, stepped
 
 # Every change of a step there is, and when it happens. The diagram in docs/reliability.md is made from this table, and no other change
 # is possible.
@@ -89,22 +90,25 @@ def refuse(state: State, action: Action, reason: str, now: float, cause: Cause =
     if track.step in (*SETTLED, Step.GONE):
         # What is left over is seen, and removed, by the next run.
         return state
+    failed = {"reason": reason, "cause": cause, "ended": now}
+    change: dict[str, Any]
     match action.kind:
         case ActionKind.START_SURGE if cause in (Cause.PORT, Cause.FOREIGN):
             # Nothing is known against the new one: the old one is replaced without it.
-            track = replace(track, step=Step.WAITING, surged=False, surge_off=True, since=now)
+            step, change = Step.WAITING, {"surged": False, "surge_off": True}
         case ActionKind.START_SURGE:
-            track = replace(track, step=Step.FAILED, reason=reason, cause=cause, ended=now, surge_failed=True)
+            step, change = Step.FAILED, {**failed, "surge_failed": True}
         case ActionKind.START if cause is Cause.PORT and not track.retried:
             # A port can be let go a moment late.
-            track = replace(track, step=Step.WAITING, since=now, retried=reason, committed=now)
+            step, change = Step.WAITING, {"retried": reason, "committed": now}
         case ActionKind.CREATE | ActionKind.START | ActionKind.STOP | ActionKind.REMOVE:
-            track = replace(track, step=Step.FAILED, reason=reason, cause=cause, ended=now, committed=None)
+            step, change = Step.FAILED, {**failed, "committed": None}
         case ActionKind.DRAIN | ActionKind.UNDRAIN | ActionKind.REMOVE_SURGE:
             return state
         case _:
             assert_never(action.kind)
-    return replace(state, tracks={**state.tracks, action.name: track})
+    moved = stepped(action.name, track, step, now, TRANSITIONS, **change)
+    return replace(state, tracks={**state.tracks, action.name: moved})
 
 
 def next_probe_s(state: State, now: float) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
+
 # Who listens on a port where it is nobody of this stack.
 FOREIGN = ""
 
@@ -44,7 +46,7 @@ class Seen:
     refusal: str = ""  # what it said where it answers and will not make one token
     dead: bool = False  # the engine says itself that it is (an HTTP error on /health)
     sleeping: bool = False
-    phase: str = ""
+    phase: Phase | None = None
     percent: int | None = None  # of the weights, where the log has it
     progress: int = 0  # changes with every line of the log, every byte read or received
     age_s: float | None = None  # since its container started

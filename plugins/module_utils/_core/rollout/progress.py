@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation, Seen
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
     GROWING,
@@ -24,14 +25,14 @@ SUMMARY_S = 5.0
 ENDED = "__bringup_has_ended__"
 # What a phase of the log means to somebody who waits for it.
 PHASES = {
-    "created": "engine created, weights come next",
-    "loading": "weights",
-    "loaded": "weights loaded, compiling and measuring",
-    "profiled": "measured, KV cache comes next",
-    "cache": "KV cache made, capturing graphs",
-    "graphs": "graphs captured",
-    "initialized": "engine initialized",
-    "listening": "listening, first token comes next",
+    Phase.CREATED: "engine created, weights come next",
+    Phase.LOADING: "weights",
+    Phase.LOADED: "weights loaded, compiling and measuring",
+    Phase.PROFILED: "measured, KV cache comes next",
+    Phase.CACHE: "KV cache made, capturing graphs",
+    Phase.GRAPHS: "graphs captured",
+    Phase.INITIALIZED: "engine initialized",
+    Phase.LISTENING: "listening, first token comes next",
 }
 
 
@@ -47,7 +48,7 @@ class Narrator:
 
     began: float
     expected_s: Mapping[str, float] = field(default_factory=dict)
-    _steps: dict[str, tuple[Step, str]] = field(default_factory=dict)
+    _steps: dict[str, tuple[Step, Phase | str | None]] = field(default_factory=dict)
     _said_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,8 +88,8 @@ class Narrator:
             return f"ends {'its' if seen.requests is None else seen.requests} requests"
         if track.step not in GROWING:
             return str(track.step.value)
-        phase = PHASES.get(seen.phase, "container started").split(",")[0]
-        percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
+        phase = PHASES[seen.phase].split(",")[0] if seen.phase else "container started"
+        percent = f" {seen.percent} %" if seen.phase is Phase.LOADING and seen.percent is not None else ""
         expected = self.expected_s.get(name)
         last = f" of about {expected:.0f} s" if expected else " s"
         return f"{phase}{percent}, {now - (track.started or now):.0f}{last}"
@@ -114,8 +115,8 @@ def describe(track: Track, seen: Seen, now: float) -> str:
             if not seen.phase:
                 surge = " as a surge instance" if track.step is Step.SURGING else ""
                 return f"starts{surge}: {track.reason}"
-            percent = f" {seen.percent} %" if seen.phase == "loading" and seen.percent is not None else ""
-            return f"{PHASES.get(seen.phase, seen.phase)}{percent}"
+            percent = f" {seen.percent} %" if seen.phase is Phase.LOADING and seen.percent is not None else ""
+            return f"{PHASES[seen.phase]}{percent}"
         case Step.DRAINING:
             return "its surge instance serves, the old one ends its requests" if track.surged else "ends its requests"
         case Step.READY:

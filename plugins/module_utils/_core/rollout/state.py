@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
 
@@ -96,17 +98,31 @@ class Service:
 
 
 # Seconds that a start may stay in a phase of its log; a download is no phase of its own and has the longest.
-PHASE_LIMITS_S = {
-    "": 600.0,
-    "created": 7200.0,
-    "loading": 3600.0,
-    "loaded": 1800.0,
-    "profiled": 900.0,
-    "cache": 1800.0,
-    "graphs": 900.0,
-    "initialized": 300.0,
-    "listening": 300.0,
+PHASE_LIMITS_S: dict[Phase | None, float] = {
+    None: 600.0,  # before the first line
+    Phase.CREATED: 7200.0,
+    Phase.LOADING: 3600.0,
+    Phase.LOADED: 1800.0,
+    Phase.PROFILED: 900.0,
+    Phase.CACHE: 1800.0,
+    Phase.GRAPHS: 900.0,
+    Phase.INITIALIZED: 300.0,
+    Phase.LISTENING: 300.0,
 }
+
+
+def phase_limits(given: Mapping[str, Any]) -> dict[Phase | None, float]:
+    """Return the bounds of phases, with those in place that somebody wrote; "" is the time before the first line."""
+    known = {"": None, **{phase.value: phase for phase in Phase}}
+    for name in given:
+        if name not in known:
+            names = ", ".join(phase.value for phase in Phase)
+            fail(
+                "vllm_stack_phase_limits_s",
+                f"there is no phase {name!r}.",
+                f"Take one of {names}. Nothing was changed.",
+            )
+    return {**PHASE_LIMITS_S, **{known[name]: float(limit) for name, limit in given.items()}}
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ class Limits:
     gate_timeout_s: float = 120.0
     start_timeout_s: float = 7200.0
     stall_timeout_s: float = 600.0
-    phase_limits_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType(PHASE_LIMITS_S))
+    phase_limits_s: Mapping[Phase | None, float] = field(default_factory=lambda: MappingProxyType(PHASE_LIMITS_S))
     drain_s: float = 60.0
     stop_s: float = 90.0  # from being told to end to having ended
     doubt_s: float = 5.0  # for which what speaks against something that serves must hold

@@ -25,6 +25,15 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 Transitions = Mapping[tuple[Step, Step], str]
 
 
+def stepped(name: str, track: Track, step: Step, now: float, transitions: Transitions, **change: Any) -> Track:
+    """Return a track in another step: the one way to change it, along the table of transitions."""
+    if track.step is not step and (track.step, step) not in transitions:
+        raise AssertionError(f"{name} can't go from {track.step.value} to {step.value}")
+    # One that waits again has no start of its own: what speaks of it is not the log of what ran there before.
+    fresh = {"started": None, "ended": None} if step is Step.WAITING else {}
+    return replace(track, **{"step": step, "since": now, "doubted": None, **fresh, **change})
+
+
 class Turn:
     """The work of one turn."""
 
@@ -55,13 +64,7 @@ class Turn:
 
     def to(self, name: str, step: Step, **change: Any) -> None:
         """Change its step, along the table of transitions."""
-        before = self.tracks[name].step
-        if before is not step and (before, step) not in self._transitions:
-            raise AssertionError(f"{name} can't go from {before.value} to {step.value}")
-        # One that waits again has no start of its own: what speaks of it is not the log of what ran there before.
-        fresh = {"started": None, "ended": None} if step is Step.WAITING else {}
-        since = {"since": self.now, "doubted": None}
-        self.tracks[name] = replace(self.tracks[name], step=step, **{**since, **fresh, **change})
+        self.tracks[name] = stepped(name, self.tracks[name], step, self.now, self._transitions, **change)
 
     def fail(self, name: str, reason: str, cause: Cause, **change: Any) -> None:
         """Give a service up; what it leaves to undo is undone in the next turn, once its log has been read."""

@@ -17,12 +17,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.decid
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, Narrator
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
-    PHASE_LIMITS_S,
     Limits,
     State,
     Step,
     Track,
     begin,
+    phase_limits,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
@@ -121,10 +121,7 @@ class Bringup:
         return Limits(
             parallel=mode.parallel if mode else 1,
             at_once=mode.at_once if mode else 0,
-            phase_limits_s={
-                **PHASE_LIMITS_S,
-                **{name: float(limit) for name, limit in params["phase_limits_s"].items()},
-            },
+            phase_limits_s=phase_limits(params["phase_limits_s"]),
             # The host's own memory is shared with its page cache and everybody else: only a card's is bound to its plan.
             tolerance_bytes=params["tolerance_bytes"] if params["device"] == "cuda" else None,
             switch_s=SWITCH_S if Path(params["drain_dir"]).is_dir() else 0.0,

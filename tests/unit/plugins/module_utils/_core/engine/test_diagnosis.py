@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import diagnose
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import read
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase, read
 
 WRAPPER = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
 
@@ -64,7 +64,7 @@ def test_phases_and_figures_of_a_log() -> None:
             "INFO GPU KV cache size: 47,648 tokens, Maximum concurrency for 2,048 tokens per request: 23.27x",
         ]
     )
-    assert (facts.phase, facts.percent, facts.kv_cache_tokens, facts.max_concurrency) == ("cache", 50, 47648, 23.27)
+    assert (facts.phase, facts.percent, facts.kv_cache_tokens, facts.max_concurrency) == (Phase.CACHE, 50, 47648, 23.27)
 
 
 def test_a_warning_of_an_error_that_may_come_is_not_the_cause() -> None:

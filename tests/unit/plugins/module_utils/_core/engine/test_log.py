@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import LogFacts, read, timeline
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import LogFacts, Phase, read, timeline
 
 LINES = [
     (
@@ -35,13 +35,13 @@ LINES = [
 
 @pytest.mark.parametrize(("phase", "line"), LINES)
 def test_a_line_for_each_phase(phase: str, line: str) -> None:
-    assert read([line]).phase == phase
+    assert read([line]).phase is Phase(phase)
 
 
 def test_a_log_is_as_far_as_its_furthest_line() -> None:
     assert read([]) == LogFacts()
-    assert read([LINES[8][1], LINES[1][1]]).phase == "cache"
-    assert read(line for _phase, line in LINES).phase == "listening"
+    assert read([LINES[8][1], LINES[1][1]]).phase is Phase.CACHE
+    assert read(line for _phase, line in LINES).phase is Phase.LISTENING
 
 
 def test_the_figures_of_a_log_are_its_last() -> None:
@@ -51,7 +51,7 @@ def test_the_figures_of_a_log_are_its_last() -> None:
         "GPU KV cache size: 1,234,567 tokens",
         "Maximum concurrency for 1,536 tokens per request: 38.34x",
     ]
-    assert read(log) == LogFacts("cache", 100, 1234567, 38.34)
+    assert read(log) == LogFacts(Phase.CACHE, 100, 1234567, 38.34)
 
 
 def test_a_phase_is_at_its_first_line_and_never_before_the_start() -> None:

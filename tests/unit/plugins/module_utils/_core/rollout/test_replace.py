@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import TRANSITIONS, advance
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     Container,
     Observation,
@@ -15,10 +19,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.obser
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import Narrator
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
+    PHASE_LIMITS_S,
     Limits,
     Step,
+    Track,
     begin,
+    phase_limits,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.turn import stepped
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 from ansible_collections.gpuserve.fleet.tests.support.worlds.hand import BEGAN, CARD, LARGE, SERVES, SMALL, World
 
@@ -194,10 +202,10 @@ def test_a_sleeping_neighbour_is_left_alone_and_named() -> None:
 
 
 def test_a_phase_has_its_own_bound() -> None:
-    world = World(SMALL, limits=Limits(settle_s=0, phase_limits_s={"loading": 40}))
+    world = World(SMALL, limits=Limits(settle_s=0, phase_limits_s={Phase.LOADING: 40}))
     world.until(lambda: bool(world.started))
     for place in range(100):
-        world.step(small=Seen(Container.RUNNING, digest="d1", phase="loading", progress=place))
+        world.step(small=Seen(Container.RUNNING, digest="d1", phase=Phase.LOADING, progress=place))
         if world.state.done:
             break
     assert "40 s at loading are too long" in world.state.tracks["small"].reason
@@ -217,8 +225,8 @@ def test_what_is_told() -> None:
     step()
     for place in range(12):
         step(
-            large=Seen(Container.RUNNING, digest="d2", phase="loading", percent=5 * place, progress=place),
-            small=Seen(Container.RUNNING, digest="d1", phase="graphs"),
+            large=Seen(Container.RUNNING, digest="d2", phase=Phase.LOADING, percent=5 * place, progress=place),
+            small=Seen(Container.RUNNING, digest="d1", phase=Phase.GRAPHS),
         )
     step(small=NEW, large=replace(SERVES, digest="d2"))
     assert told[0] == " 0:01  small  starts: it is new"
@@ -248,3 +256,19 @@ def test_measuring_that_somebody_disturbed_is_tried_once_more_even_where_starts_
     world.until(lambda: kinds(world).count("start") == 2)
     world.step(small=spoiled)
     assert world.steps()["small"] == Step.FAILED
+
+
+def test_a_phase_that_no_log_has_is_refused() -> None:
+    assert phase_limits({"loading": 40, "": 50}) == {**PHASE_LIMITS_S, Phase.LOADING: 40.0, None: 50.0}
+    with pytest.raises(
+        FleetError, match=r"vllm_stack_phase_limits_s: there is no phase 'weights'\. Take one of created, loading"
+    ):
+        phase_limits({"weights": 40})
+
+
+def test_a_refusal_moves_along_the_table_too() -> None:
+    track = Track(Step.READY)
+    with pytest.raises(AssertionError, match="small can't go from ready to draining"):
+        stepped("small", track, Step.DRAINING, 1.0, TRANSITIONS)
+    again = stepped("small", replace(track, started=3.0, ended=4.0, doubted=4.0), Step.WAITING, 5.0, TRANSITIONS)
+    assert (again.step, again.since, again.started, again.ended, again.doubted) == (Step.WAITING, 5.0, None, None, None)

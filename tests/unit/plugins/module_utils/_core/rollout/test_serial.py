@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import Phase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     FOREIGN,
@@ -105,7 +106,7 @@ def test_progress_keeps_a_slow_start_alive() -> None:
     world = World(SMALL, limits=Limits(settle_s=0, stall_timeout_s=60))
     world.until(lambda: bool(world.started))
     for place in range(300):
-        world.step(small=Seen(Container.RUNNING, digest="d1", progress=place, phase="loading"))
+        world.step(small=Seen(Container.RUNNING, digest="d1", progress=place, phase=Phase.LOADING))
     assert world.steps() == {"small": Step.STARTING}
 
 
@@ -147,8 +148,8 @@ def test_one_failure_leaves_the_others_their_turn() -> None:
 def test_phases_are_timed_from_the_start() -> None:
     world = World(SMALL, limits=Limits(settle_s=0))
     world.until(lambda: bool(world.started))
-    world.step(5, small=Seen(Container.RUNNING, digest="d1", phase="loading", progress=1))
-    world.step(7, small=Seen(Container.RUNNING, digest="d1", phase="cache", progress=2))
+    world.step(5, small=Seen(Container.RUNNING, digest="d1", phase=Phase.LOADING, progress=1))
+    world.step(7, small=Seen(Container.RUNNING, digest="d1", phase=Phase.CACHE, progress=2))
     world.step(1, small=SERVES)
     assert dict(world.state.tracks["small"].phases) == {"loading": 5, "cache": 12, "ready": 13}
 
