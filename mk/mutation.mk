@@ -4,7 +4,7 @@ PACKAGE ?=
 SAMPLE ?= 300
 SEED ?= 12
 mutation: $(VENV)/.ready ## the score of each package of the core under mutation (PACKAGE=plan: one; SAMPLE, SEED)
-	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.mutation $(PACKAGE) --survivors --sample $(SAMPLE) --seed $(SEED)
+	@PYTHONPATH=.collections nice -n 19 python -m ansible_collections.gpuserve.fleet.tests.support.mutation $(PACKAGE) --survivors --sample $(SAMPLE) --seed $(SEED)
 
 # Beside the venv and not in it: nobody else needs it.
 COVERAGE := $(GPUSERVE_CACHE)/coverage-$(shell sha256sum < requirements/coverage.txt | cut -c1-12)

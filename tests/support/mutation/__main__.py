@@ -145,7 +145,6 @@ def main() -> int:
     parser.add_argument("--file", default="", help="only files whose path holds this")
     parser.add_argument("--survivors", action="store_true", help="print each survivor")
     chosen = parser.parse_args()
-    os.nice(max(0, 19 - os.nice(0)))
     cache = Path(os.environ.get("GPUSERVE_CACHE", Path.home() / ".cache" / "gpuserve-fleet")) / "mutation"
     # Tests are compiled once for all the processes, outside of the work tree.
     sys.pycache_prefix, sys.dont_write_bytecode = str(cache / "pyc"), False
