@@ -34,7 +34,7 @@ def http(kind: Any, status: int, **headers: str) -> Any:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", found.append)
+    monkeypatch.setattr(f"{module.__name__}.time.sleep", found.append)
     return found
 
 
@@ -237,7 +237,7 @@ def test_a_file_that_does_not_come(
 def test_a_hub_that_drips_is_away(hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch) -> None:
     reading(hub, monkeypatch, Stream([b"a"] * 9))
     moments = iter(range(0, 1000, 50))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(f"{module.__name__}.time.monotonic", lambda: next(moments))
     with pytest.raises(HubError) as caught:
         hub.read("a/b", "c0ffee", "x.json", 100)
     assert caught.value.detail == f"{END} sent 3 bytes in 120 s"
@@ -281,7 +281,7 @@ def test_a_host_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(module.importlib, "import_module", missing)
+    monkeypatch.setattr(f"{module.__name__}.importlib.import_module", missing)
     with pytest.raises(HubError) as caught:
         connect_to(END, "")()
     assert caught.value.trouble is Trouble.NO_LIBRARY
