@@ -264,12 +264,12 @@ def library(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return hub
 
     monkeypatch.setattr(module, "HuggingFaceHub", made)
+    monkeypatch.setattr(module, "_tell_waits", lambda pipe: None)
+    others = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    monkeypatch.setattr(os, "environ", others)
     monkeypatch.setattr(
         f"{module.__name__}.importlib.import_module", lambda name: constants if "constants" in name else quiet
     )
-    monkeypatch.setattr(module, "_tell_waits", lambda pipe: None)
-    others = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    monkeypatch.setattr(f"{module.__name__}.os.environ", others)
     return asked
 
 
