@@ -120,8 +120,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if checked.error_messages:
             return {**result, "failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
         params = checked.validated_parameters
-        lookup = Lookup(Kept(params["dir"]), connect_to(params["endpoint"], params["token"]))
         try:
+            lookup = Lookup(Kept(params["dir"]), connect_to(params["endpoint"], params["token"]))
             return {**result, **Fit(params, lookup).answer()}
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}

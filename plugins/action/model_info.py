@@ -23,6 +23,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup
 from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, entries_of, run
 
+# What of a model's entry says where its files are.
+ASKED = ("where", "model", "revision", "config", "config_path", "config_file")
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
     """Run the module here for what is on the hub, and on the host for what is in its folders."""
@@ -41,7 +44,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
         folders = [entry for entry in models if str(entry.get("model")).startswith("/")]
         if params["folders"] and any(not _has_config(entry) for entry in folders):
-            asked = {"models": folders, "folders": True, "hub": False}
+            # What else an entry holds is not asked for, and may be a secret.
+            asked = {
+                "models": [{key: entry[key] for key in ASKED if key in entry} for entry in folders],
+                "folders": True,
+                "hub": False,
+            }
             read = self._execute_module("gpuserve.fleet.model_info", module_args=asked, task_vars=task_vars)
             if read.get("failed"):
                 return {**result, **read}

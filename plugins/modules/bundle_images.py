@@ -73,6 +73,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 
@@ -176,7 +177,9 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
+        no_log=True,  # an address may have an account: not into the host's journal
     )
+    module.no_log_values.update(credentials.secrets(module.params))
     try:
         result = run(module)
     except FleetError as error:

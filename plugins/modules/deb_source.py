@@ -103,6 +103,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
@@ -246,7 +247,9 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
+        no_log=True,  # an address may have an account: not into the host's journal
     )
+    module.no_log_values.update(credentials.secrets(module.params))
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
     try:
         result = run(module)

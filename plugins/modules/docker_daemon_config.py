@@ -124,6 +124,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -216,6 +217,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     files = HostFiles()
     path, record = params["path"], params["record"]
     before_text = files.read(path)
+    # Whatever is said from here on, by us or by dockerd, says none of these.
+    module.no_log_values.update(credentials.secrets(params))
     before = read_options(path, before_text)
     try:
         stored = json.loads(files.read(record) or "[]")
@@ -226,8 +229,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     defaults = daemon_json.without_empty(params["defaults"])
     if params["swarm_active"]:
         defaults.pop("live-restore", None)
-    # Whatever is said from here on, by us or by dockerd, says none of these.
-    module.no_log_values.update(daemon_json.secrets([before, required, defaults]))
+    module.no_log_values.update(credentials.secrets([before, required, defaults]))
     keep = frozenset(tuple(name.split(".")) for name in params["keep"])
     merge = daemon_json.merge(before, required, defaults, ours, keep)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
@@ -246,7 +248,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         daemon_json.check_consent(before, merge.options, params["containers_running"])
     if not module.check_mode:
         if changed:
-            write(path, text, 0o600 if daemon_json.secrets(merge.options) else 0o644)
+            write(path, text, 0o600 if credentials.secrets(merge.options) else 0o644)
         keep_record(record, render(daemon_json.store_ours(merge.ours)))
     return {
         "changed": changed,
@@ -257,8 +259,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "diff": {
             "before_header": path,
             "after_header": path,
-            "before": daemon_json.redact(before_text or ""),
-            "after": daemon_json.redact(text if changed else before_text or ""),
+            "before": credentials.hidden(before_text or ""),
+            "after": credentials.hidden(text if changed else before_text or ""),
         },
     }
 
@@ -279,6 +281,7 @@ def main() -> NoReturn:
             "swarm_active": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
+        no_log=True,  # a proxy's password or a log driver's token: not into the host's journal
     )
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
     try:

@@ -125,6 +125,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.fetch import Meter
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import masked
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import Hub, HuggingFaceHub
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.download import Options
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.fetching import Fetching
@@ -213,11 +214,14 @@ def main() -> NoReturn:
             "progress_file": {"type": "path"},
         },
         supports_check_mode=True,
+        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
+    params = dict(module.params)
+    module.params["models"] = masked(params["models"])
     # A token that somebody left on the host is not ours to use.
     os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     try:
-        module.exit_json(**run(module.params, module.check_mode))
+        module.exit_json(**run(params, module.check_mode))
     except FleetError as error:
         module.fail_json(msg=f"{error} Nothing that serves was touched.", field=error.where)
     except OSError as error:

@@ -178,10 +178,9 @@ def main() -> NoReturn:
     """Run."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    lookup = Lookup(
-        Kept(params["dir"]), connect_to(params["endpoint"], params["token"]), params["refresh"], params["need_weights"]
-    )
     try:
+        connect = connect_to(params["endpoint"], params["token"])
+        lookup = Lookup(Kept(params["dir"]), connect, params["refresh"], params["need_weights"])
         module.exit_json(**run(params, lookup, module.check_mode))
     except FleetError as error:
         module.fail_json(msg=f"{error} Nothing was changed.", field=error.where)

@@ -77,6 +77,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
@@ -146,7 +147,9 @@ def main() -> NoReturn:
         required_one_of=[("url", "content")],
         mutually_exclusive=[("url", "content")],
         supports_check_mode=True,
+        no_log=True,  # an address may have an account: not into the host's journal
     )
+    module.no_log_values.update(credentials.secrets(module.params))
     try:
         result = run(module)
     except FleetError as error:

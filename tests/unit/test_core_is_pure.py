@@ -43,7 +43,7 @@ def test_core_imports_nothing_that_acts(path: Path) -> None:
 
 # The order of import, from design.md: a room may import those of the floors above it and itself. plan and rollout do not know
 # each other; host and gateway are leaves that know nothing of serving.
-BASE = {"units", "errors", "text", "listeners", "spelling", "yaml_words", "sockets"}
+BASE = {"units", "errors", "text", "listeners", "spelling", "yaml_words", "sockets", "credentials"}
 WORDS = BASE | {"gpu", "ports", "spec"}
 MAY_IMPORT = {
     "units": BASE,
@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "spelling": BASE,
     "yaml_words": BASE,
     "sockets": BASE,
+    "credentials": BASE,
     "gpu": WORDS,
     "ports": BASE,
     "spec": WORDS,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
+
 
 class FleetError(Exception):
     """A failure that a person can mend.
@@ -16,6 +18,8 @@ class FleetError(Exception):
     """
 
     def __init__(self, where: str, what: str, remedy: str) -> None:
+        # What is repeated of a variable may be an address with an account.
+        where, what = credentials.hidden(where), credentials.hidden(what)
         super().__init__(where, what, remedy)
         self.where = where
         self.what = what

@@ -239,7 +239,7 @@ def _model(value: Any, where: str) -> str:
         fail(where, "it is missing.", remedy)
     if not isinstance(value, str) or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
         fail(where, f"{repr(value)[:60]} is no model.", remedy)
-    if value.startswith("-") or ".." in value.split("/"):
+    if value.startswith("-") or ".." in value.split("/") or "://" in value:
         fail(where, f"{value!r} is no model.", "Write a hub id like owner/name, or a whole path.")
     return value
 

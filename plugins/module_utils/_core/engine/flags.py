@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
@@ -72,6 +73,7 @@ OWNED_FLAGS = {
     "--runner": "task",
     "--convert": "task",
     "--api-key": "vllm_stack_api_key, which keeps it out of process lists",
+    "--hf-token": "vllm_stack_hf_token, which keeps it out of process lists",
 }
 # What changes an engine's memory in a way that no plan knows of.
 UNPLANNED_FLAGS = {
@@ -169,14 +171,21 @@ def check(arguments: Sequence[str], where: str) -> None:
     for argument in arguments:
         first = argument.split("=", 1)[0]
         if first.startswith("-") and re.search(r"\s", first.strip()):
-            flag, value = first.strip().split(None, 1)
+            flag = first.strip().split(None, 1)[0]
             name = meant(flag)
             remedy = (
                 f"{name} is decided by the plan: set {OWNED_FLAGS[name]} instead."
                 if name in OWNED_FLAGS
-                else f"Write two elements, {flag} and {value}."
+                else f"Write {flag} and its value as two elements."
             )
-            fail(f"{where}.extra_args", f"{argument!r} is one word to the engine's parser.", remedy)
+            # What follows the flag may be a secret: no message repeats it.
+            fail(f"{where}.extra_args", f"{flag} with what follows it is one word to the engine's parser.", remedy)
+        if credentials.is_in(argument):
+            fail(
+                f"{where}.extra_args",
+                "they hold an address with an account, which process lists and `docker inspect` would show.",
+                "Hand it over in env, where the engine reads it from there.",
+            )
         flag = meant(argument)
         if flag in REFUSED_FLAGS:
             fail(f"{where}.extra_args", f"{flag} stops the engine at its start.", REFUSED_FLAGS[flag])

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 Path = tuple[str, ...]
@@ -47,8 +48,6 @@ _CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
 _BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
 # As Docker's own reader takes it: fractions, a blank and units with i and B, too.
 _SIZE = re.compile(r"^(?=.*[1-9])\d+(\.\d+)? ?([kmgtp]i?)?b?$", re.IGNORECASE)
-# An account in an address, up to the last @ before the path: passwords hold any sign.
-_CREDENTIALS = re.compile(r"://([^/\s\"]*)@")
 _CONCEALED = "sha256"
 
 
@@ -129,24 +128,11 @@ def _without_entries(value: Any, entries: Any) -> list[Any]:
     return [item for item in value if conceal(item) not in mine] if isinstance(value, list) else []
 
 
-def conceal(value: Any) -> Any:
-    """Put a digest in the place of every text that holds credentials: enough to know it again, and nothing to steal."""
-    if isinstance(value, str) and _CREDENTIALS.search(value):
+def conceal(value: Any, name: str = "") -> Any:
+    """Put a digest in the place of every text that is a secret: enough to know it again, and nothing to steal."""
+    if isinstance(value, str) and credentials.secrets(value, name):
         return {_CONCEALED: hashlib.sha256(value.encode()).hexdigest()}
-    return [conceal(item) for item in value] if isinstance(value, list) else value
-
-
-def secrets(options: Any) -> set[str]:
-    """Collect every text that must not be shown: whole addresses with an account, the account, and its password."""
-    if isinstance(options, Mapping):
-        return {text for value in options.values() for text in secrets(value)}
-    if isinstance(options, list):
-        return {text for value in options for text in secrets(value)}
-    match = _CREDENTIALS.search(options) if isinstance(options, str) else None
-    if match is None:
-        return set()
-    account = match.group(1)
-    return {text for text in (str(options), account, account.partition(":")[2]) if text}
+    return [conceal(item, name) for item in value] if isinstance(value, list) else value
 
 
 def without_empty(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +151,8 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _is(there: Any, recorded: Any) -> bool:
-    return bool(conceal(there) == conceal(recorded))
+def _is(there: Any, recorded: Any, path: Path) -> bool:
+    return bool(conceal(there, path[-1]) == conceal(recorded, path[-1]))
 
 
 def merge(
@@ -192,7 +178,7 @@ def merge(
                 _set(result, path, rest)
             else:
                 _delete(result, path)
-        elif _is(_get(result, path), value):
+        elif _is(_get(result, path), value, path):
             _delete(result, path)
 
     for path, value in wanted.items():
@@ -201,25 +187,25 @@ def merge(
             foreign = _without_entries(there, ours.get(path))
             added = [item for item in value if item not in foreign]
             _set(result, path, foreign + added)
-            claimed[path] = conceal(added)
+            claimed[path] = conceal(added, path[-1])
         else:
             _set(result, path, value)
             if there != value or path in ours:
-                claimed[path] = conceal(value)
+                claimed[path] = conceal(value, path[-1])
 
     driver = _get(result, ("log-driver",))
     other_driver = driver is not None and ours.get(("log-driver",)) != driver and driver not in _ROTATING_DRIVERS
     for path, value in soft.items():
         there, blocked = _get(result, path), _blocked(result, path)
         if path[0] == "log-opts" and other_driver:
-            if path in ours and _is(there, ours[path]):
+            if path in ours and _is(there, ours[path], path):
                 _delete(result, path)
             continue
         if blocked:
             kept.append(f"{'.'.join(blocked)} stays {_get(result, blocked)!r}")
-        elif there is None or (path in ours and _is(there, ours[path])):
+        elif there is None or (path in ours and _is(there, ours[path], path)):
             _set(result, path, value)
-            claimed[path] = conceal(value)
+            claimed[path] = conceal(value, path[-1])
         elif there != value:
             kept.append(f"{'.'.join(path)} stays {there!r}")
     return Merge(options=result, ours=claimed, kept=tuple(kept))
@@ -352,15 +338,11 @@ def parse_ours(stored: Any) -> Leaves:
     found: Leaves = {}
     for entry in stored if isinstance(stored, list) else []:
         if isinstance(entry, Mapping) and isinstance(entry.get("path"), list):
-            found[tuple(str(part) for part in entry["path"])] = conceal(entry.get("value"))
+            path = tuple(str(part) for part in entry["path"])
+            found[path] = conceal(entry.get("value"), path[-1] if path else "")
     return found
 
 
 def store_ours(ours: Leaves) -> list[dict[str, Any]]:
     """Write the record in a stable order."""
     return [{"path": list(path), "value": value} for path, value in sorted(ours.items())]
-
-
-def redact(text: str) -> str:
-    """Hide the credentials of proxy addresses before a diff is shown."""
-    return _CREDENTIALS.sub("://***@", text)

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from ansible.module_utils.basic import missing_required_lib
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import (
     Hub,
     HubError,
@@ -19,7 +21,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client impo
 
 
 def connect_to(endpoint: str, token: str) -> Callable[[], Hub]:
-    """Return what makes the hub, once."""
+    """Return what makes the hub, once; an address with an account is refused whether or not somebody needs the hub."""
+    for refusal in credentials.refusals({"vllm_stack_hub_endpoint": endpoint}):
+        fail("", refusal, "")
 
     @lru_cache(maxsize=1)
     def connect() -> Hub:

@@ -203,7 +203,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two words in one argument": (
         {"vllm_stack_models": [{**MODEL, "extra_args": ["--seed 7"]}]},
-        "vllm_stack_models[0].extra_args: '--seed 7' is one word to the engine's parser.",
+        "vllm_stack_models[0].extra_args: --seed with what follows it is one word to the engine's parser.",
     ),
 }
 

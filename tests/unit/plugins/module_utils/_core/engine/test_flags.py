@@ -59,13 +59,13 @@ def test_the_flag_that_a_word_is_taken_for(argument: str, flag: str) -> None:
         ),
         (
             "--max-num-seqs 8",
-            "'--max-num-seqs 8' is one word to the engine's parser. "
+            "--max-num-seqs with what follows it is one word to the engine's parser. "
             "--max-num-seqs is decided by the plan: set max_num_seqs instead.",
         ),
         (
             "--reasoning-parser  qwen3 x",
-            "'--reasoning-parser  qwen3 x' is one word to the engine's parser. "
-            "Write two elements, --reasoning-parser and qwen3 x.",
+            "--reasoning-parser with what follows it is one word to the engine's parser. "
+            "Write --reasoning-parser and its value as two elements.",
         ),
     ],
 )

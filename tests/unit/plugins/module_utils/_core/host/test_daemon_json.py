@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json as dd
 
@@ -204,7 +205,7 @@ def test_a_restart_that_stops_containers_needs_consent() -> None:
 
 
 def test_credentials_of_a_proxy_are_hidden() -> None:
-    assert dd.redact('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://***@proxy:3128"'
+    assert credentials.hidden('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://***@proxy:3128"'
 
 
 @pytest.mark.parametrize("stored", [None, {}, "x", [1], [{"path": "x"}]])
@@ -217,7 +218,7 @@ PROXIES: dict[str, Any] = {"proxies": {"http-proxy": PROXY}, "registry-mirrors":
 
 
 def test_credentials_are_collected_with_whatever_signs_they_hold() -> None:
-    assert dd.secrets(PROXIES) == {
+    assert credentials.secrets(PROXIES) == {
         PROXY,
         "me:p@ss:w0rd",
         "p@ss:w0rd",
@@ -225,7 +226,7 @@ def test_credentials_are_collected_with_whatever_signs_they_hold() -> None:
         "u:s3cret",
         "s3cret",
     }
-    assert dd.secrets({"bip": "10.0.0.1/24", "dns": ["1.1.1.1"], "labels": ["mail=a@b"]}) == set()
+    assert credentials.secrets({"bip": "10.0.0.1/24", "dns": ["1.1.1.1"], "labels": ["mail=a@b"]}) == set()
 
 
 def test_the_record_holds_no_credentials_and_is_still_known_again() -> None:
@@ -250,7 +251,7 @@ def test_a_proxy_that_someone_changed_since_stays() -> None:
 
 
 def test_a_diff_hides_a_password_with_signs_in_it() -> None:
-    assert dd.redact(f'"http-proxy": "{PROXY}"') == '"http-proxy": "http://***@proxy:3128"'
+    assert credentials.hidden(f'"http-proxy": "{PROXY}"') == '"http-proxy": "http://***@proxy:3128"'
 
 
 def test_what_has_no_value_is_not_asked_for() -> None:

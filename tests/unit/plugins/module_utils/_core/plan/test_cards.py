@@ -210,7 +210,7 @@ def test_flags_that_change_memory_are_counted() -> None:
     ("extra", "message"),
     [
         (["--gpu-memory-utilization 0.9"], "set gpu_memory_utilization instead"),
-        (["--seed 7"], "Write two elements, --seed and 7"),
+        (["--seed 7"], "Write --seed and its value as two elements"),
         (["--enable-reasoning"], "--reasoning-parser alone"),
         (["--rope_scaling", "{}"], "--hf-overrides"),
         (["-dcp", "2"], "--decode-context-parallel-size changes the engine's memory"),
