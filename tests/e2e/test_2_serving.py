@@ -12,9 +12,20 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.tests.e2e.conftest import LAB, Box, command, play
+import pytest
+import yaml
+
+from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, LAB, Box, command, play
 
 MODELS = ["llama", "qwen", "mistral"]
+SITE_TAGS = sorted(
+    {
+        tag
+        for play in yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text(encoding="utf-8"))
+        for task in play.get("tasks", [])
+        for tag in task["tags"]
+    }
+)
 
 
 def call(url: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
@@ -113,6 +124,17 @@ def test_a_second_run_changes_nothing(box: Box) -> None:
     assert run.recap()["changed"] == 0
     assert box.started() == started
     print(f"the second run took {run.seconds:.0f} s")
+
+
+@pytest.mark.parametrize("more", [["--check", "--diff"], []], ids=["check", "real"])
+@pytest.mark.parametrize("tag", SITE_TAGS)
+def test_each_tag_runs_alone_on_a_host_that_serves(box: Box, tag: str, more: list[str]) -> None:
+    before = box.started()
+    run = play("--tags", tag, *more)
+    assert run.code == 0
+    assert run.recap()["changed"] == 0
+    assert box.started() == before
+    assert "Check the models and the memory plan" in run.text, "the checks run under every tag"
 
 
 def test_only_a_killed_engine_is_started_again(box: Box) -> None:
