@@ -70,9 +70,14 @@ options:
     default: /run/gpuserve/locks
   drain_dir:
     description:
-      - Folder through which a gateway on this host is told which endpoints get nothing new. Where it is not there, there is no gateway.
+      - Folder through which a gateway on this host is told which endpoints get nothing new. Unset, or where it is not there, there is
+        no gateway.
     type: path
-    default: /run/gpuserve/draining
+  gateway_interval_s:
+    description:
+      - How often that gateway probes its engines; what it is told, and an engine that came, it knows after two probes.
+    type: float
+    default: 0.0
   device:
     description:
       - What the engines compute on; decides how memory is read.
@@ -323,7 +328,8 @@ def main() -> NoReturn:
             "project_dir": {"type": "path", "required": True},
             "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
             "lock_dir": {"type": "path", "default": "/run/gpuserve/locks"},
-            "drain_dir": {"type": "path", "default": "/run/gpuserve/draining"},
+            "drain_dir": {"type": "path"},
+            "gateway_interval_s": {"type": "float", "default": 0.0},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "mode": {"type": "str", "choices": ["auto", "serial", "parallel"], "default": "auto"},

@@ -251,13 +251,18 @@ class FakeHost:
         """One run of the module; what was done before counts no more."""
         self.done.clear()
         (self.folder / "progress").unlink(missing_ok=True)
-        params = {
+        return bringup.Bringup(self.params(rendered, **change), False).run()
+
+    def params(self, rendered: Mapping[str, Any], **change: Any) -> dict[str, Any]:
+        """What the role hands the module."""
+        return {
             "rollback": False,
             "project_name": PROJECT,
             "project_dir": str(self.folder / "stack"),
             "state_dir": str(self.folder / "state"),
             "lock_dir": str(self.folder / "lock"),
             "drain_dir": str(self.folder / "drain"),
+            "gateway_interval_s": 2.0,
             "device": "cuda",
             "api_key": self.key,
             "mode": "auto",
@@ -282,7 +287,6 @@ class FakeHost:
             **rendered,
             **change,
         }
-        return bringup.Bringup(params, False).run()
 
     def told(self) -> str:
         return (self.folder / "progress").read_text()

@@ -125,6 +125,11 @@ def phase_limits(given: Mapping[str, Any]) -> dict[Phase | None, float]:
     return {**PHASE_LIMITS_S, **{known[name]: float(limit) for name, limit in given.items()}}
 
 
+def switch_s(check_interval_s: float) -> float:
+    """Seconds until a gateway that probes its engines this often has seen one come or go: it believes two probes, and is a bit late."""
+    return 2 * check_interval_s + 1.0
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of a bring-up. `tolerance_bytes` is what an engine may hold above its plan; None is not measured by NVML."""

@@ -23,6 +23,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     Track,
     begin,
     phase_limits,
+    switch_s,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
@@ -39,8 +40,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
 
-# A gateway looks at its engines every two seconds, and counts one out after two probes.
-SWITCH_S = 5.0
 # Docker kills what has not ended within its grace; a container that is there this long after that is stuck.
 STOP_S = 60.0
 # Something that serves and missed an answer is asked again this often.
@@ -60,6 +59,7 @@ class Bringup:
         self.params, self.check_mode = params, check_mode
         self.sets, self.state_dir = Sets(params["project_dir"]), StateDir(params["state_dir"])
         self.rollback_set = PROVED
+        self.drain_dir = Path(params["drain_dir"]) if params["drain_dir"] else None
         self.target = self._rollback_target() if params["rollback"] else self._given_target()
         kept = self.sets.read(PROVED)
         # What comes back if this fails may need cards that the new set doesn't: watched and locked with the others.
@@ -124,7 +124,7 @@ class Bringup:
             phase_limits_s=phase_limits(params["phase_limits_s"]),
             # The host's own memory is shared with its page cache and everybody else: only a card's is bound to its plan.
             tolerance_bytes=params["tolerance_bytes"] if params["device"] == "cuda" else None,
-            switch_s=SWITCH_S if Path(params["drain_dir"]).is_dir() else 0.0,
+            switch_s=switch_s(params["gateway_interval_s"]) if self.drain_dir and self.drain_dir.is_dir() else 0.0,
             settle_s=params["settle_s"],
             gate_timeout_s=params["gate_timeout_s"],
             start_timeout_s=params["start_timeout_s"],
@@ -139,7 +139,8 @@ class Bringup:
     def run(self) -> dict[str, Any]:
         """The module's result. Raises LockHeld, DockerError or OSError where it can't go on; a path that others may change is one."""
         for name in () if self.check_mode else ("project_dir", "state_dir", "lock_dir", "drain_dir"):
-            ownership.check(self.params[name])
+            if self.params[name]:
+                ownership.check(self.params[name])
         try:
             result = self._run(self.target)
             if result.get("report") and not result.get("failures"):
@@ -202,7 +203,7 @@ class Bringup:
             docker,
             self.params["project_name"],
             self.sets.compose_file(),
-            Path(self.params["drain_dir"]),
+            self.drain_dir,
             self.params["surge_offset"],
             self.params["stop_grace_s"],
         )

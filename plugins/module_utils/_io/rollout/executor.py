@@ -72,7 +72,7 @@ class Executor:
         docker: Docker,
         project: str,
         compose_file: Path,
-        drain_dir: Path,
+        drain_dir: Path | None,
         surge_offset: int,
         stop_grace_s: int,
     ) -> None:
@@ -123,7 +123,8 @@ class Executor:
                 self._drain(self._endpoint(container_of(target, action.name), action.port))
             case ActionKind.UNDRAIN:
                 for endpoint in endpoints_of(container_of(target, action.name), action.port):
-                    self._undrain(self._drain_file(endpoint))
+                    if self._drain_dir is not None:
+                        self._undrain(self._drain_dir / sockets.drain_name(endpoint))
             case _:
                 assert_never(action.kind)
 
@@ -246,7 +247,13 @@ class Executor:
 
     def clear_drains(self, engines: Iterable[Watched]) -> None:
         """Whatever happened, no endpoint is left out of the gateway by us: neither one of these, nor what this stack once wrote."""
-        files = {self._drain_file(endpoint) for one in engines for endpoint in endpoints_of(one.container, one.port)}
+        if self._drain_dir is None:
+            return
+        files = {
+            self._drain_dir / sockets.drain_name(endpoint)
+            for one in engines
+            for endpoint in endpoints_of(one.container, one.port)
+        }
         with contextlib.suppress(OSError):
             files |= {path for path in self._drain_dir.iterdir() if path.read_text(encoding="utf-8") == self._mark}
         for path in files:
@@ -265,16 +272,13 @@ class Executor:
     def _drain(self, endpoint: str) -> None:
         # Where there is no folder there is no gateway; and one that can't be told keeps nobody from going on.
         with contextlib.suppress(OSError):
-            if self._drain_dir.is_dir():
-                atomic.write(self._drain_file(endpoint), self._mark, 0o644)
+            if self._drain_dir is not None and self._drain_dir.is_dir():
+                atomic.write(self._drain_dir / sockets.drain_name(endpoint), self._mark, 0o644)
 
     @staticmethod
     def _undrain(path: Path) -> None:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-
-    def _drain_file(self, endpoint: str) -> Path:
-        return self._drain_dir / sockets.drain_name(endpoint)
 
     def _compose(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         if environment:

@@ -250,3 +250,19 @@ def test_one_that_dies_while_others_start_is_no_part_of_a_proved_set(host: FakeH
     served(host, A, B)
     assert "it ended while others started" in host.told()
     assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
+
+
+@pytest.mark.parametrize(
+    ("claims", "seconds"),
+    [
+        ({"gateway_interval_s": 2.0}, 5.0),
+        ({"gateway_interval_s": 10.0}, 21.0),
+        ({"drain_dir": None}, 0.0),
+        ({"drain_dir": "/nonexistent/of/another"}, 0.0),
+    ],
+    ids=["as it is", "a slow gateway", "no gateway", "a gateway that is not there yet"],
+)
+def test_a_replacement_waits_for_as_long_as_the_gateway_takes(
+    host: FakeHost, claims: dict[str, Any], seconds: float
+) -> None:
+    assert bringup.Bringup(host.params(host.render(A), **claims), True).limits().switch_s == seconds

@@ -71,7 +71,7 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     return found
 
 
-def hands(docker: Docker, folder: Path = Path("drain")) -> Executor:
+def hands(docker: Docker, folder: Path | None = Path("drain")) -> Executor:
     return Executor(docker, "gpuserve", Path("compose.yml"), folder, 1000, 30)  # type: ignore[arg-type]
 
 
@@ -306,3 +306,15 @@ def test_one_that_moves_to_a_socket_is_drained_where_it_answers_now(docker: Dock
     assert sorted(path.name for path in tmp_path.iterdir()) == ["127.0.0.1:8001", on_socket]
     by.do(target(on_sockets=True), [Action(ActionKind.UNDRAIN, YI, port=8001)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_gateway_nothing_is_written_and_nobody_else_s_folder_read(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "127.0.0.1:8001").write_text("gpuserve\n")
+    by = hands(docker, None)
+    assert done(by, ActionKind.DRAIN, port=8001) == []
+    assert done(by, ActionKind.UNDRAIN, port=8001) == []
+    by.clear_drains(target().watched)
+    assert [path.name for path in tmp_path.iterdir()] == ["127.0.0.1:8001"]
