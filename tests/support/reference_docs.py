@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec_reference
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose import xid
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import causes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -160,11 +162,43 @@ def architecture_page() -> str:
     return f"{before}<!-- rooms: {begin}-->\n{rooms_table()}{old[old.index('<!-- /rooms -->') :]}"
 
 
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def causes_table() -> str:
+    """Return the table of causes: what each rule says, and what to do."""
+    lines = ["| rule | what it means | what to do |", "|---|---|---|"]
+    for rule in causes.RULES:
+        said = rule.text.replace("({what})", "").replace("{what}", "...")
+        lines.append(f"| `{rule.id}` | {_cell(said)} | {_cell(rule.remedy)} |")
+    return "\n".join(lines) + "\n"
+
+
+def xids_table() -> str:
+    """Return the table of Xid errors."""
+    lines = ["| number | what it means | what to do |", "|---|---|---|"]
+    for number, meaning in sorted(xid.MEANINGS.items()):
+        lines.append(f"| {number} | {_cell(meaning.text)} | {_cell(meaning.action.value)} |")
+    return "\n".join(lines) + "\n"
+
+
+def operations_page() -> str:
+    """Return docs/operations.md with today's tables of causes and of Xids in it."""
+    text = (DOCS / "operations.md").read_text(encoding="utf-8")
+    for name, made in (("causes", causes_table()), ("xids", xids_table())):
+        before, _mark, rest = text.partition(f"<!-- {name}: ")
+        begin, _end, old = rest.partition("-->\n")
+        text = f"{before}<!-- {name}: {begin}-->\n{made}{old[old.index(f'<!-- /{name} -->') :]}"
+    return text
+
+
 def pages() -> dict[Path, str]:
     """Every page by its place."""
     made = {
         CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs(),
         DOCS / "architecture.md": architecture_page(),
+        DOCS / "operations.md": operations_page(),
     }
     for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
         made[DOCS / "modules" / f"{path.stem}.md"] = module_page(path)

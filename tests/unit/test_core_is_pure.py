@@ -66,6 +66,8 @@ MAY_IMPORT = {
     "host": BASE,
     "gateway": BASE,
     "inventory": BASE,
+    # What is wrong with a host that serves: the one room that knows the host and the engines.
+    "diagnose": BASE | {"engine", "host"},
 }
 
 

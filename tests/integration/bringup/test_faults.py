@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,27 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
     assert "End that process" in cause["remedy"]
     assert stack.serving() == ["qwen", "tinyllama"]
     note("a foreign process takes memory between gate and start", play.failure["msg"], noticed(cause), stack.serving())
+
+
+def test_diagnose_names_an_engine_that_is_down_a_foreign_process_and_no_secret(serving: Stack, tmp_path: Path) -> None:
+    told = tmp_path / "diagnosis.json"
+    arguments = ("-e", f"diagnose_json={told}", "-e", f"diagnose_bundle={tmp_path}", "-e", "diagnose_names=[]")
+    assert serving.start("diagnose.yml", *arguments).follow().code == 2  # the box has no card on its bus
+    before = json.loads(told.read_text())["box"]["findings"]
+    assert not [one for one in before if one["subject"].startswith("engine ") or one["rule"] == "foreign_process"]
+    pid = serving.hold(2 * GIB)
+    serving.engine("qwen", fault={"kind": "oom", "at": "loading"})
+    serving.run("docker", "restart", "vllm-qwen")
+    serving.wait_for(lambda: serving.run("docker", "inspect", "-f", "{{.RestartCount}}", "vllm-qwen").strip() != "0")
+    assert serving.start("diagnose.yml", *arguments).follow().code == 2
+    found = {one["rule"]: one for one in json.loads(told.read_text())["box"]["findings"]}
+    assert found["foreign_process"]["text"].startswith("a process that is not ours (python3, pid ")
+    assert found["out_of_memory"]["subject"] == "engine qwen" and found["out_of_memory"]["because"] == "foreign_process"
+    with tarfile.open(tmp_path / "box.tar.gz") as bundle:
+        names = bundle.getnames()
+    assert "gpuserve-support/logs/vllm-qwen.log" in names and not [name for name in names if name.endswith(".env")]
+    assert serving.run("sh", "-c", "ls /var/lib/gpuserve/support.tar.gz || true").strip() == ""
+    serving.run("kill", str(pid))
 
 
 def test_a_neighbour_that_sleeps_is_named_and_the_old_one_serves_on(serving: Stack) -> None:

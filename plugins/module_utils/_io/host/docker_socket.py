@@ -8,7 +8,9 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -25,12 +27,39 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def get(path: str, endpoint: str, timeout_s: float = 10.0) -> Any:
     """Return the daemon's answer, or None where no daemon answers."""
+    try:
+        return json.loads(_read(path, endpoint, timeout_s) or b"null")
+    except ValueError:
+        return None
+
+
+def log(path: str, container: str, lines: int, timeout_s: float = 10.0) -> list[str]:
+    """Return the last lines that a container printed, on both of its streams in their order; none where no daemon answers."""
+    endpoint = f"/containers/{quote(container, safe='')}/logs?stdout=1&stderr=1&tail={lines}"
+    data = _read(path, endpoint, timeout_s) or b""
+    return b"".join(_frames(data)).decode(errors="replace").splitlines()
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    """Take the streams' frames apart: a byte for which it is, three zeros, four for the length. A terminal's log has none."""
+    at = 0
+    while at < len(data):
+        head = data[at : at + 8]
+        if len(head) < 8 or head[0] not in (0, 1, 2) or head[1:4] != b"\0\0\0":
+            yield data[at:]
+            return
+        length = int.from_bytes(head[4:], "big")
+        yield data[at + 8 : at + 8 + length]
+        at += 8 + length
+
+
+def _read(path: str, endpoint: str, timeout_s: float) -> bytes | None:
     connection = _UnixConnection(path, timeout_s)
     try:
         connection.request("GET", endpoint)
         answer = connection.getresponse()
-        return json.loads(answer.read()) if answer.status == 200 else None
-    except (OSError, ValueError, http.client.HTTPException):
+        return answer.read() if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()

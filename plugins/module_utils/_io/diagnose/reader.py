@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read all that a diagnosis rests on. Nothing is changed, and what can't be read is absent and no error."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import (
+    CardMemory,
+    Container,
+    Disk,
+    Evidence,
+    Process,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import nvml_sentence
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import seconds_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket, gpu, net
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+LABEL = "fleet.gpuserve"
+GATEWAY = "gpuserve-gateway"
+LOG_LINES, KERNEL_LINES, LINE = 2000, 5000, 4000
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are on the host, as the inventory says."""
+
+    project: str
+    project_dir: str
+    state_dir: str
+    drain_dir: str
+    socket: str
+    disks: Sequence[tuple[str, str]]
+    names: Sequence[str]
+    need_card: bool
+    need_gateway: bool
+
+
+def read(files: HostFiles, run: Run, places: Places) -> Evidence:
+    """Read the host."""
+    containers, why_not = _containers(places)
+    cards = gpu.cards(files)
+    memory, nvml = _memory(set(containers)) if cards or places.need_card else ([], "")
+    return Evidence(
+        docker=why_not,
+        containers=list(containers.values()),
+        expected=_expected(places),
+        gateway_expected=places.need_gateway,
+        need_card=places.need_card,
+        cards=cards,
+        memory=memory,
+        nvml=nvml,
+        driver=gpu.read_driver_state(files, run, platform.release()),
+        kernel_log=_kernel_log(run),
+        disks=[_disk(files, path, purpose) for path, purpose in places.disks],
+        unresolved=[name for name in places.names if not _resolves(name)],
+        time_synchronised=net.time_synchronised(files, run),
+        unfinished=_unfinished(places),
+        drained=_drained(places),
+    )
+
+
+def _containers(places: Places) -> tuple[dict[str, Container], str]:
+    """Read our containers by their ids, or say why Docker does not answer."""
+    if docker_socket.get(places.socket, "/version") is None:
+        there = os.path.exists(places.socket)
+        return {}, "Docker does not answer" if there else "Docker is not there or does not run: it has no socket"
+    listed = docker_socket.get(places.socket, "/containers/json?all=1") or []
+    found = {}
+    for entry in listed:
+        name = str((entry.get("Names") or [""])[0]).lstrip("/")
+        labels = entry.get("Labels") or {}
+        mine = labels.get(f"{LABEL}.stack") == places.project
+        if not mine and name != GATEWAY:
+            continue
+        inspected = docker_socket.get(places.socket, f"/containers/{entry['Id']}/json") or {}
+        log = docker_socket.log(places.socket, entry["Id"], LOG_LINES)
+        found[entry["Id"]] = _container(name, labels.get(f"{LABEL}.model", "") if mine else "", inspected, log)
+    return found, ""
+
+
+def _container(name: str, model: str, inspected: Mapping[str, Any], log: Sequence[str]) -> Container:
+    state = inspected.get("State") or {}
+    return Container(
+        name=name,
+        model=model,
+        status=str(state.get("Status", "")),
+        health=str((state.get("Health") or {}).get("Status", "")),
+        exit_code=state.get("ExitCode"),
+        oom_killed=bool(state.get("OOMKilled")),
+        restarts=int(inspected.get("RestartCount") or 0),
+        age_s=max(0.0, time.time() - (seconds_of(str(state.get("StartedAt", ""))) or time.time())),
+        error=str(state.get("Error") or ""),
+        log=[harmless(line, LINE) for line in log],
+    )
+
+
+def _expected(places: Places) -> list[str]:
+    record = _json(os.path.join(places.project_dir, "proved", "plan.json"))
+    services = record.get("services") if isinstance(record, dict) else None
+    return [str(one["container"]) for one in services or [] if isinstance(one, dict) and "container" in one]
+
+
+def _memory(ours: set[str]) -> tuple[list[CardMemory], str]:
+    """Ask NVML, through its Python package where our environment has it, else only whether it answers."""
+    try:
+        with Nvml() as nvml:
+            return [_card_memory(card, ours) for card in nvml.cards()], ""
+    except NvmlError:
+        answer = gpu.nvml()
+        return [], nvml_sentence(answer["status"]) if answer["status"] else ""
+
+
+def _card_memory(card: Mapping[str, Any], ours: set[str]) -> CardMemory:
+    return CardMemory(
+        uuid=card["uuid"],
+        name=card["name"],
+        total_bytes=card["memory_total_bytes"],
+        free_bytes=card["memory_free_bytes"],
+        processes=[
+            Process(
+                pid=one["pid"],
+                name=_process_name(one["pid"]),
+                used_bytes=one["used_bytes"] or 0,
+                ours=one["container"] in ours,
+            )
+            for one in card["processes"]
+        ],
+    )
+
+
+def _process_name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return harmless(file.read().strip())
+    except OSError:
+        return "unknown"
+
+
+def _kernel_log(run: Run) -> list[str] | None:
+    """Read the kernel's log since the boot: by journalctl, which goes back further than the kernel's own buffer."""
+    for command in (["journalctl", "-k", "-b", "-n", str(KERNEL_LINES), "--no-pager", "-o", "short-iso"], ["dmesg"]):
+        status, out, _err = run(command)
+        if status == 0 and out.strip():
+            return [harmless(line, LINE) for line in out.splitlines()[-KERNEL_LINES:]]
+    return None
+
+
+def _disk(files: HostFiles, path: str, purpose: str) -> Disk:
+    free, total = files.free_bytes(path)
+    return Disk(path, purpose, free, total)
+
+
+def _resolves(name: str) -> bool:
+    try:
+        socket.getaddrinfo(name, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _unfinished(places: Places) -> str:
+    journal = _json(os.path.join(places.state_dir, "journal.json"))
+    if isinstance(journal, dict):
+        return str(journal.get("doing") or "a bring-up")
+    return "an upgrade" if os.path.exists(os.path.join(places.state_dir, "upgrading")) else ""
+
+
+def _drained(places: Places) -> list[tuple[str, float]]:
+    found = []
+    try:
+        for entry in os.scandir(places.drain_dir):
+            found.append((entry.name, max(0.0, time.time() - entry.stat(follow_symlinks=False).st_mtime)))
+    except OSError:
+        return []
+    return sorted(found)
+
+
+def _json(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
