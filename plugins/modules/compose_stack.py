@@ -163,7 +163,7 @@ services:
 endpoints:
   description: >-
     What a gateway in front of the engines needs of each model, C(name), C(aliases), C(adapters), C(endpoints), C(standby),
-    C(max_num_seqs) and C(max_model_len).
+    C(max_num_seqs), C(max_model_len) and, where engines listen on sockets, C(address).
   returned: success
   type: list
   elements: dict

@@ -125,12 +125,12 @@ function answers.alive()
     say(200, '{"status":"alive"}\n')
 end
 
--- Whether all models are ready. Names are for those who have a key, and theirs only.
-function answers.health(owner)
+-- Whether all models are ready, or the one whose own address is asked. Names are for those who have a key, and theirs only.
+function answers.health(owner, only)
     local states, missing, all_ready = {}, {}, true
     for at, model in ipairs(config.models) do
         local state = engines.state_of(model)
-        all_ready = all_ready and state == "ready"
+        all_ready = all_ready and (state == "ready" or (only and only ~= at - 1))
         if owner and answers.may_use(owner, at - 1) then
             states[#states + 1] = quoted(model.name) .. ':"' .. state .. '"'
             if state ~= "ready" then

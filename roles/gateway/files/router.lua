@@ -133,6 +133,19 @@ local function owner_of(var, other)
     return owner
 end
 
+-- By owner and model: what a key may do at the address of one model.
+local narrowed = {}
+
+local function narrow(owner, only)
+    local index = tonumber(only)
+    local kept = narrowed[owner] or {}
+    narrowed[owner] = kept
+    if not kept[index] then
+        kept[index] = setmetatable({models = {[index] = answers.may_use(owner, index) or nil}}, {__index = owner})
+    end
+    return kept[index]
+end
+
 -- Longer names are nobody's; escaped, each of a name's characters can take six.
 local LONGEST_VALUE = 1024
 local STRING = ('"'):byte()
@@ -458,8 +471,12 @@ function router.enter()
         return answers.alive()
     end
     local owner = owner_of(var, kind == "socket" and key_among_protocols(var) or nil)
+    local only = var.gw_only
+    if owner and only ~= "" then
+        owner = narrow(owner, only)
+    end
     if kind == "health" then
-        return answers.health(owner)
+        return answers.health(owner, tonumber(only))
     end
     if not owner then
         return denied(var)

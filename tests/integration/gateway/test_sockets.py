@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY
+from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY, Answer
 from ansible_collections.gpuserve.fleet.tests.support.gateway.container import Container, scenario_variables
 
 from .test_streams import CHAT, events, open_stream
@@ -27,6 +28,44 @@ def gateway() -> Iterator[Container]:
     variables["gateway_keys"] = [one for one in variables["gateway_keys"] if not one.get("models")]
     with Container(variables) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Container]:
+    """A gateway in which a model has an address of its own."""
+    variables = scenario_variables()
+    variables["gateway_models"] = [
+        {"name": "qwen", "endpoints": ["127.0.0.1:8001"], "address": "127.0.0.1:8101"},
+        {"name": "yi", "endpoints": ["127.0.0.1:8002"], "api_key": "engine-secret-of-yi"},
+        {"name": "gone", "endpoints": ["127.0.0.1:8009"]},
+    ]
+    with Container(variables) as made:
+        yield made
+
+
+def at_own_address(gateway: Container, method: str, path: str, body: Any = None, key: str | None = KEY) -> Answer:
+    shared = gateway.port
+    try:
+        gateway.port = 8101
+        return gateway.ask(method, path, body, key)
+    finally:
+        gateway.port = shared
+
+
+def test_a_models_own_address_takes_the_gateways_keys_and_knows_that_model_alone(own: Container) -> None:
+    own.wait_for(lambda: at_own_address(own, "POST", CHAT, {"model": "qwen"}).status == 200)
+    assert own.ask("POST", CHAT, {"model": "yi"}).status == 200
+    assert at_own_address(own, "POST", CHAT, {"model": "yi"}).code == "model_not_found"
+    assert at_own_address(own, "POST", CHAT, {"model": "qwen"}, None).code == "invalid_api_key"
+    # A key of another model alone opens nothing here.
+    assert at_own_address(own, "POST", CHAT, {"model": "qwen"}, "key-for-yi-only").code == "model_not_found"
+    assert at_own_address(own, "POST", CHAT, {"model": "yi"}, "key-for-yi-only").code == "model_not_found"
+    assert own.ask("POST", CHAT, {"model": "yi"}, "key-for-yi-only").status == 200
+    listed = at_own_address(own, "GET", "/v1/models").json["data"]
+    assert [one["id"] for one in listed] == ["qwen"]
+    # It is well where its own model is, whatever others are.
+    assert own.ask("GET", "/health", key=None).status == 503
+    assert at_own_address(own, "GET", "/health", key=None).status == 200
 
 
 def up(gateway: Container, endpoint: str) -> float | None:

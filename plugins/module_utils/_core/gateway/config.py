@@ -101,7 +101,8 @@ class Gateway:
     @property
     def has_low_port(self) -> bool:
         """Whether nginx has to begin as root, to listen."""
-        return self.port < FIRST_FREE_PORT or 0 < self.redirect_port < FIRST_FREE_PORT
+        ports = (self.port, self.redirect_port, *(one.port for one in self.model_listeners.values()))
+        return any(0 < port < FIRST_FREE_PORT for port in ports)
 
     @property
     def account(self) -> str:
@@ -126,7 +127,13 @@ class Gateway:
             found["gateway_redirect_port"] = self.redirector
         if self.metrics_address:
             found["gateway_metrics_address"] = addresses.endpoint(self.metrics_address, "gateway_metrics_address")
-        return found
+        return found | self.model_listeners
+
+    @property
+    def model_listeners(self) -> dict[str, Endpoint]:
+        """Where it listens for one model alone, by the setting that says so."""
+        found = {f"gateway_models[{at}].address": model.address for at, model in enumerate(self.models)}
+        return {where: addresses.endpoint(address, where) for where, address in found.items() if address}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -320,6 +327,11 @@ def _check_ports(gateway: Gateway) -> None:
             if listener.meets(other):
                 fail(variable, f"{listener} is already {owner}'s.", "Take another port.")
         taken[variable] = listener
+    ports = [listener.port for listener in taken.values()]
+    for where, listener in gateway.model_listeners.items():
+        # nginx tells by the port alone which model is meant.
+        if ports.count(listener.port) > 1:
+            checks.refuse(where, f"the gateway listens on {listener.port} elsewhere, too.", "Take another port.")
     for index, model in enumerate(gateway.models):
         where = f"gateway_models[{index}].endpoints"
         for one in model.all_endpoints:

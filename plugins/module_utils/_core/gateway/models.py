@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import endpoint, engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
@@ -35,6 +35,7 @@ class Model:
     max_num_seqs: int = 0
     max_model_len: int | None = None
     policy: Policy = UNSET
+    address: str = ""
 
     @property
     def all_endpoints(self) -> tuple[str, ...]:
@@ -108,6 +109,7 @@ def _parse(entry: Any, where: str) -> Model:
         max_num_seqs=checks.integer(entry.get("max_num_seqs") or 0, f"{where}.max_num_seqs", 0, 1_000_000),
         max_model_len=checks.integer(length, f"{where}.max_model_len", 1, 2**40) if length else None,
         policy=policy.parse(entry.get("policy"), f"{where}.policy"),
+        address=str(endpoint(entry["address"], f"{where}.address")) if entry.get("address") else "",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import certificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, certificate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
 
@@ -92,6 +92,16 @@ def view(gateway: Gateway) -> dict[str, Any]:
             }
             for index, model in enumerate(gateway.models)
         ],
+        "own_listeners": [
+            {"listen": str(addresses.endpoint(model.address, "")), "index": index}
+            for index, model in enumerate(gateway.models)
+            if model.address
+        ],
+        "own_ports": {
+            addresses.endpoint(model.address, "").port: index
+            for index, model in enumerate(gateway.models)
+            if model.address
+        },
         "engine_keys": [
             {"index": index, "key": model.api_key} for index, model in enumerate(gateway.models) if model.api_key
         ],

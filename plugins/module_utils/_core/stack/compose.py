@@ -149,10 +149,10 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
     ]
 
 
-def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, list[str]]:
+def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     on_sockets = [sockets.endpoint(spec.name), sockets.endpoint(spec.name + SURGE_SUFFIX)]
     if options.transport == SOCKET:
-        return {"endpoints": on_sockets[:1], "standby": on_sockets[1:]}
+        return {"endpoints": on_sockets[:1], "standby": on_sockets[1:], "address": f"127.0.0.1:{spec.port}"}
     surge = options.surge_offset if options.network == "bridge" else 0
     standby = [f"127.0.0.1:{spec.port + surge}"] if surge else []
     standby += on_sockets if options.moves else []

@@ -118,6 +118,18 @@ def test_what_is_missing_is_named(setting: str) -> None:
         ({"memory": "256m"}, "gateway_tmp_size: 384m is more than gateway_memory, 256m"),
         ({"workers": "many"}, "gateway_workers: 'many' is out of bounds"),
         ({"sticky": "X-Session; drop"}, "gateway_sticky"),
+        (
+            {"models": [{**MODELS[0], "address": "127.0.0.1:8000"}]},
+            "gateway_models[0].address: 127.0.0.1:8000 is already gateway_port's",
+        ),
+        (
+            {"models": [{**MODELS[0], "address": "[::1]:8007"}, {**MODELS[1], "address": "127.0.0.1:8007"}]},
+            "the gateway listens on 8007 elsewhere, too",
+        ),
+        (
+            {"models": [{**MODELS[0], "address": "127.0.0.1:8002"}]},
+            "127.0.0.1:8002 is the gateway's own, by gateway_models[0].address",
+        ),
         ({"draining": ["8001"]}, "gateway_draining: '8001' is no endpoint"),
         ({"draining": ["unix:engine.sock"]}, "gateway_draining: 'unix:engine.sock' is no socket"),
         ({"draining": ["unix:/run/../etc/x"]}, "gateway_draining"),

@@ -108,6 +108,6 @@ def test_a_gateway_is_told_of_sockets_and_of_those_that_engines_may_move_to() ->
     specs = parse_models(GUIDE)
     here, surge = sockets.endpoint(NAMES[0]), sockets.endpoint(f"{NAMES[0]}-surge")
     found = compose.endpoints(specs, PLAN, replace(OPTIONS, surge_offset=1000))[0]
-    assert (found["endpoints"], found["standby"]) == ([here], [surge])
+    assert (found["endpoints"], found["standby"], found["address"]) == ([here], [surge], "127.0.0.1:8001")
     found = compose.endpoints(specs, PLAN, replace(OPTIONS, surge_offset=1000, transport="tcp", moves=True))[0]
     assert (found["endpoints"], found["standby"]) == (["127.0.0.1:8001"], ["127.0.0.1:9001", here, surge])
