@@ -21,7 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 HOST_MODULE = "gpuserve.fleet.gateway_host"
-ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change")
+ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "addresses")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -67,6 +67,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                     "Run playbooks/site.yml there first.",
                 )
             settings = {**settings, **facts.saved, "keys": settings.get("keys")}
+            if not self._flag("addresses", True):
+                settings["models"] = [
+                    {name: value for name, value in model.items() if name != "address"} for model in settings["models"]
+                ]
             return self._parse(settings), facts
         gateway = self._parse(settings)
         if self._task.args.get("state") == "checked":
@@ -190,5 +194,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Tell whether this controller has the key that the host has the digest of; another one may have made it."""
         return keys.digest(private_files.read(self._first_key_file())) == digest
 
-    def _flag(self, name: str) -> bool:
-        return str(self._task.args.get(name, False)).lower() in ("true", "yes", "1")
+    def _flag(self, name: str, default: bool = False) -> bool:
+        return str(self._task.args.get(name, default)).lower() in ("true", "yes", "1")

@@ -75,6 +75,11 @@ options:
       - Whether a gateway of this host serves the engines. It is then told of the sockets that they may move to, too.
     type: bool
     default: false
+  docker_version:
+    description:
+      - The version of Docker Engine; before 28 others of the same network reach what it publishes on loopback, which is warned of.
+    type: str
+    default: ""
   extra_volumes:
     description:
       - More volumes for every engine, as Compose writes them.
@@ -198,7 +203,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, parse_models
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, secrets, transport
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
@@ -321,6 +326,9 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
             )
     return {
         "changed": changed,
+        "warnings": transport.warnings(
+            params["transport"], params["network"], params["docker_version"], bool(params["api_key"])
+        ),
         "services": services,
         "endpoints": endpoints,
         "changed_services": [name for name in new if old.get(name) != new[name]],
@@ -350,6 +358,7 @@ def main() -> NoReturn:
             "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
             "transport": {"type": "str", "choices": ["socket", "tcp"], "default": "tcp"},
             "gateway": {"type": "bool", "default": False},
+            "docker_version": {"type": "str", "default": ""},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
             "reserved_ports": {"type": "dict", "default": {}},

@@ -44,6 +44,12 @@ options:
       - Take all settings but the keys as the host last got them.
     type: bool
     default: false
+  addresses:
+    description:
+      - Whether the gateway answers at the addresses that models have of their own. V(false) is for O(use_saved), before engines are started
+        that listen there themselves.
+    type: bool
+    default: true
   change:
     description:
       - A change of O(keys_file) that is about to be made, as in M(gpuserve.fleet.gateway_keys), to be judged with the rest.

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 # TCP_LISTEN (include/net/tcp_states.h).
 _LISTEN = "0A"
-# What loopback is reached at: every address and 127.0.0.1, the same of IPv6, and IPv4's within it (words of a little-endian machine).
-_REACHED_AT_LOOPBACK = {
-    "00000000", "0100007F", "0" * 32, "0" * 24 + "01000000", "0000000000000000FFFF00000100007F",
-}  # fmt: skip
+# Every address, of both families.
+_EVERY = ("00000000", "0" * 32)
+_LOCALHOST = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,6 @@ class Listener:
     uid: int
     inode: str
 
-    @property
-    def is_reached_at_loopback(self) -> bool:
-        """Tell whether who asks 127.0.0.1 or ::1 comes here."""
-        return self.address in _REACHED_AT_LOOPBACK
-
 
 def parse(tables: Iterable[str]) -> tuple[Listener, ...]:
     """Return the listeners of these tables; a line that is no socket's (the head, or one cut short) is none."""
@@ -40,3 +35,40 @@ def parse(tables: Iterable[str]) -> tuple[Listener, ...]:
         if len(fields := line.split()) > 9 and fields[3] == _LISTEN
         for address, _colon, port in [fields[1].rpartition(":")]
     )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the tables write a port at one address, and at every address."""
+
+    own: tuple[str, ...]
+    every: tuple[str, ...]
+
+
+def rows(host: str, port: int) -> Rows:
+    """Return who can get what is sent to a host's loopback address."""
+    hosts = _LOCALHOST if host == "localhost" else (host,)
+    own = [form for one in hosts for form in _forms(ipaddress.ip_address(one))]
+    return Rows(tuple(f"{form}:{port:04X}" for form in own), tuple(f"{form}:{port:04X}" for form in _EVERY))
+
+
+def is_foreign(listeners: Iterable[Listener], host: str, port: int, ours: Iterable[int]) -> bool:
+    """Tell whether another account gets what is sent there. Where nobody listens it does not.
+
+    The kernel hands a connection to who listens at its very address, and only where nobody does to who listens at every one: another
+    account can take a port at every address while one of ours has it at loopback, and gets nothing by that.
+    """
+    wanted = rows(host, port)
+    own: set[int] = set()
+    every: set[int] = set()
+    for one in listeners:
+        row = f"{one.address}:{one.port:04X}"
+        (own if row in wanted.own else every if row in wanted.every else set()).add(one.uid)
+    return bool((own or every) - set(ours))
+
+
+def _forms(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[str]:
+    """Words of a little-endian machine; IPv4 also as IPv6 has it."""
+    words = [address.packed[at : at + 4][::-1].hex().upper() for at in range(0, len(address.packed), 4)]
+    text = "".join(words)
+    return [text] if address.version == 6 else [text, f"{'0' * 16}FFFF0000{text}"]

@@ -63,6 +63,7 @@ end
 data.policy = policy
 for _, model in ipairs(data.models) do
     model.policy = set(model.policy)
+    model.guarded = set(model.guarded)
 end
 -- Where pages may come from whose browsers ask here, nil for nowhere.
 local origins

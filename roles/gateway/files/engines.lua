@@ -28,8 +28,13 @@ function engines.refuses_key(endpoint)
     dict:set("drain " .. endpoint, 1)
 end
 
+-- Somebody else listens where an engine of ours should: nothing is sent there, and no key.
+local function is_foreign(endpoint)
+    return dict:get("foreign " .. endpoint) == 1
+end
+
 local function drained(endpoint)
-    return draining[endpoint] == 1 or dict:get("drain " .. endpoint) == 1
+    return draining[endpoint] == 1 or dict:get("drain " .. endpoint) == 1 or is_foreign(endpoint)
 end
 
 -- How well the same sender and an endpoint belong together: one endpoint more or less moves few senders.
@@ -96,7 +101,7 @@ function engines.state_of(model)
         if up == 1 and takes then
             return "ready"
         end
-        if refuses(endpoint) then
+        if refuses(endpoint) or is_foreign(endpoint) then
             up, takes = 0, true
         end
         if at <= #model.endpoints then
@@ -125,8 +130,61 @@ local function well(way, seconds)
     return line ~= nil and line:find("^HTTP/1%.%d 200") ~= nil
 end
 
+-- Whose processes listen, by address and port as /proc/net/tcp and tcp6 write them: {[row] = {[uid] = true}}. The kernel lists those that
+-- listen first.
+local function listeners()
+    local found = {}
+    for _, name in ipairs({"tcp", "tcp6"}) do
+        local file = io.open("/proc/net/" .. name)
+        for line in file and file:lines() or function() end do
+            local row, state, uid = line:match("^%s*%d+: (%x+:%x+) %x+:%x+ (%x%x) %S+ %S+ %S+%s+(%d+)")
+            if state and state ~= "0A" then
+                break
+            elseif state then
+                found[row] = found[row] or {}
+                found[row][tonumber(uid)] = true
+            end
+        end
+        if file then
+            file:close()
+        end
+    end
+    return found
+end
+
+-- Whether anybody listens at one of these, and whether another account does.
+local function who(found, rows, wanted)
+    local anybody, foreign = false, 0
+    for _, row in ipairs(rows) do
+        for uid in pairs(found[row] or {}) do
+            anybody = true
+            foreign = uid ~= wanted and 1 or foreign
+        end
+    end
+    return anybody, foreign
+end
+
+-- A connection goes to who listens at its very address, and only where nobody does to who listens at every one.
+local function look_at_listeners()
+    local found
+    for _, model in ipairs(config.models) do
+        for endpoint, rows in pairs(model.guarded and model.guarded.rows or {}) do
+            found = found or listeners()
+            local anybody, foreign = who(found, rows.own, model.guarded.uid)
+            if not anybody then
+                anybody, foreign = who(found, rows.every, model.guarded.uid)
+            end
+            if foreign == 1 and not is_foreign(endpoint) then
+                ngx.log(ngx.ERR, "another account listens at ", endpoint, ", where the engine of ", model.name,
+                    " should: end its process; until then nothing is sent there")
+            end
+            dict:set("foreign " .. endpoint, foreign)
+        end
+    end
+end
+
 local function look(endpoint, way)
-    if well(way, config.check_interval_s) then
+    if not is_foreign(endpoint) and well(way, config.check_interval_s) then
         dict:set("failed " .. endpoint, 0)
         if dict:get("up " .. endpoint) ~= 1 then
             dict:set("since " .. endpoint, ngx.now())
@@ -143,6 +201,7 @@ local function look(endpoint, way)
 end
 
 local function look_at_all()
+    look_at_listeners()
     local seen, looks = {}, {}
     for index, model in ipairs(config.models) do
         for at, endpoint in ipairs(model.all) do

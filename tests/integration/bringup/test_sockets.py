@@ -46,7 +46,7 @@ def test_one_that_changes_is_served_by_its_surge_instance_meanwhile(on_sockets: 
     surge = sockets.path("tinyllama-surge")
     changed = [{**MODELS[0], "max_num_seqs": 31}, *MODELS[1:]]
     play, reader = on_sockets.playing(vllm_stack_models=changed, **ON_SOCKETS)
-    on_sockets.wait_for(lambda: on_sockets.serving({"tinyllama": surge}) == ["tinyllama"], 60)
+    on_sockets.wait_for(lambda: on_sockets.serving({"tinyllama": surge}) == ["tinyllama"], 300)
     assert on_sockets.serving(SOCKETS) == sorted(PORTS), "the old one serves until the gateway knows"
     reader.join()
     assert play.code == 0, play.text

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +21,7 @@ from ansible_collections.gpuserve.fleet.tests.support.gateway.container import C
 
 from .test_streams import CHAT, events, open_stream
 
+NOBODY = 65534
 HERE, SURGE = sockets.endpoint("swap"), sockets.endpoint("swap-surge")
 
 
@@ -30,14 +35,14 @@ def gateway() -> Iterator[Container]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own() -> Iterator[Container]:
     """A gateway in which a model has an address of its own."""
     variables = scenario_variables()
     variables["gateway_models"] = [
         {"name": "qwen", "endpoints": ["127.0.0.1:8001"], "address": "127.0.0.1:8101"},
         {"name": "yi", "endpoints": ["127.0.0.1:8002"], "api_key": "engine-secret-of-yi"},
-        {"name": "gone", "endpoints": ["127.0.0.1:8009"]},
+        {"name": "gone", "endpoints": ["127.0.0.1:8009"], "listener_uid": 0, "api_key": "a-key-of-the-engine"},
     ]
     with Container(variables) as made:
         yield made
@@ -66,6 +71,44 @@ def test_a_models_own_address_takes_the_gateways_keys_and_knows_that_model_alone
     # It is well where its own model is, whatever others are.
     assert own.ask("GET", "/health", key=None).status == 503
     assert at_own_address(own, "GET", "/health", key=None).status == 200
+
+
+@pytest.fixture
+def squatter(own: Container) -> Iterator[list[str]]:
+    """An ordinary account's process at the port of an engine that is not there; what was sent to it."""
+    heard: list[str] = []
+    # A socket is whose who made it.
+    os.seteuid(NOBODY)
+    try:
+        listening = socket.create_server((own.engines, 8009))
+    finally:
+        os.seteuid(0)
+    with listening:
+        listening.settimeout(0.2)
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    connection, _address = listening.accept()
+                    heard.append(connection.recv(65536).decode())
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield heard
+        over.set()
+        thread.join()
+
+
+def test_an_ordinary_account_that_listens_in_an_engines_place_gets_nothing(own: Container, squatter: list[str]) -> None:
+    own.wait_for(lambda: "another account listens at" in own.log(), 20)
+    heard = len(squatter)
+    answer = own.ask("POST", CHAT, {"model": "gone"})
+    assert (answer.status, answer.code) == (503, "model_unavailable")
+    assert own.ask("GET", "/v1/models/gone").json["status"] == "down"
+    assert len(squatter) == heard and "a-key-of-the-engine" not in "".join(squatter)
 
 
 def up(gateway: Container, endpoint: str) -> float | None:

@@ -331,7 +331,7 @@ def _check_ports(gateway: Gateway) -> None:
     for where, listener in gateway.model_listeners.items():
         # nginx tells by the port alone which model is meant.
         if ports.count(listener.port) > 1:
-            checks.refuse(where, f"the gateway listens on {listener.port} elsewhere, too.", "Take another port.")
+            fail(where, f"the gateway listens on {listener.port} elsewhere, too.", "Take another port.")
     for index, model in enumerate(gateway.models):
         where = f"gateway_models[{index}].endpoints"
         for one in model.all_endpoints:

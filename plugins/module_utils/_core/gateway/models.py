@@ -36,6 +36,8 @@ class Model:
     max_model_len: int | None = None
     policy: Policy = UNSET
     address: str = ""
+    # Whose process has to listen at endpoints on loopback; None for anybody's.
+    listener_uid: int | None = None
 
     @property
     def all_endpoints(self) -> tuple[str, ...]:
@@ -109,6 +111,9 @@ def _parse(entry: Any, where: str) -> Model:
         max_num_seqs=checks.integer(entry.get("max_num_seqs") or 0, f"{where}.max_num_seqs", 0, 1_000_000),
         max_model_len=checks.integer(length, f"{where}.max_model_len", 1, 2**40) if length else None,
         policy=policy.parse(entry.get("policy"), f"{where}.policy"),
+        listener_uid=None
+        if entry.get("listener_uid") is None
+        else checks.integer(entry["listener_uid"], f"{where}.listener_uid", 0, 2**31 - 1),
         address=str(endpoint(entry["address"], f"{where}.address")) if entry.get("address") else "",
     )
 

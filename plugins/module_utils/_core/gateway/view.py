@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import listeners, sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, certificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import Endpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.models import Model
 
 _DIRECT = "/v1/"
 WORKER_ACCOUNT = "gpuserve-gateway"
@@ -42,6 +44,7 @@ def data(gateway: Gateway) -> dict[str, Any]:
                 "queue": model.queue(gateway.queue_factor),
                 "at_once": model.at_once,
                 "policy": model.policy.as_data(),
+                "guarded": _guarded(model),
             }
             for model in gateway.models
         ],
@@ -59,6 +62,22 @@ def data(gateway: Gateway) -> dict[str, Any]:
         "policy": gateway.policy.as_data(),
         "cors_origins": list(gateway.cors_origins),
         "usage_months": gateway.usage_months,
+    }
+
+
+def _guarded(model: Model) -> dict[str, Any] | None:
+    """Return whose the listeners of a model have to be, and the rows of /proc/net/tcp that tell, by endpoint on loopback."""
+    if model.listener_uid is None:
+        return None
+    found = {one: addresses.engine(one, "") for one in model.all_endpoints}
+    rows = {
+        one: listeners.rows(engine.host, engine.port)
+        for one, engine in found.items()
+        if isinstance(engine, Endpoint) and engine.is_loopback
+    }
+    return {
+        "uid": model.listener_uid,
+        "rows": {one: {"own": list(row.own), "every": list(row.every)} for one, row in rows.items()},
     }
 
 

@@ -156,7 +156,8 @@ def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     surge = options.surge_offset if options.network == "bridge" else 0
     standby = [f"127.0.0.1:{spec.port + surge}"] if surge else []
     standby += on_sockets if options.moves else []
-    return {"endpoints": [f"127.0.0.1:{spec.port}"], **({"standby": standby} if standby else {})}
+    # Docker's proxy, and an engine on the host's network, are root's: who else listens there is no engine.
+    return {"endpoints": [f"127.0.0.1:{spec.port}"], **({"standby": standby} if standby else {}), "listener_uid": 0}
 
 
 def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, Any]:
@@ -218,9 +219,8 @@ def _network(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
         return {"network_mode": "none"}
     if options.network == "host":
         return {"network_mode": "host"}
-    if options.transport == SOCKET:
-        return {"networks": [spec.name]}
-    return {"networks": ["engines"], "ports": [f"127.0.0.1:{spec.port}:{ENGINE_PORT}"]}
+    ports = {} if options.transport == SOCKET else {"ports": [f"127.0.0.1:{spec.port}:{ENGINE_PORT}"]}
+    return {"networks": [spec.name], **ports}
 
 
 def _stays_in(spec: ModelSpec, options: StackOptions) -> bool:
@@ -281,7 +281,8 @@ def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
     if spec.is_local:
         found.append(_bind(spec.model, spec.model, read_only=True))
     else:
-        found.append(_bind(f"{options.cache_dir}/huggingface", HUB_CACHE))
+        # Fetched by a step of its own, weights are another engine's too: none of them writes there.
+        found.append(_bind(f"{options.cache_dir}/huggingface", HUB_CACHE, read_only=spec.name in options.offline))
     paths = [str(adapter["path"]) for adapter in spec.lora_adapters]
     found += [_bind(path, path, read_only=True) for path in paths if path.startswith("/")]
     return [*found, *options.extra_volumes]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import SOCKET, TCP
@@ -12,6 +14,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose
 VARIABLE = "vllm_stack_transport"
 AUTO = "auto"
 TRANSPORTS = (AUTO, SOCKET, TCP)
+# The first Docker that drops what comes from elsewhere for a port that is published on loopback.
+LOOPBACK_IS_CLOSED = 28
 
 
 def choose(wanted: str, version: str, gateway: bool) -> str:
@@ -26,3 +30,21 @@ def choose(wanted: str, version: str, gateway: bool) -> str:
     if wanted == AUTO:
         return SOCKET if gateway and profile.sockets else TCP
     return wanted
+
+
+def warnings(transport: str, network: str, docker_version: str, has_key: bool) -> list[str]:
+    """What a stack opens that a careful operator would close; a sentence each."""
+    found = []
+    if network == "host":
+        found.append(
+            "vllm_stack_network is host: engines are in the host's own network, reach what it reaches (services on its loopback, too) "
+            "and bind what they open there. Set it to bridge where Docker has iptables."
+        )
+    numbers = re.match(r"(\d+)\.", docker_version)
+    if transport == TCP and network == "bridge" and numbers and int(numbers[1]) < LOOPBACK_IS_CLOSED:
+        found.append(
+            f"Docker {docker_version} lets others of the same network reach ports that are published on loopback (moby issue 45610): "
+            f"engines answer them {'where they have the key' if has_key else 'without a key'}. Update Docker to {LOOPBACK_IS_CLOSED}, "
+            "or put the gateway before the engines, with which they listen on sockets."
+        )
+    return found

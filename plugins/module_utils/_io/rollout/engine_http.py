@@ -14,6 +14,7 @@ import socket
 import stat
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import is_foreign
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
@@ -129,11 +130,8 @@ class SocketConnection(http.client.HTTPConnection):
 
 
 def has_foreign_listener(port: int, files: HostFiles | None = None) -> bool:
-    """Whether an ordinary account listens on a port of loopback: Docker's proxy, and an engine on the host's network, are root's."""
-    return any(
-        one.port == port and one.is_reached_at_loopback and one.uid not in (0, os.geteuid())
-        for one in listeners.read(files)
-    )
+    """Whether another account gets what is sent to a port of loopback: Docker's proxy, and an engine on the host's network, are root's."""
+    return is_foreign(listeners.read(files), "127.0.0.1", port, (0, os.geteuid()))
 
 
 def _json(text: bytes) -> Any:

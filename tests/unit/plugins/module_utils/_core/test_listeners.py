@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import Listener, parse
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import Listener, Rows, parse, rows
 
 PLUGINS = Path(__file__).parents[5] / "plugins"
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -38,21 +38,23 @@ def test_what_is_no_line_of_a_socket_is_none(table: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "reached"),
+    ("host", "own"),
     [
-        ("00000000", True),
-        ("0100007F", True),
-        ("0" * 32, True),
-        ("0" * 24 + "01000000", True),
-        ("0000000000000000FFFF00000100007F", True),
-        ("0A00000A", False),
-        ("0200007F", False),
+        ("127.0.0.1", ("0100007F:1F41", "0000000000000000FFFF00000100007F:1F41")),
+        ("127.1.2.3", ("0302017F:1F41", "0000000000000000FFFF00000302017F:1F41")),
+        ("::1", ("00000000000000000000000001000000:1F41",)),
+        (
+            "localhost",
+            (
+                "0100007F:1F41",
+                "0000000000000000FFFF00000100007F:1F41",
+                "00000000000000000000000001000000:1F41",
+            ),
+        ),
     ],
-    ids=["any", "127.0.0.1", "::", "::1", "mapped", "10.0.0.10", "127.0.0.2"],
 )
-def test_what_answers_at_loopback(address: str, reached: bool) -> None:
-    (listener,) = parse([row(address, 80)])
-    assert listener.is_reached_at_loopback is reached
+def test_an_address_as_the_kernel_writes_it(host: str, own: tuple[str, ...]) -> None:
+    assert rows(host, 8001) == Rows(own, ("00000000:1F41", "0" * 32 + ":1F41"))
 
 
 def test_one_place_reads_who_listens() -> None:

@@ -111,3 +111,29 @@ def test_a_gateway_is_told_of_sockets_and_of_those_that_engines_may_move_to() ->
     assert (found["endpoints"], found["standby"], found["address"]) == ([here], [surge], "127.0.0.1:8001")
     found = compose.endpoints(specs, PLAN, replace(OPTIONS, surge_offset=1000, transport="tcp", moves=True))[0]
     assert (found["endpoints"], found["standby"]) == (["127.0.0.1:8001"], ["127.0.0.1:9001", here, surge])
+
+
+def test_weights_that_were_fetched_are_no_engines_to_change() -> None:
+    def written(options: compose.StackOptions) -> set[str]:
+        return {folder.split("/")[4] for folder in compose.cache_folders(stack(options), OPTIONS.cache_dir)}
+
+    assert written(OPTIONS) == {"vllm"}
+    assert written(replace(OPTIONS, offline=frozenset(NAMES[1:]))) == {"vllm", "huggingface"}
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (("tcp", "bridge", "26.1.5+dfsg1", False), "engines answer them without a key"),
+        (("tcp", "bridge", "27.5.1", True), "engines answer them where they have the key"),
+        (("tcp", "bridge", "28.0.0", False), ""),
+        (("tcp", "bridge", "", False), ""),
+        # Nothing is published.
+        (("socket", "bridge", "26.1.5", True), ""),
+        (("tcp", "host", "26.1.5", True), "reach what it reaches"),
+        (("socket", "host", "29.1.0", True), "reach what it reaches"),
+    ],
+)
+def test_what_a_stack_opens_is_said(how: tuple[str, str, str, bool], said: str) -> None:
+    found = transport.warnings(*how)
+    assert len(found) == bool(said) and all(said in one for one in found)

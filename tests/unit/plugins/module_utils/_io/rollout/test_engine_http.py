@@ -88,6 +88,10 @@ def row(address: str, port: int, uid: int, state: str = "0A") -> str:
         ({"tcp": row("0A00000A", 8001, ORDINARY)}, False),
         ({"tcp": row("0100007F", 8001, ORDINARY, "01")}, False),
         ({}, False),
+        # Who has it at every address gets nothing while root has it at this one, and keeps nobody out.
+        ({"tcp": row("0100007F", 8001, 0), "tcp6": row("0" * 32, 8001, ORDINARY)}, False),
+        ({"tcp6": row("0000000000000000FFFF00000100007F", 8001, ORDINARY)}, True),
+        ({"tcp": row("0200007F", 8001, ORDINARY)}, False),
     ],
 )
 def test_an_ordinary_accounts_listener_is_told_by_its_owner(
