@@ -66,3 +66,31 @@ def test_a_single_start_needs_no_bound() -> None:
 def test_ranks_count_each_and_weights_on_a_cpu_not_at_all() -> None:
     assert ram_bytes(replace(LARGE, gpus=("GPU-1", "GPU-2"))) - ram_bytes(LARGE) == 3 * GIB // 2
     assert ram_bytes(replace(LARGE, gpus=(CPU_UUID,))) == 0
+
+
+def test_the_bounds_by_memory_and_by_cores() -> None:
+    """Starts of 4, 4 and 4 GiB: 3 for the processes and 1 for tensors; 1 GiB is the host's own."""
+    for free, at_once, name in ((13 * GIB, 0, "parallel"), (13 * GIB - 1, 2, "parallel"), (9 * GIB - 1, 1, "serial")):
+        mode = choose(ALL, "auto", 0, Host(16, free))
+        assert (mode.at_once, mode.name) == (at_once, name)
+    for cores, name, parallel in ((3, "serial", 1), (4, "parallel", 2), (7, "parallel", 3)):
+        mode = choose([*ALL, LARGE], "auto", 0, Host(cores, 120 * GIB))
+        assert (mode.name, mode.parallel) == (name, parallel)
+
+
+def test_parallel_that_was_asked_for_is_two_at_least() -> None:
+    assert choose(ALL, "parallel", 0, Host(1, 120 * GIB)).parallel == 2
+    assert choose(ALL, "parallel", 0, Host(12, 120 * GIB)).parallel == 6
+    assert choose(ALL, "parallel", 1, ROOMY) == Mode("parallel", "vllm_stack_mode says so", 2, 1)
+    assert choose(ALL, "auto", 1, ROOMY) == Mode("serial", "vllm_stack_max_parallel is 1", 1, 1)
+
+
+def test_a_bound_above_their_number_bounds_nothing() -> None:
+    for bound, at_once in ((2, 2), (3, 3), (4, 0)):
+        assert choose(ALL, "auto", bound, ROOMY).at_once == at_once
+        assert choose(ALL, "serial", bound, ROOMY) == Mode("serial", "vllm_stack_mode says so", 1, at_once)
+
+
+def test_small_weights_are_what_tensors_on_their_way_can_be() -> None:
+    assert ram_bytes(replace(SMALL, weights_bytes=GIB // 2)) == 7 * GIB // 2
+    assert ram_bytes(replace(SMALL, weights_bytes=9 * GIB)) == 4 * GIB

@@ -66,3 +66,27 @@ def test_a_sample_outlives_the_process_that_took_it() -> None:
     for used in ({CARD: {OURS: GIB}}, None):
         sample = Sample(7.0, {CARD: GIB}, used)
         assert Sample.of_data(json.loads(json.dumps(sample.as_data()))) == sample
+
+
+def test_the_bounds_of_stillness() -> None:
+    for moved, still in ((64 * MIB, 2.0), (64 * MIB + 1, 0.0), (-64 * MIB, 2.0), (-64 * MIB - 1, 0.0)):
+        assert (
+            history((0, 10 * GIB, None), (1, 10 * GIB, None), (2, 10 * GIB + moved, None)).still_s(CARD, 2.0) == still
+        )
+    for gap, still in ((1.5, 3.0), (1.6, 0.0)):
+        assert history((0, GIB, None), (1.5, GIB, None), (1.5 + gap, GIB, None)).still_s(CARD, 1.5 + gap) == (
+            still if gap > 1.5 else 3.0
+        )
+
+
+def test_what_was_known_before_memory_could_not_be_read_counts_no_more() -> None:
+    found = history((0, GIB, None), (1, GIB, None))
+    found.clear()
+    assert found.still_s(CARD, 1.0) == 0.0
+    found.add(Sample(1.5, {CARD: GIB}, None))
+    assert found.still_s(CARD, 2.0) == 0.5
+
+
+def test_no_more_is_kept_than_half_a_minute() -> None:
+    found = history(*((float(at), GIB, None) for at in range(41)))
+    assert found.still_s(CARD, 40.0) == 30.0
