@@ -38,7 +38,7 @@ def matching(pattern: re.Pattern[str], value: Any, where: str, kind: str, remedy
 def integer(value: Any, where: str, low: int, high: int) -> int:
     """Return a whole number within bounds, given as one or as its digits."""
     text = str(value).strip()
-    whole = not isinstance(value, (bool, float)) and re.fullmatch(r"-?[0-9]{1,12}", text)
+    whole = not isinstance(value, (bool, float)) and re.fullmatch(r"-?[0-9]{1,13}", text)
     if not whole or not low <= int(text) <= high:
         fail(where, said(value, "is out of bounds."), f"Take a whole number from {low} to {high}.")
     return int(text)
