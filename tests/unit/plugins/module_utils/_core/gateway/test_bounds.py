@@ -109,9 +109,9 @@ def test_limits_of_a_key(limit: str, high: int) -> None:
         found = gateway(keys=[{"name": "a", "key": SECRET, limit: value}]).keys[0]
         assert getattr(found, limit) == value
         assert found.as_entry()[limit] == value
-    for value in (0, high + 1, -1, True, "1.5"):
+    for wrong in (0, high + 1, -1, True, "1.5"):
         with pytest.raises(FleetError, match=f"Take a whole number from 1 to {high},"):
-            gateway(keys=[{"name": "a", "key": SECRET, limit: value}])
+            gateway(keys=[{"name": "a", "key": SECRET, limit: wrong}])
 
 
 @pytest.mark.parametrize(("letters", "taken"), [(23, False), (24, True), (256, True), (257, False)])

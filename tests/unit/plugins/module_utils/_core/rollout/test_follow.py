@@ -140,7 +140,7 @@ def test_a_start_whose_id_is_not_known_yet_goes_on() -> None:
 
 def test_one_that_holds_too_much_is_doubted_before_it_is_given_up() -> None:
     seen = replace(RUNS, serves=True, used_bytes={"GPU-1": 12 * GIB})
-    limits = {"tolerance_bytes": GIB, "doubt_s": 5.0}
+    limits: dict[str, Any] = {"tolerance_bytes": GIB, "doubt_s": 5.0}
     track, outcome = probe(50.0, seen, **limits)
     assert (outcome, track.doubted) == (Outcome.GOES_ON, T + 50)
     track, outcome = probe(54.9, seen, track, **limits)
