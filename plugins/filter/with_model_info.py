@@ -43,6 +43,7 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import COMMIT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, answer_key
 
 
@@ -58,7 +59,9 @@ def _with_info(entry: Mapping[str, Any], read: Mapping[str, Any]) -> Mapping[str
     info = read.get(answer_key(str(entry.get("model")), str(entry.get("revision") or MAIN), path))
     if info is None:
         return entry
-    pinned = {"revision": info["commit"]} if info.get("commit") else {}
+    # Code that is to run was read at a commit that somebody wrote down: what was found just now is no such thing.
+    is_read = entry.get("trust_remote_code") is not True or COMMIT.fullmatch(str(entry.get("revision")))
+    pinned = {"revision": info["commit"]} if info.get("commit") and is_read else {}
     kept = {key: value for key, value in entry.items() if key != "config_path"}
     return {**kept, **pinned, "info": info}
 

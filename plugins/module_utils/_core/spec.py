@@ -90,6 +90,8 @@ class ModelSpec:
         return self.model.startswith("/")
 
 
+# What no branch and no tag is: they move.
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _KNOWN = frozenset(ModelSpec.__dataclass_fields__) - {"auto_length"}
 
 
@@ -170,6 +172,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
             "kv_cache_memory_bytes says already how large the cache is.",
             "Leave one of them out.",
         )
+    _check_remote_code(entry, at)
     return ModelSpec(
         name=_name(entry.get("name"), f"{at}.name"),
         model=_model(entry.get("model"), f"{at}.model"),
@@ -242,6 +245,31 @@ def _model(value: Any, where: str) -> str:
     if value.startswith("-") or ".." in value.split("/") or "://" in value:
         fail(where, f"{value!r} is no model.", "Write a hub id like owner/name, or a whole path.")
     return value
+
+
+def _check_remote_code(entry: Mapping[str, Any], at: str) -> None:
+    """Refuse code from the hub that another may change after somebody has read it."""
+    if entry.get("trust_remote_code") is not True or str(entry.get("model")).startswith("/"):
+        return
+    if not COMMIT.fullmatch(str(entry.get("revision"))):
+        fail(
+            f"{at}.revision",
+            "trust_remote_code runs the model's own code, and what a branch or a tag names can be changed after you have read it.",
+            "Write the 40 digits of the commit that you have read.",
+        )
+    automatic = ((entry.get("info") or {}).get("config") or {}).get("auto_map")
+    elsewhere = isinstance(automatic, Mapping) and any("--" in str(value) for value in automatic.values())
+    if elsewhere and not _has_code_revision([str(argument) for argument in _list(entry, "extra_args", at)]):
+        fail(
+            f"{at}.extra_args",
+            "the model's code comes from another repository, whose newest commit would run.",
+            "Write --code-revision= and the 40 digits of the commit of it that you have read.",
+        )
+
+
+def _has_code_revision(arguments: Sequence[str]) -> bool:
+    joined = " ".join(arguments).replace("_", "-")
+    return re.search(r"--code-revision[= ][0-9a-f]{40}(?= |$)", joined) is not None
 
 
 def _environment(value: Any, where: str) -> dict[str, str]:

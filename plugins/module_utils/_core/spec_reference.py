@@ -69,7 +69,9 @@ KEYS: dict[str, Key] = {
     "lora_adapters": Key(
         "list", "", "Adapters, each with name, path and rank (16).", "[{name: law, path: /srv/law, rank: 16}]", "none"
     ),
-    "trust_remote_code": Key("true or false", "", "Run Python that comes with the model.", "true", ""),
+    "trust_remote_code": Key(
+        "true or false", "", "Run Python that comes with the model; wants a revision of 40 digits.", "true", ""
+    ),
     "config": Key("mapping", "", "What the model's config.json holds.", "{architectures: [LlamaForCausalLM]}", "found"),
     "config_path": Key("path", "", "The model's config.json, where it is.", "/srv/qwen/config.json", "found"),
     "info": Key("mapping", "", "What is kept of the model's files without its weights.", "{format: 1}", "found"),

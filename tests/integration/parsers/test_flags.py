@@ -129,7 +129,7 @@ CASES = {
         [
             {
                 **QWEN,
-                "revision": "v1.0",
+                "revision": "0123456789abcdef0123456789abcdef01234567",
                 "trust_remote_code": True,
                 "aliases": ["gpt-4o", "default"],
                 "extra_args": ["--seed", "7", "--no-enable-prefix-caching"],
@@ -137,7 +137,7 @@ CASES = {
             }
         ],
         means={
-            "revision": "v1.0",
+            "revision": "0123456789abcdef0123456789abcdef01234567",
             "trust_remote_code": True,
             "served_model_name": ["qwen", "gpt-4o", "default"],
             "seed": 7,

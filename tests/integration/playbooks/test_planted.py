@@ -50,19 +50,19 @@ class Host:
     variables: dict[str, Any] = field(default_factory=dict)
 
 
+def of_role(role: str, says: str, variables: dict[str, Any], part: str = "preflight") -> Host:
+    """Return a host for which one role is played."""
+    return Host(says, {"play_role": role, "play_part": part, **variables})
+
+
 def of_stack(says: str, **change: Any) -> Host:
     """Return a host with a mistake in the stack's variables."""
-    return Host(says, planted.stack(**change))
+    return of_role("vllm_stack", says, planted.stack(**change))
 
 
 def of_model(says: str, **change: Any) -> Host:
     """Return a host with a mistake in a model's entry."""
     return of_stack(says, vllm_stack_models=[model(**change)])
-
-
-def of_role(role: str, says: str, variables: dict[str, Any], part: str = "preflight") -> Host:
-    """Return a host for which one role is played."""
-    return Host(says, {"play_role": role, "play_part": part, **variables})
 
 
 STACK = {
@@ -226,9 +226,16 @@ def some(hosts: dict[str, Host], verbosity: str) -> dict[str, Host]:
 
 
 @pytest.mark.parametrize("verbosity", VERBOSITIES)
-def test_site_tells_no_secret_of_a_host_that_it_refuses(tmp_path: Path, verbosity: str) -> None:
+def test_site_tells_no_secret_of_an_inventory_that_it_refuses(tmp_path: Path, verbosity: str) -> None:
+    status, text, leaks = run(tmp_path, "playbooks/site.yml", STACK, VERBOSITIES[verbosity], SITE)
+    assert leaks == []
+    assert status == 2 and "mistakes in the inventory. Nothing was changed." in text, text[-3000:]
+
+
+@pytest.mark.parametrize("verbosity", VERBOSITIES)
+def test_the_stack_tells_no_secret_of_a_host_that_it_refuses(tmp_path: Path, verbosity: str) -> None:
     hosts = some(STACK, verbosity)
-    _status, text, leaks = run(tmp_path, "playbooks/site.yml", hosts, VERBOSITIES[verbosity], SITE)
+    _status, text, leaks = run(tmp_path, ROLES, hosts, VERBOSITIES[verbosity])
     assert leaks == []
     check(hosts, text)
 

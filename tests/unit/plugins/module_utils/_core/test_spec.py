@@ -171,3 +171,41 @@ def test_names_of_surge_instances_are_reserved(entry: dict[str, object]) -> None
     with pytest.raises(FleetError, match="ends in -surge, which names the surge instance of another model"):
         parse_models([{"model": "o/m", **entry}])
     parse_models([{"name": "surge", "model": "o/m", "aliases": ["a-surge-b"]}])
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ELSEWHERE = {"config": {"auto_map": {"AutoModel": "acme/code--modeling.Model"}}}
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "0123abc", COMMIT.upper(), f"{COMMIT}0"])
+def test_code_of_the_hub_wants_the_commit_that_somebody_read(revision: Any) -> None:
+    with pytest.raises(FleetError) as caught:
+        parse_models([{"name": "a", "model": "o/m", "trust_remote_code": True, "revision": revision}])
+    assert caught.value.where == "vllm_stack_models[0].revision"
+    assert "40 digits" in str(caught.value)
+
+
+def test_code_at_a_commit_or_in_a_folder_is_taken() -> None:
+    at_commit = {"name": "a", "model": "o/m", "trust_remote_code": True, "revision": COMMIT}
+    in_folder = {"name": "b", "model": "/srv/m", "trust_remote_code": True}
+    assert [spec.trust_remote_code for spec in parse_models([at_commit, in_folder])] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("extra_args", "good"),
+    [
+        ([], False),
+        (["--code-revision=main"], False),
+        ([f"--code-revision={COMMIT}"], True),
+        (["--code-revision", COMMIT], True),
+        (["--code_revision", COMMIT], True),
+    ],
+)
+def test_code_of_another_repository_wants_a_commit_of_that(extra_args: list[str], good: bool) -> None:
+    entry = {"name": "a", "model": "o/m", "trust_remote_code": True, "revision": COMMIT, "info": ELSEWHERE}
+    if good:
+        assert parse_models([{**entry, "extra_args": extra_args}])
+        return
+    with pytest.raises(FleetError) as caught:
+        parse_models([{**entry, "extra_args": extra_args}])
+    assert caught.value.where == "vllm_stack_models[0].extra_args"
