@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
@@ -24,6 +26,8 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_v
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 
 SIZES = ("vllm_stack_reserved", "vllm_stack_min_headroom", "vllm_stack_tolerance", "vllm_stack_image_disk")
+# What ends in files and command lines that every account of a host reads.
+_SHOWN_TO_OTHERS = re.compile(r"_(repository_url|repository_key_url|repository_key|hub_endpoint)$")
 # Where engines are while the gateway alone is looked at: their ports are checked against its own as ports of models.
 _ELSEWHERE = "engine.invalid"
 # What the engines come to, whatever is written: site.yml hands it over.
@@ -46,7 +50,12 @@ def all_mistakes(
     written = {name: spec for specs in specifications.values() for name, spec in specs.items() if name in raw}
     read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
     typed = values.mistakes({name: written[name] for name in read}, read)
-    found = mistakes.merged(unknown_names(raw, template), broken, typed)
+    refused = [
+        FleetError(name, *said)
+        for name, value in read.items()
+        if _SHOWN_TO_OTHERS.search(name) and (said := credentials.refusal(name, value))
+    ]
+    found = mistakes.merged(unknown_names(raw, template), broken, typed, refused)
     if not need_models and MODELS not in raw:
         return found
     wrong = {mistakes.variable(error) for error in found}

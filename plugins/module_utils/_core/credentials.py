@@ -70,18 +70,20 @@ def redacted(value: Any, name: str = "") -> Any:
     return hidden(value)
 
 
+def refusal(variable: str, value: Any) -> tuple[str, str] | None:
+    """Return what is wrong and the remedy where an address has an account, or where a private key stands for a public one."""
+    if is_in(value):
+        what = "it holds an account and its password, which would stand in files and process lists that others on the host read."
+        return what, _remedy(variable)
+    if is_private_key(value):
+        return "it is a private key, which nobody but its owner may have.", "Give the public one."
+    return None
+
+
 def refusals(values: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each variable whose address has an account, or that holds a private key where a public one belongs."""
-    found = []
-    for variable, value in values.items():
-        if is_in(value):
-            found.append(
-                f"{variable}: it holds an account and its password, which would stand in files and process lists that others on the "
-                f"host read. {_remedy(variable)}"
-            )
-        elif is_private_key(value):
-            found.append(f"{variable}: it is a private key, which nobody but its owner may have. Give the public one.")
-    return found
+    """Return a sentence for each variable that is refused."""
+    found = ((variable, refusal(variable, value)) for variable, value in values.items())
+    return [f"{variable}: {' '.join(said)}" for variable, said in found if said]
 
 
 def _remedy(variable: str) -> str:

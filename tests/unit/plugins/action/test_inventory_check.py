@@ -196,6 +196,22 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"gateway_keys": [{"name": "a", "sha256": "0" * 64, "models": ["qwem"]}]},
         "gateway_keys[0].models: there is no model 'qwem'. Did you mean qwen?",
     ),
+    "a repository with an account": (
+        {"docker_engine_repository_url": "https://me:s3cret@mirror/docker"},
+        "docker_engine_repository_url: it holds an account and its password, which would stand in files",
+    ),
+    "a hub with an account": (
+        {"vllm_stack_hub_endpoint": "https://me:s3cret@hub.internal"},
+        "vllm_stack_hub_endpoint: it holds an account and its password, which would stand in files",
+    ),
+    "a private key for a public one": (
+        {"nvidia_driver_repository_key": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n"},
+        "nvidia_driver_repository_key: it is a private key, which nobody but its owner may have. Give the public one.",
+    ),
+    "code of a branch": (
+        {"vllm_stack_models": [{**MODEL, "trust_remote_code": True, "revision": "main"}]},
+        "vllm_stack_models[0].revision: trust_remote_code runs the model's own code",
+    ),
     "a secret that is too short": ({"vllm_stack_api_key": "abc"}, "vllm_stack_api_key: it has 3 characters"),
     "a token in a model's variables": (
         {"vllm_stack_models": [{**MODEL, "env": {"HF_TOKEN": "hf_secret"}}]},
