@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.gpuserve.fleet.tests.support import planted
 from ansible_collections.gpuserve.fleet.tests.unit.test_role_specs import NAMES, options
+
+CHECKOUT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("role", NAMES)
@@ -26,6 +30,13 @@ def test_each_secret_is_planted() -> None:
     somewhere = {name for names in planted.PLANTED.values() for name in names} | set(planted.PLANTED_IN_PLAYBOOKS)
     assert somewhere == set(planted.NAMES)
     assert len(planted.NAMES) >= 20
+    sources = (Path(planted.__file__), CHECKOUT / "tests" / "integration" / "playbooks" / "test_planted.py")
+    used = {
+        name
+        for path in sources
+        for name in re.findall(r"(?:secret|address|pem|vaulted)\(\s*[\"']([a-z-]+)[\"']", path.read_text())
+    }
+    assert used == set(planted.NAMES)
 
 
 @pytest.mark.parametrize(
