@@ -182,7 +182,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, quantization
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, mistral, quantization
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.nearest import nearest
@@ -306,11 +306,24 @@ def shape_of(spec: ModelSpec, where: str) -> ModelShape:
     """A model's shape, from what the user wrote and what is on the disk."""
     info, on_disk = info_of(spec, where)
     config = spec.config if spec.config is not None else info.config
-    if overrides := flags.read(spec.extra_args, where).hf_overrides:
-        config = merged(config, overrides)
-    return ModelShape.from_config(
+    memory = flags.read(spec.extra_args, where)
+    if memory.hf_overrides:
+        config = merged(config, memory.hf_overrides)
+    found = ModelShape.from_config(
         config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, on_disk, info, spec.task
     )
+    found = dataclasses.replace(found, encoders=encoders.limited(found.encoders, memory.max_pixels))
+    draft = draft_config(memory.draft_model)
+    return (
+        dataclasses.replace(found, draft=drafts.shape_of(draft, spec.dtype, f"{where}.extra_args")) if draft else found
+    )
+
+
+def draft_config(model: str) -> dict[str, Any]:
+    """The config.json of a draft model, from its folder or the catalogue; nothing where it is in neither."""
+    if model in CONFIGS:
+        return dict(CONFIGS[model])
+    return _json(Path(model, "config.json")) if model.startswith("/") else {}
 
 
 def merged(config: Any, overrides: Mapping[str, Any]) -> Any:

@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 
 DATA = Path(__file__).parents[1] / "data" / "measurements"
@@ -24,8 +27,11 @@ DATA = Path(__file__).parents[1] / "data" / "measurements"
 REFERENCE = "vllm-0.26.0-h200-memory.json"
 # Starts of the release that the constants are measured with, and of another one.
 SOURCES = (REFERENCE, "vllm-0.26.0-h200-memory-architectures.json", "vllm-0.26.0-h100-memory.json")
-# Starts of architectures that no constant was found with.
-NEW = "vllm-0.26.0-h100-memory-2026-11.json"
+# Starts that no constant was found with: of other architectures, encoders, quantizations and batches.
+NEW = ("vllm-0.26.0-h100-memory-2026-11.json", "vllm-0.26.0-h100-memory-architectures.json")
+# Some of those again with one size changed, to see what an error comes from.
+VARIANTS = "vllm-0.26.0-h100-memory-variants.json"
+MOMENTS = ("load", "saturation", "pictures")
 OTHER_RELEASE = "vllm-0.21.0-h100-memory.json"
 
 
@@ -36,7 +42,7 @@ class Row:
     source: str
     model: str
     shape: ModelShape
-    load: estimate.Load
+    load: Load
     kv_bytes: int
     measured_mib: float
     ready_mib: float
@@ -65,38 +71,53 @@ class Row:
         return "latent" if self.shape.latent else "experts" if self.shape.experts else "dense"
 
 
-def rows(sources: Sequence[str] = SOURCES) -> list[Row]:
-    """Every usable start: one that served its load."""
+def rows(sources: Sequence[str] = SOURCES, models: Sequence[str] = ()) -> list[Row]:
+    """Every usable start: one that served its load; of these models alone where any are named."""
     found = []
     for source in sources:
         data = json.loads((DATA / source).read_text())
         for entry in data["rows"]:
             measured = entry["measured"] or {}
-            if measured.get("process_gib_after_load") is not None:
-                found.append(_row(source, data["configs"][entry["model"]], entry, measured))
+            if measured.get("process_gib_after_load") is not None and (not models or entry["model"] in models):
+                found.append(_row(source, data["configs"], entry, measured))
     return found
 
 
-def _row(source: str, config: dict[str, Any], entry: dict[str, Any], measured: dict[str, Any]) -> Row:
+def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: dict[str, Any]) -> Row:
     extra = entry["extra_args"]
     options = dict(itertools.pairwise([*extra, ""]))
     quantization, fp8 = options.get("--quantization"), options.get("--kv-cache-dtype") == "fp8"
-    shape = ModelShape.from_config(config, entry["dtype"], quantization)
+    shape = ModelShape.from_config(configs[entry["model"]], entry["dtype"], quantization, task=entry.get("task"))
+    memory = flags.read(extra, "extra_args")
+    pixels = entry.get("max_pixels") if "process_gib_after_pictures" in measured else 0
+    # Where no picture was sent, what an encoder takes while it runs is not in what was measured.
+    found = encoders.limited(shape.encoders, pixels) if pixels != 0 else dataclasses.replace(shape.encoders, patches=0)
+    shape = dataclasses.replace(shape, encoders=found)
+    if memory.draft_model:
+        draft = drafts.shape_of(configs[memory.draft_model], entry["dtype"], memory.draft_model)
+        shape = dataclasses.replace(shape, draft=draft)
     ranks = entry.get("tensor_parallel_size", 1)
     pool = shape.kv_pool(1 if fp8 else shape.dtype_bytes, ranks)
-    kv_bytes = entry["kv_cache_memory_bytes"] // pool.block_bytes * pool.block_bytes
-    load = estimate.Load(
+    kv_bytes = entry["kv_cache_memory_bytes"] // pool.block_bytes * pool.block_bytes if shape.has_kv_cache else 0
+    load = Load(
         max_num_seqs=entry["max_num_seqs"],
         max_num_batched_tokens=entry["max_num_batched_tokens"],
         enforce_eager=entry["enforce_eager"],
         tensor_parallel=ranks,
         fp8_cache=fp8,
-        compute_capability="9.0",
+        # Without Machete's kernels it loads as other cards do.
+        compute_capability="9.0" if not entry.get("env") else "8.9",
         max_model_len=entry["max_model_len"],
         lora_slots=int(options.get("--max-loras", 0)) if "--enable-lora" in options else 0,
         lora_rank=int(options.get("--max-lora-rank", 16)),
         online_fp8=quantization == "fp8",
-        cached_tokens=pool.tokens(kv_bytes, entry["max_model_len"], entry["max_num_batched_tokens"]),
+        cached_tokens=pool.tokens(kv_bytes, entry["max_model_len"], entry["max_num_batched_tokens"])
+        if kv_bytes
+        else None,
+        samples=shape.task not in tasks.POOLING,
+        encodes=not memory.language_alone,
+        drafts=memory.drafts,
+        reads_hidden=memory.reads_hidden,
     )
     more = [*extra, *(["two cards"] if ranks > 1 else [])]
     return Row(
@@ -105,10 +126,10 @@ def _row(source: str, config: dict[str, Any], entry: dict[str, Any], measured: d
         shape=shape,
         load=load,
         kv_bytes=kv_bytes,
-        measured_mib=1024 * max(measured["process_gib_after_load"], measured.get("process_gib_after_saturation") or 0),
+        measured_mib=1024 * max(measured.get(f"process_gib_after_{moment}") or 0 for moment in MOMENTS),
         ready_mib=1024 * measured["process_gib_when_healthy"],
         weights_gib=measured["weights_gib_logged"],
-        kv_tokens=int(measured["kv_tokens_logged"]),
+        kv_tokens=int(measured.get("kv_tokens_logged", 0)),
         extra=" ".join(more),
         torch_mib={
             name: 1024 * measured[f"torch_{name}_gib"]

@@ -92,7 +92,7 @@ def main() -> None:
         ("experts and latents", [row for row in data if row.family != "dense"]),
         ("all others", [row for row in data if row.family == "dense" and not row.is_plain and not row.unexplained]),
         ("another release", rows([OTHER_RELEASE])),
-        ("new architectures", rows([NEW])),
+        ("new architectures", rows(NEW)),
     ):
         print(f"{name:20s}", summary([row.error_mib() for row in chosen]))
     weights = [weights_error(row) for row in data if not row.load.lora_slots]
@@ -106,7 +106,7 @@ def main() -> None:
     found = summary([row.error_mib() for row in reference])
     line = {"bench": "plan", **{key: found[key] for key in ("rows", "p50_mib", "p95_mib", "worst_under_mib")}}
     line |= {"leave_one_model_out_p95_mib": left_out["p95_mib"], "hosts_1000_s": round(seconds[1000], 2)}
-    new = summary([row.error_mib() for row in rows([NEW])])
+    new = summary([row.error_mib() for row in rows(NEW)])
     line |= {"architectures": len(ARCHITECTURES), "new_rows": new["rows"]}
     line |= {"new_p95_mib": new["p95_mib"], "new_worst_under_mib": new["worst_under_mib"]}
     print(json.dumps(line))

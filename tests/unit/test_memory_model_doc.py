@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
-from tests.bench.measured import REFERENCE, Row, rows, summary, weights_error
+from tests.bench.measured import NEW, REFERENCE, SOURCES, VARIANTS, Row, rows, summary, weights_error
 from tests.bench.memory_fit import fit, leave_one_model_out
 from tests.bench.memory_model_doc import PAGE, renewed
 
@@ -44,9 +44,28 @@ def test_constants_are_those_that_the_measured_starts_give(name: str) -> None:
 
 
 def test_every_start_but_the_unexplained_is_within_200_mib() -> None:
-    found = summary([row.error_mib() for row in DATA if not row.unexplained])
+    found = summary([row.error_mib() for row in DATA if not row.unexplained and row.shape.quantization != "awq"])
     assert found["p95_mib"] <= 128
     assert max(found["worst_over_mib"], found["worst_under_mib"]) <= 200
+
+
+def test_starts_that_nothing_was_fitted_to_are_within_128_mib() -> None:
+    found = summary([row.error_mib() for row in rows(NEW)])
+    assert found["rows"] >= 58
+    assert found["p95_mib"] <= 128
+    assert found["worst_under_mib"] <= 64
+
+
+def test_awq_on_hopper_is_planned_as_the_most_that_it_was_seen_to_take() -> None:
+    # Repacked for Machete, and not where that kernel is off.
+    seen = [row for row in rows([*SOURCES, *NEW, VARIANTS]) if row.shape.quantization == "awq"]
+    assert len(seen) > 10
+    assert min(row.error_mib() for row in seen) > -64
+
+
+@pytest.mark.parametrize("row", rows([VARIANTS]), ids=lambda row: f"{row.model}-{row.load.max_num_seqs}-{row.extra}")
+def test_no_variant_takes_more_than_is_planned(row: Row) -> None:
+    assert row.error_mib() > -72
 
 
 @pytest.mark.parametrize("row", DATA, ids=lambda row: f"{row.model}-{row.load.max_num_seqs}-{row.extra}")

@@ -102,6 +102,7 @@ COUNTED_FLAGS = (
         "--kv-offloading-size",
         "--kv-transfer-config",
         "--limit-mm-per-prompt",
+        "--mm-processor-kwargs",
         "--language-model-only",
     ),
 )
@@ -118,6 +119,8 @@ _SHORT = {
 }
 # Drafts that take no weights: they guess from the text itself.
 _WEIGHTLESS_DRAFTS = ("ngram", "ngram_gpu", "suffix", "[ngram]")
+# Heads of a layer or so that read the model's states.
+_HEADS = ("eagle", "eagle3", "medusa", "mlp_speculator", "dflash")
 _AHEAD_DRAFTS = (
     "mtp",
     "deepseek_mtp",
@@ -146,7 +149,11 @@ class Memory:
     drafts: int = 0
     # A draft model of its own, whose weights are not in this model's files.
     draft_model: str = ""
+    # Whether guesses are made of the model's own hidden states.
+    reads_hidden: bool = False
     language_alone: bool = False
+    # Pixels of the largest picture that the processor is told to make.
+    max_pixels: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -232,9 +239,21 @@ def read(arguments: Sequence[str], where: str) -> Memory:
                 notes.append(f"{flag}: what it offloads lies in the host's memory, which is not planned")
             case "--language-model-only":
                 found["language_alone"] = not is_off
+            case "--limit-mm-per-prompt":
+                if _takes_no_items(_mapping(flag, value, where)):
+                    found["language_alone"] = True
+            case "--mm-processor-kwargs":
+                pixels = _mapping(flag, value, where).get("max_pixels")
+                found["max_pixels"] = pixels if isinstance(pixels, int) and not isinstance(pixels, bool) else None
             case _:
                 pass
     return Memory(**found, notes=tuple(notes))
+
+
+def _takes_no_items(limits: Mapping[str, Any]) -> bool:
+    """Whether no picture and no film is taken, so that the engine leaves their encoder out."""
+    counts = {name: said.get("count") if isinstance(said, Mapping) else said for name, said in limits.items()}
+    return all(counts.get(name) == 0 for name in ("image", "video"))
 
 
 def _speculation(said: Mapping[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
@@ -245,14 +264,14 @@ def _speculation(said: Mapping[str, Any], where: str, notes: list[str]) -> dict[
         return {"drafts": drafts}
     if method in _AHEAD_DRAFTS and not model:
         notes.append("speculative_config: a layer that predicts ahead is planned as large as one of the model's own")
-        return {"drafts": drafts, "ahead": True}
+        return {"drafts": drafts, "ahead": True, "reads_hidden": True}
     if not model:
         fail(
             f"{where}.extra_args",
             f"--speculative-config of method {method or 'none'!r} names no model to plan.",
             "Name its model, or take method ngram.",
         )
-    return {"drafts": drafts, "draft_model": model}
+    return {"drafts": drafts, "draft_model": model, "reads_hidden": method in _HEADS or "eagle" in model.lower()}
 
 
 def _compilation(value: str, where: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Architecture:
     mixer: str = "attention"
     # The engine keeps a latent a token only for these; others with a kv_lora_rank get keys and values of all heads.
     latent: bool = False
+    # Routers compute in float32, from a copy of their input.
+    wide_router: bool = False
 
 
 LLAMA = Architecture()
@@ -67,7 +69,6 @@ _DECODERS = {
             *(
                 "InternLM3ForCausalLM",
                 "Ernie4_5ForCausalLM",
-                "Ernie4_5_MoeForCausalLM",
                 "Ministral3ForCausalLM",
             ),
             *(
@@ -115,11 +116,13 @@ _DECODERS = {
     "MiniCPM3ForCausalLM": LLAMA,
     "GlmForCausalLM": QWEN2,
     "Glm4ForCausalLM": Architecture(norms=4, qkv_bias=True),
-    "Glm4MoeForCausalLM": QWEN2,
+    "Glm4MoeForCausalLM": replace(QWEN2, wide_router=True),
+    "Ernie4_5_MoeForCausalLM": Architecture(wide_router=True),
     "GptOssForCausalLM": Architecture(qkv_bias=True, sliding_pattern=2),
     "Olmo2ForCausalLM": OLMO2,
     "Olmo3ForCausalLM": OLMO2,
     "OlmoeForCausalLM": OLMO2,
+    "PhiMoEForCausalLM": Architecture(norm_bias=True),
     "FlexOlmoForCausalLM": OLMO2,
     "CohereForCausalLM": COHERE,
     "Cohere2ForCausalLM": replace(COHERE, sliding_pattern=4),
@@ -140,6 +143,7 @@ _DECODERS = {
     "NemotronHForCausalLM": Architecture(norms=1, gated=False, mixer="mamba2"),
     "Mamba2ForCausalLM": Architecture(norms=1, mixer="mamba2", tied=True),
     "MambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
+    "FalconMambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
     "JambaForCausalLM": Architecture(mixer="mamba1"),
     "Lfm2ForCausalLM": Architecture(qk_norm=True, mixer="conv", tied=True),
     "Lfm2MoeForCausalLM": Architecture(qk_norm=True, mixer="conv", tied=True),

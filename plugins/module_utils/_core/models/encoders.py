@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
@@ -27,6 +27,9 @@ class Encoders:
     # Patches of the largest picture, and the tokens that they become in the language model.
     patches: int = 0
     tokens: int = 0
+    # Values of a patch as the processor hands it over.
+    pixels: int = 0
+    patch_size: int = 0
 
 
 NO_ENCODERS = Encoders()
@@ -67,8 +70,35 @@ def read(config: Config) -> Encoders:
             (*found.kinds, name),
             max(found.patches, tokens * merged),
             max(found.tokens, tokens),
+            max(found.pixels, _pixels(section) if name == "vision" else 0),
+            _first(section, "patch_size", "spatial_patch_size", default=14) if name == "vision" else found.patch_size,
         )
     return found
+
+
+def limited(found: Encoders, pixels: int | None) -> Encoders:
+    """Encoders whose processor makes no picture of more pixels than this."""
+    if not pixels or not found.patches or not found.patch_size or not found.tokens:
+        return found
+    merged = found.patches // found.tokens
+    patches = min(found.patches, max(merged, pixels // found.patch_size**2))
+    return replace(found, patches=patches, tokens=max(1, patches // merged))
+
+
+def largest_picture(processor: Mapping[str, Any]) -> int | None:
+    """Pixels of the largest picture that a processor of the Qwen-VL kind hands over, as its file says; None where it does not."""
+    size = processor.get("size")
+    longest = size.get("longest_edge") if isinstance(size, Mapping) else None
+    for said in (processor.get("max_pixels"), longest):
+        # Others mean an edge by it.
+        if isinstance(said, int) and not isinstance(said, bool) and said >= 2**14:
+            return said
+    return None
+
+
+def _pixels(section: Config) -> int:
+    patch = _first(section, "patch_size", "spatial_patch_size", default=14)
+    return 3 * patch * patch * (section.count("temporal_patch_size") or 1)
 
 
 def _first(section: Config, *keys: str, default: int = 0) -> int:

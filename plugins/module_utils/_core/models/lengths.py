@@ -96,6 +96,11 @@ def _ropes(config: Config) -> tuple[Mapping[str, Any], ...]:
     return tuple(one for one in found.values() if isinstance(one, Mapping))[:1]
 
 
+def has_sections(config: Config) -> bool:
+    """Whether positions are of three axes (time, height, width), a section of each head for each."""
+    return any("mrope_section" in rope for rope in _ropes(config))
+
+
 def _factor(rope: Mapping[str, Any]) -> float:
     found = rope.get("factor")
     plain = isinstance(found, (int, float)) and not isinstance(found, bool) and 0 < found < 2**16

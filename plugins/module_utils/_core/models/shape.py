@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    encoders,
     kv_pool,
     layers,
     lengths,
@@ -27,6 +28,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.archit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import (
     WHISPER,
+    Counted,
     Keeps,
     count_tensors,
     is_tied,
@@ -73,6 +75,8 @@ class ModelShape:
     layers: int
     hidden_size: int
     intermediate_size: int
+    # The widest MLP that every token goes through: of layers without experts, or the one that experts share.
+    dense_size: int
     heads: int
     kv_heads: int
     head_dim: int
@@ -100,9 +104,13 @@ class ModelShape:
     plain_parts: str = ""
     # The share of a head's size that is turned with its position.
     rotary_share: float = 1.0
+    # Tables of positions: positions of pictures and films count four times (vLLM, rotary_embedding/mrope.py).
+    rotary_tables: int = 1
     # Elements a token that are alive where states are computed; 0 where there are none.
     state_units: int = 0
     length: Length = UNBOUNDED
+    # A model that guesses for this one, with weights and a cache of its own.
+    draft: ModelShape | None = None
     task: str = "generate"
     # The engine serves the class as a pooling model by itself.
     pools_unasked: bool = False
@@ -172,6 +180,7 @@ class ModelShape:
             layers=len(counted.layers),
             hidden_size=read.whole("hidden_size"),
             intermediate_size=max((one.mlp for one in counted.layers), default=0) or _widest_expert(counted.experts),
+            dense_size=_widest_dense(counted),
             heads=max(one.heads for one in counted.layers),
             kv_heads=max(one.kv_heads for one in counted.layers),
             head_dim=max(one.head_dim for one in counted.layers),
@@ -188,13 +197,18 @@ class ModelShape:
             keeps=counted.keeps,
             experts=counted.experts,
             latent=_latent(read) if any(Mixer.LATENT in one.mixers for one in counted.layers) else None,
-            encoders=counted.encoders,
+            encoders=encoders.limited(counted.encoders, encoders.largest_picture(info.processor_config)),
             known=known and counted.known,
             known_quantization=quantized.known,
             fp8_cache=quantized.fp8_cache,
             plain_parts=_plain_parts(quantized, matrices, nested),
             rotary_share=_rotary_share(read),
-            state_units=layers.state_units(read, {mixer for one in counted.layers for mixer in one.mixers}),
+            rotary_tables=4 if lengths.has_sections(read) else 1,
+            state_units=layers.state_units(
+                read,
+                {mixer for one in counted.layers for mixer in one.mixers},
+                max((one.mlp for one in counted.layers), default=0),
+            ),
             length=lengths.derive(read, info, purpose in tasks.POOLING),
             task=purpose,
             pools_unasked=tasks.is_pooling_class(read.outer) or bool(info.modules),
@@ -224,6 +238,11 @@ class ModelShape:
         return any(one.kind is Kind.STATE for one, _count in self.keeps)
 
     @property
+    def only_states(self) -> bool:
+        """Whether no layer has attention."""
+        return bool(self.keeps) and all(one.kind is Kind.STATE for one, _count in self.keeps)
+
+    @property
     def sliding_layers(self) -> int:
         """Layers that keep the tokens of a window alone."""
         return sum(count for one, count in self.keeps if one.kind is Kind.SLIDING)
@@ -243,9 +262,10 @@ class ModelShape:
             up = self.latent.kv_rank * self.heads * (self.latent.nope_dim + self.latent.value_dim)
             copies = up * self.layers * self.dtype_bytes
         rotary = self.latent.rope_dim if self.latent else int(self.head_dim * self.rotary_share)
-        # One table of cosines and sines, as long as the model's context; BERT learned its positions.
+        # One table of cosines and sines, as long as the model's context, or as written; others learned their positions, or have none.
         learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
-        tables = 0 if learned else min(self.max_positions, 2**20) * rotary * self.dtype_bytes
+        learned = learned or self.kind.learned_positions is not None or self.only_states
+        tables = 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
         if self.tensor_bytes is not None:
             return self.tensor_bytes + tables + copies
         padding = (round_up(self.vocab_size, VOCABULARY_STEP) - self.vocab_size) * self.hidden_size
@@ -291,11 +311,19 @@ class ModelShape:
             more = ahead and spec.kind is Kind.FULL
             ahead = ahead and not more
             counts[spec] = counts.get(spec, 0) + count + more
+        for one, count in self.draft.keeps if self.draft is not None else ():
+            spec = one.spec(kv_dtype_bytes, self.dtype_bytes, 1)
+            counts[spec] = counts.get(spec, 0) + count
         return kv_pool.build(counts, states) if counts else KvPool(1, ())
 
 
 def _widest_expert(found: Experts | None) -> int:
     return max(found.intermediate_size, found.shared_intermediate_size) if found else 0
+
+
+def _widest_dense(counted: Counted) -> int:
+    shared = counted.experts.shared_intermediate_size if counted.experts else 0
+    return max(shared, *(one.mlp for one in counted.layers))
 
 
 def _latent(read: Config) -> Latent:

@@ -18,6 +18,8 @@ _TRANSCRIBE = (
     "Qwen3ASRForConditionalGeneration",
 )
 _CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification")
+# Classes of models that generate in spite of their names' end: ChatGLM's, GPT-2's.
+_GENERATORS = ("ChatModel", "ChatGLMModel", "LMHeadModel")
 _ENCODERS = ("Model", "ForMaskedLM", "ForTextEncoding", "ForImageClassification", "EncoderModel")
 
 
@@ -34,14 +36,14 @@ def told(config: Mapping[str, Any], info: ModelInfo) -> str:
         return "transcribe"
     if name.endswith(_CLASSIFIERS):
         return "score" if _labels(config) == 1 and not name.endswith("ForTokenClassification") else "classify"
-    if info.modules or (name.endswith(_ENCODERS) and not name.endswith("ChatModel")):
+    if info.modules or (name.endswith(_ENCODERS) and not name.endswith(_GENERATORS)):
         return "embed"
     return "generate"
 
 
 def is_pooling_class(config: Mapping[str, Any]) -> bool:
     """Whether the engine serves the class as a pooling model unasked."""
-    return architecture(config).endswith((*_CLASSIFIERS, *_ENCODERS)) and not architecture(config).endswith("ChatModel")
+    return architecture(config).endswith((*_CLASSIFIERS, *_ENCODERS)) and not architecture(config).endswith(_GENERATORS)
 
 
 def _labels(config: Mapping[str, Any]) -> int:

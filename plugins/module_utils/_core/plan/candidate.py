@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_poo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import LIST, ModelSpec
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib, round_up
 
@@ -61,10 +62,10 @@ class Candidate:
     index: int
     spec: ModelSpec
     shape: ModelShape
-    load: estimate.Load
+    load: Load
     settings: EngineSettings
     pool: KvPool
-    parts: tuple[estimate.Part, ...]
+    parts: tuple[Part, ...]
     notes: tuple[str, ...]
     measured_fixed_bytes: int | None = None
     pinned_kv_bytes: int | None = None
@@ -113,11 +114,13 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     spec, shape, at = choice.spec, choice.shape, f"{LIST}[{choice.index}]"
     flags.check(spec.extra_args, at)
     memory = flags.read(spec.extra_args, at)
-    if memory.draft_model and spec.weights_bytes is None:
+    heads = memory.draft_model and shape.draft is None
+    if heads and (spec.weights_bytes is None or not memory.reads_hidden):
+        other = "set weights_bytes to what both take together" if memory.reads_hidden else "a model of the catalogue"
         fail(
             f"{at}.extra_args",
-            f"what the draft model {memory.draft_model} takes is in no file of {spec.model}.",
-            "Set weights_bytes to what both take together, or take a draft of method ngram or mtp.",
+            f"nothing is known of the draft {memory.draft_model}: it is in no file of {spec.model}.",
+            f"Name a folder that holds it, or {other}.",
         )
     vllm.check_quantization(spec, shape.quantization, profile, at)
     vllm.check_card(spec, shape.quantization, profile, gpu, at)
@@ -125,7 +128,9 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     kv_dtype, cache_notes = _cache_dtype(spec, shape, profile, at)
     ranks = _ranks(spec, shape, at)
     cache_bytes = 1 if kv_dtype.startswith("fp8") else shape.dtype_bytes
-    pool = shape.kv_pool(cache_bytes, ranks, _states(profile, memory), memory.one_kind_of_cache, memory.ahead)
+    # A head of which only the weights are written keeps what one of the model's own layers does.
+    one_more = memory.ahead or bool(heads)
+    pool = shape.kv_pool(cache_bytes, ranks, _states(profile, memory), memory.one_kind_of_cache, one_more)
     seqs, tokens = _batch(spec, shape, length, at)
     task = spec.task or shape.task
     settings = EngineSettings(
@@ -231,13 +236,11 @@ def _states(profile: vllm.Profile, memory: flags.Memory) -> int:
     return (2 if cached else 1) + memory.drafts
 
 
-def _load(
-    spec: ModelSpec, shape: ModelShape, settings: EngineSettings, memory: flags.Memory, gpu: Gpu
-) -> estimate.Load:
+def _load(spec: ModelSpec, shape: ModelShape, settings: EngineSettings, memory: flags.Memory, gpu: Gpu) -> Load:
     sizes = memory.capture_sizes or settings.capture_sizes
     if memory.largest_capture and not sizes:
         sizes = estimate.default_capture_sizes(memory.largest_capture) or None
-    return estimate.Load(
+    return Load(
         max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens,
         enforce_eager=settings.enforce_eager or memory.no_graphs,
@@ -254,6 +257,8 @@ def _load(
         offloaded_bytes=memory.cpu_offload_bytes,
         ahead=memory.ahead,
         encodes=not memory.language_alone,
+        drafts=memory.drafts,
+        reads_hidden=memory.reads_hidden,
     )
 
 

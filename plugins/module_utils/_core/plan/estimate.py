@@ -3,78 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one engine process holds in steady state after traffic, part by part.
 
-The law of each part and its source are in docs/memory-model.md, the measured figures in memory_constants.py. `make bench-plan` prints
-the errors.
+The law of each part and its source are in docs/memory-model.md, the measured figures in constants.py. `make bench-plan` prints the
+errors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import overheads
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
 # FlashInfer's workspace, taken where FlashAttention has no kernel for an fp8 cache: its default size, read and not measured.
 FLASHINFER_BYTES = 394 * MIB
-# MXFP4 experts are put into another order while they load, and so much of one layer's stays reserved; the kernels that multiply them are
-# loaded by the driver. Seen in one start (gpt-oss 20b on an H100).
-MXFP4_LAYERS_KEPT = 3
-MXFP4_KERNELS_BYTES = 290 * MIB
-# AWQ with the embedding as output layer keeps twice its bytes reserved, in all four starts on Hopper (Llama 3.2 3B), and in none where
-# the two are apart (Qwen2.5 7B). Other cards have other kernels.
-AWQ_TIED_EMBEDDINGS_KEPT = 2
-# An engine on the CPU: Python, torch and the compiled kernels, as proportional set size; and a tokenizer's word, in all processes that
-# have one (SmolLM2's 49,152 words took 165 MiB of two).
-CPU_PROCESS_BYTES = 1256 * MIB
-CPU_WORD_BYTES = 3584
-# oneDNN packs every linear layer into a copy (vLLM, layers/utils.py: dispatch_cpu_unquantized_gemm). The allocator was seen to keep
-# three quarters of the originals of SmolLM2's 200 MiB; of larger models the next layers take their place.
-CPU_ORIGINALS_KEPT = 0.75
-CPU_MOST_ORIGINALS_BYTES = 256 * MIB
+# From so many sequences on the sampler's buffers, one for each multiprocessor, grow no more (v1/sample/ops/topk_topp_triton.py); what does
+# is the table of what each sequence has said (v1/worker/gpu/sample/penalties.py) and its logits: floats a word, in two pairs of starts.
+SAMPLER_BUFFERED = 256
+SAMPLER_FLOATS_BEYOND = 1.25
+# cuBLAS's workspace on Hopper, of each stream that multiplies.
+CUBLAS_BYTES = 32 * MIB
 # Graphs are captured for batches of at most this many tokens.
 MOST_CAPTURED = 512
-
-
-@dataclass(frozen=True)
-class Part:
-    """One named share of a process's memory, and why it is that large."""
-
-    name: str
-    size_bytes: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Load:
-    """How an engine is run, as far as memory depends on it."""
-
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    enforce_eager: bool
-    capture_sizes: tuple[int, ...] | None = None
-    tensor_parallel: int = 1
-    fp8_cache: bool = False
-    compute_capability: str = ""
-    max_model_len: int = 0
-    lora_slots: int = 0
-    lora_rank: int = 16
-    online_fp8: bool = False
-    on_cpu: bool = False
-    # Whether tokens are made: an embedding model samples nothing.
-    samples: bool = True
-    # Bytes of the weights that stay in the host's memory, and whether a layer that predicts ahead is loaded.
-    offloaded_bytes: int = 0
-    ahead: bool = False
-    # Whether pictures and sounds are taken.
-    encodes: bool = True
-    # Tokens of the KV cache where its size is given: a batch can't hold more.
-    cached_tokens: int | None = None
-
-    @property
-    def largest_batch(self) -> int:
-        """Tokens of the largest batch that can be."""
-        return min(self.max_num_batched_tokens, self.cached_tokens or self.max_num_batched_tokens)
 
 
 def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tuple[Part, ...]:
@@ -86,16 +36,15 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         + ("" if not shape.plain_parts else f"; {shape.plain_parts} stay in {shape.dtype_bytes * 8} bits"),
     )
     if load.on_cpu:
-        words = CPU_WORD_BYTES * shape.vocab_size
-        runtime = Part("context", CPU_PROCESS_BYTES + words, "Python, torch, tokenizers and the engine's own processes")
-        packed = Part("loading", packed_on_cpu(shape, load), "copies of linear layers as the CPU multiplies them")
+        runtime, packed = overheads.cpu_process(shape), overheads.packed_on_cpu(shape, load)
         return (runtime, weights, packed, _sampler(shape, load, measured), _activations(shape, load, measured))
+    activations = _activations(shape, load, measured)
     found = [
         Part("context", int(measured.context_bytes), "CUDA context, loaded kernels, cuBLAS"),
         weights,
         _persistent(shape, load, measured),
         _sampler(shape, load, measured),
-        _activations(shape, load, measured),
+        activations,
     ]
     if load.tensor_parallel > 1:
         copies = measured.tensor_parallel_hidden * load.largest_batch * shape.dtype_bytes * shape.hidden_size
@@ -109,22 +58,30 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         found.append(
             Part("attention_workspace", size, "latents of earlier chunks, unfolded, beyond what a layer takes")
         )
-    if not shape.latent and not shape.experts:
+    if not shape.latent:
         found.append(_allocator(shape, load, measured))
     if shape.encoders.patches and load.encodes:
-        found.append(_encoder(shape, load, measured))
-    if (kept := kept_while_loading(shape, load)) > 0:
+        found.append(overheads.encoder(shape, load, activations.size_bytes, measured))
+    if load.reads_hidden:
+        found.append(overheads.draft(shape, load))
+    if (spilled := overheads.spilled_bytes(shape, load)) > 0:
+        found.append(
+            Part("spilled_registers", spilled, f"the sampler's kernel for {shape.vocab_size} words, an odd number")
+        )
+    if (kept := overheads.kept_while_loading(shape, load)) > 0:
         found.append(Part("loading", kept, "what stays reserved of weights put into another order while they load"))
     if load.fp8_cache and load.compute_capability != "9.0":
         found.append(Part("attention_workspace", FLASHINFER_BYTES, "FlashInfer serves an fp8 cache on this card"))
     if load.lora_slots:
-        found.append(_lora(shape, load))
+        found.append(overheads.adapters(shape, load))
     return tuple(found)
 
 
 def weights_bytes(shape: ModelShape, load: Load) -> int:
     """Bytes of the weights on each card."""
     whole = shape.weights_bytes()
+    if shape.draft is not None and shape.given_weights_bytes is None:
+        whole += shape.draft.weights_bytes()
     if load.ahead:
         # A layer like one of the model's own, and what joins it to the last.
         whole += shape.linear_bytes // max(1, shape.layers) + 2 * shape.hidden_size**2 * shape.dtype_bytes
@@ -146,13 +103,19 @@ def graph_count(load: Load) -> int:
     if load.enforce_eager:
         return 0
     sizes = _capture_sizes(load)
-    graphs = len(sizes) + sum(1 for size in sizes if size <= load.max_num_seqs)
+    graphs = len(sizes) + sum(1 for size in sizes if size <= _most_whole(load))
     # With adapters each graph is captured twice, with and without them.
     return graphs * (2 if load.lora_slots else 1)
 
 
+def _most_whole(load: Load) -> int:
+    """Tokens of the largest batch whose graph is captured whole: every sequence with its guesses; none of pooling models."""
+    return load.max_num_seqs * (1 + load.drafts) if load.samples else 0
+
+
 def _capture_sizes(load: Load) -> tuple[int, ...]:
-    return load.capture_sizes or default_capture_sizes(min(2 * load.max_num_seqs, MOST_CAPTURED))
+    most = min(2 * load.max_num_seqs * (1 + load.drafts), MOST_CAPTURED, load.max_num_batched_tokens)
+    return load.capture_sizes or default_capture_sizes(most)
 
 
 def default_capture_sizes(largest: int) -> tuple[int, ...]:
@@ -181,16 +144,27 @@ def tensors_alive(shape: ModelShape, load: Load) -> int:
     take their inputs in a byte each: compiled together in place of the wide ones, otherwise beside them.
     """
     tokens, width = load.largest_batch, shape.dtype_bytes
-    hidden, mlp = shape.hidden_size, shape.intermediate_size // load.tensor_parallel
+    hidden, mlp = shape.hidden_size, shape.dense_size // load.tensor_parallel
     attention = 2 * (shape.heads + shape.kv_heads) * shape.head_dim // load.tensor_parallel
-    # Without a gate there are two of the MLP's tensors; beside an attention that read the same input there is its output too.
-    units = 3 * (hidden + mlp) if shape.kind.gated else hidden + 2 * mlp
-    units += hidden if shape.kind.parallel else 0
+    if shape.kind.gated:
+        units = 3 * (hidden + mlp) + (hidden if shape.kind.parallel else 0)
+    elif load.enforce_eager:
+        units = hidden + 2 * mlp + (hidden if shape.kind.parallel else 0)
+    else:
+        # Compiled, what has no gate is activated in place; an attention that read the same input is beside it.
+        units = mlp + (2 * hidden + attention if shape.kind.parallel else 4 * hidden)
+    units += _wider_queries(shape, load)
     wide = tokens * width * max(units, 2 * hidden + attention, shape.state_units // load.tensor_parallel)
     if not is_fp8(shape):
         return wide
     narrow = tokens * (hidden + mlp)
     return narrow + (2 * tokens * width * (hidden + mlp) if fuses_fp8(shape, load) else wide)
+
+
+def _wider_queries(shape: ModelShape, load: Load) -> int:
+    """By how many units attention is wider than the hidden size. Compiled, its output stays beside the MLP, which is in the same piece."""
+    queries = 0 if shape.only_states or shape.latent else shape.heads * shape.head_dim // load.tensor_parallel
+    return 0 if load.enforce_eager else max(0, queries - shape.hidden_size)
 
 
 def is_fp8(shape: ModelShape) -> bool:
@@ -210,13 +184,13 @@ def expert_workspace(shape: ModelShape, load: Load) -> int:
         return 0
     width = experts.intermediate_size // load.tensor_parallel
     rows = load.max_num_batched_tokens * experts.per_token
-    return rows * shape.dtype_bytes * (max(2 * width, shape.hidden_size) + width)
+    return rows * shape.dtype_bytes * (max(width, shape.hidden_size) + max(2 * width, shape.hidden_size))
 
 
 def latent_layer(shape: ModelShape, load: Load) -> int:
-    """Bytes of a layer's tensors where attention is latent: of the dense layers, and a row for each expert of a token."""
+    """Bytes of a layer's tensors where attention is latent: of its MLP, and a quarter of a row for each expert of a token."""
     routed = shape.experts.per_token if shape.experts else 0
-    units = 3 * (shape.hidden_size + shape.intermediate_size // load.tensor_parallel) + routed * shape.hidden_size
+    units = 3 * (shape.hidden_size + shape.dense_size // load.tensor_parallel) + routed * shape.hidden_size // 4
     return load.largest_batch * shape.dtype_bytes * units
 
 
@@ -241,8 +215,11 @@ def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:
     if not shape.has_kv_cache or not load.samples:
         return Part("sampler", 0, "an embedding model samples nothing")
     # Mixtures of experts are served by vLLM's older runner, whose sampler sorts whole copies.
-    floats = measured.sampler_floats + (measured.expert_sampler_floats if shape.experts and not shape.latent else 0)
-    size = floats * 4 * load.max_num_seqs * shape.vocab_size
+    buffered = min(load.max_num_seqs, SAMPLER_BUFFERED)
+    rows = measured.sampler_floats * buffered + SAMPLER_FLOATS_BEYOND * (load.max_num_seqs - buffered)
+    if shape.experts and not shape.latent:
+        rows += measured.expert_sampler_floats * load.max_num_seqs
+    size = rows * 4 * shape.vocab_size
     return Part("sampler", int(size), f"{load.max_num_seqs} sequences of {shape.vocab_size} words")
 
 
@@ -255,8 +232,9 @@ def _activations(shape: ModelShape, load: Load, measured: Constants) -> Part:
             "activations", int(measured.latent_bytes + measured.latent_tensors * latent_layer(shape, load)), reason
         )
     if routed:
-        size = tokens * width * shape.hidden_size * (routed + measured.expert_hidden)
-        return Part("activations", int(size), f"{reason} to {routed} experts each")
+        router = 2 if shape.kind.wide_router else 0
+        beside = tokens * width * shape.hidden_size * (measured.expert_hidden + router)
+        return Part("activations", tensors_alive(shape, load) + int(beside), f"{reason} to {routed} experts each")
     return Part("activations", tensors_alive(shape, load), reason)
 
 
@@ -264,16 +242,26 @@ def _graphs(shape: ModelShape, load: Load, measured: Constants) -> Part:
     graphs = graph_count(load)
     plain = shape.quantization is None or load.online_fp8
     size = measured.graph_persistent_bytes if plain else measured.graph_persistent_quantized_bytes
-    size += graphs * shape.layers * measured.graph_layer_bytes
-    if not shape.latent and not shape.experts and not fuses_fp8(shape, load):
+    layers = shape.layers + (shape.draft.layers if shape.draft is not None else int(load.reads_hidden))
+    size += graphs * layers * measured.graph_layer_bytes
+    if not load.samples and plain:
+        # Without full graphs cuBLAS's workspace is there once.
+        size -= CUBLAS_BYTES
+    if not shape.latent and not fuses_fp8(shape, load) and not _has_older_runner(shape, load):
         size += measured.allocator_captured * captured_bytes(shape, load)
-    return Part("cuda_graphs", int(size), f"{graphs} captured graphs of {shape.layers} layers")
+    return Part("cuda_graphs", int(size), f"{graphs} captured graphs of {layers} layers")
+
+
+def _has_older_runner(shape: ModelShape, load: Load) -> bool:
+    """Whether vLLM 0.26 serves it with its older runner (config/vllm.py): experts, states, and drafts that don't read hidden states."""
+    return bool(shape.experts) or shape.has_states or (load.drafts > 0 and not load.reads_hidden)
 
 
 def captured_bytes(shape: ModelShape, load: Load) -> int:
-    """Bytes of a hidden and an MLP unit each for every token of the largest captured batch."""
-    units = shape.hidden_size + shape.intermediate_size // load.tensor_parallel
-    return max(_capture_sizes(load)) * shape.dtype_bytes * units
+    """Bytes of a hidden and an MLP unit each for every token of the largest batch that is captured whole."""
+    units = shape.hidden_size + shape.dense_size // load.tensor_parallel
+    largest = max((size for size in _capture_sizes(load) if size <= _most_whole(load)), default=0)
+    return largest * shape.dtype_bytes * units
 
 
 def _allocator(shape: ModelShape, load: Load, measured: Constants) -> Part:
@@ -282,49 +270,11 @@ def _allocator(shape: ModelShape, load: Load, measured: Constants) -> Part:
     else:
         batch = load.largest_batch * shape.dtype_bytes * shape.hidden_size
         size = measured.allocator_bytes + measured.allocator_hidden * batch
+        # A layer with experts is compiled in shorter pieces: half of it was seen in one pair of starts.
+        wider = measured.allocator_queries / (2 if shape.experts else 1)
+        size += wider * load.largest_batch * shape.dtype_bytes * _wider_queries(shape, load)
     if shape.quantization and shape.weight_bits < 8:
         size += measured.allocator_packed_bytes
     if shape.kind.norms > 2 or shape.kind.qk_norm or shape.kind.parallel:
         size += measured.allocator_norms_bytes
     return Part("allocator", int(size), "what PyTorch's allocator keeps beyond what is alive at once")
-
-
-def kept_while_loading(shape: ModelShape, load: Load) -> int:
-    """Bytes that the allocator keeps from loading the weights and can't use again."""
-    if shape.quantization == "mxfp4" and shape.experts:
-        weights = 3 * shape.experts.count * shape.hidden_size * shape.experts.intermediate_size
-        layer = int(weights * shape.weight_bits / 8) // load.tensor_parallel
-        return MXFP4_LAYERS_KEPT * layer + MXFP4_KERNELS_BYTES
-    if shape.quantization in ("awq", "awq_marlin") and shape.tied_embeddings and load.compute_capability == "9.0":
-        return (
-            AWQ_TIED_EMBEDDINGS_KEPT * shape.vocab_size * shape.hidden_size * shape.dtype_bytes // load.tensor_parallel
-        )
-    return 0
-
-
-def packed_on_cpu(shape: ModelShape, load: Load) -> int:
-    """Bytes that packing adds on the CPU: a tied output layer a second time, and what the allocator keeps of the other originals."""
-    head = shape.vocab_size * shape.hidden_size * shape.dtype_bytes if shape.tied_embeddings and load.samples else 0
-    return head + int(CPU_ORIGINALS_KEPT * min(shape.linear_bytes, CPU_MOST_ORIGINALS_BYTES))
-
-
-def _encoder(shape: ModelShape, load: Load, measured: Constants) -> Part:
-    """The largest picture in the encoder, beyond what a batch takes there, and what waits for the language model.
-
-    Source: vLLM, v1/core/encoder_cache_manager.py (the budget is the larger of a batch and one item). Read, not measured.
-    """
-    encoder, width = shape.encoders, shape.dtype_bytes
-    running = encoder.patches * width * 3 * (encoder.hidden_size + encoder.intermediate_size)
-    waiting = max(load.max_num_batched_tokens, encoder.tokens) * width * shape.hidden_size
-    more = max(0, running - _activations(shape, load, measured).size_bytes)
-    return Part("encoder", more + waiting, f"a picture or sound of up to {encoder.tokens} tokens")
-
-
-def _lora(shape: ModelShape, load: Load) -> Part:
-    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    attention = 2 * (shape.hidden_size + query) + 2 * (shape.hidden_size + key)
-    mlp = 3 * (shape.hidden_size + shape.intermediate_size)
-    size = (
-        load.lora_slots * load.lora_rank * shape.layers * (attention + mlp) * shape.dtype_bytes // load.tensor_parallel
-    )
-    return Part("lora", size, f"{load.lora_slots} adapters of rank {load.lora_rank}")

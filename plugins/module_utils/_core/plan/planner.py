@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidat
     CPU_ENCODER_CACHE_BYTES,
     Candidate,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.placement import fit_all, place
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.remedies import short_reason
@@ -90,13 +91,11 @@ def _model_entry(
         notes.append(f"serves {int(concurrency)} of the {settings.max_num_seqs} full-length requests of max_num_seqs")
     if item.measured_fixed_bytes is not None:
         correction = item.measured_fixed_bytes - computed
-        listed.append(
-            estimate.Part("measured", correction, "what earlier starts on this host used besides the parts above")
-        )
+        listed.append(Part("measured", correction, "what earlier starts on this host used besides the parts above"))
         notes.append(
             f"planned from what earlier starts on this host measured, {correction // MIB:+d} MiB against what is computed"
         )
-    listed.append(estimate.Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens"))
+    listed.append(Part("kv_cache", kv_bytes, f"{concurrency:.1f} requests of {length} tokens"))
     return {
         "name": item.spec.name,
         "model": item.spec.model,

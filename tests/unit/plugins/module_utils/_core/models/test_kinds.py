@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind, build
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import Tensor, group
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
-from tests.bench.measured import NEW, Row, rows
+from tests.bench.measured import NEW, VARIANTS, Row, rows
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -35,7 +36,11 @@ MLP = 32 * 3 * 4096 * 14336
 HEAD = 4096 * 128256
 
 
-@pytest.mark.parametrize("row", rows([NEW]), ids=lambda row: f"{row.model}-{row.load.max_num_seqs}")
+@pytest.mark.parametrize(
+    "row",
+    [row for row in rows([*NEW, VARIANTS]) if row.kv_tokens],
+    ids=lambda row: f"{row.model}-{row.load.max_num_seqs}",
+)
 def test_tokens_of_every_kind_of_cache_are_those_logged(row: Row) -> None:
     pool = row.shape.kv_pool(row.shape.dtype_bytes)
     assert pool.tokens(row.kv_bytes, row.load.max_model_len, row.load.max_num_batched_tokens) == row.kv_tokens
@@ -310,3 +315,26 @@ def test_tensors_count_as_the_engine_loads_them(
     found = ModelShape.from_config({**SMALL, **change}, info=info, **asked)
     assert found.tensor_bytes == size
     assert size <= found.weights_bytes() < size + GIB
+
+
+def test_a_name_that_ends_in_model_may_be_one_that_generates() -> None:
+    assert tasks.told({"architectures": ["GPT2LMHeadModel"]}, ModelInfo({})) == "generate"
+    assert not tasks.is_pooling_class({"architectures": ["GPT2LMHeadModel"]})
+    assert tasks.told({"architectures": ["BertModel"]}, ModelInfo({})) == "embed"
+
+
+def test_a_head_of_eagle_has_no_embedding_and_joins_states() -> None:
+    head = {**LLAMA, "architectures": ["LlamaForCausalLMEagle3"], "num_hidden_layers": 1, "draft_vocab_size": 32000}
+    found = drafts.shape_of(head, "auto", "draft")
+    layer = (ATTENTION + MLP) // 32 + 2 * 4096
+    joined = 3 * 4096 * 4096 + 4096 * (32 + 16) * 128
+    assert found.parameters() == layer + 4096 + joined + 32000 * 4096
+
+
+def test_the_largest_picture_is_the_processors() -> None:
+    found = encoders.Encoders(patches=65536, tokens=16384, patch_size=14)
+    assert encoders.limited(found, 1024 * 28 * 28).tokens == 1024
+    assert encoders.limited(found, None) == found
+    assert encoders.largest_picture({"size": {"longest_edge": 12845056}}) == 12845056
+    # An edge is no area.
+    assert encoders.largest_picture({"size": {"longest_edge": 1540}}) is None

@@ -198,7 +198,10 @@ def test_flags_that_change_memory_are_counted() -> None:
     assert part(args("--max-cudagraph-capture-size=8"), "cuda_graphs") < part(plain, "cuda_graphs")
     assert part(args("-cc", '{"cudagraph_mode": "NONE"}'), "cuda_graphs") == 0
     assert part(args("--speculative-config", '{"method": "mtp"}'), "weights") > part(plain, "weights")
-    assert args("--speculative-config", '{"method": "ngram"}')["total_bytes"] == plain["total_bytes"]
+    ngram = args("--speculative-config", '{"method": "ngram", "num_speculative_tokens": 4}')
+    assert part(ngram, "weights") == part(plain, "weights")
+    # Batches of guesses are captured too: every sequence with its four.
+    assert "36 captured graphs" in next(one["reason"] for one in ngram["parts"] if one["name"] == "cuda_graphs")
     assert any("sleep mode" in note for note in args("--enable-sleep-mode")["notes"])
     longer = {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}}
     with pytest.raises(FleetError, match="131072 is more than"):
@@ -219,7 +222,7 @@ def test_flags_that_change_memory_are_counted() -> None:
         (["--hf-overrides", "no"], "no JSON mapping"),
         (["--cpu-offload-gb", "much"], "is no number"),
         (["--speculative-config", '{"method": "eagle3"}'], "names no model to plan"),
-        (["--speculative-config", '{"method": "eagle3", "model": "o/draft"}'], "Set weights_bytes to what both take"),
+        (["--speculative-config", '{"method": "eagle3", "model": "o/draft"}'], "set weights_bytes to what both take"),
     ],
 )
 def test_flags_that_can_not_be_are_refused(extra: list[str], message: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
 SMOLLM2 = {
@@ -45,7 +46,7 @@ MINILM = {
 @pytest.mark.parametrize(("config", "kv_mib", "measured_mib"), [(SMOLLM2, 256, 2230), (MINILM, 0, 1441)])
 def test_real_models_take_what_is_planned(config: dict[str, Any], kv_mib: int, measured_mib: int) -> None:
     shape = ModelShape.from_config(config)
-    load = estimate.Load(
+    load = Load(
         max_num_seqs=16,
         max_num_batched_tokens=2048,
         enforce_eager=True,
