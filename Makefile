@@ -14,19 +14,25 @@ HOUSE := .collections/ansible_collections/gpuserve/fleet
 $(VENV)/.ready: requirements/dev.txt
 	@mk/venv.sh $(VENV)
 
-.PHONY: help venv check lint types unit sanity lock
+.PHONY: help venv check lint lint-code lint-ansible types unit sanity lock
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 venv: $(VENV)/.ready ## the development venv (cached outside the work tree)
 
-check: lint types unit sanity ## the quick tier: lint, types, unit tests, sanity
+# Side by side, as many as there are cores; the longest is begun first.
+check: $(VENV)/.ready ## the quick tier: lint, types, unit tests, sanity
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --output-sync=target unit sanity lint-ansible lint-code types
 	@echo "make check: all green"
 
-lint: $(VENV)/.ready
+lint: lint-code lint-ansible
+
+lint-code: $(VENV)/.ready
 	@echo "== ruff"; ruff check --no-cache plugins tests; ruff format --no-cache --check --diff plugins tests
 	@echo "== yamllint"; yamllint -s $$(git ls-files -co --exclude-standard '*.yml' '*.yaml')
 	@echo "== shellcheck"; shellcheck $$(git ls-files -co --exclude-standard '*.sh' .ci/run)
+
+lint-ansible: $(VENV)/.ready
 	@echo "== ansible-lint"; ansible-lint --offline -q
 
 types: $(VENV)/.ready

@@ -13,7 +13,9 @@ import subprocess
 import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine, images
@@ -22,11 +24,18 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, C
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
 TALLY = CACHE / "test" / "tally"
-SCENARIOS_AT_ONCE = 2
-# Begun last they would be waited for alone.
-LONGEST = ("gateway", "upgrade")
+# Most of a scenario is waiting for its box: one more than there are cores.
+AT_ONCE = (os.cpu_count() or 1) + 1
+# Seconds of what takes long, alone on two cores: what is begun last is waited for alone.
+LONG_S = {
+    "bring-up on doubles": 1100,
+    "molecule gateway": 400,
+    "molecule upgrade": 360,
+    "molecule nvidia_driver": 330,
+    "molecule nvidia_container_toolkit": 290,
+}
 SCREEN = threading.Lock()
-# What runs beside the scenarios, by what it is called; the longest first. The gateway's are run by its scenario.
+# What runs beside the scenarios, by what it is called. The gateway's are run by its scenario.
 SUITES = {
     "models from the hub's double": "tests/integration/hub",
     "bring-up on doubles": "tests/integration/bringup",
@@ -53,9 +62,24 @@ class Tally:
 
 
 def scenarios() -> list[str]:
-    """Return molecule's scenarios by name, the longest first."""
-    names = (path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
-    return sorted(names, key=lambda name: (name not in LONGEST, name))
+    """Return molecule's scenarios by name."""
+    return sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
+
+
+def jobs_of(tally: Tally) -> list[tuple[str, Callable[[], None]]]:
+    """Return what is done at once, by name: the quick tier, which needs no box, then the longest."""
+    jobs: dict[str, Callable[[], None]] = {
+        f"molecule {name}": partial(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name])
+        for name in scenarios()
+    }
+    jobs |= {name: partial(_suite, tally, name, path, False) for name, path in SUITES.items()}
+    jobs["quick tier"] = partial(_quick, tally)
+    return sorted(jobs.items(), key=lambda job: (job[0] != "quick tier", -LONG_S.get(job[0], 0), job[0]))
+
+
+def _quick(tally: Tally) -> None:
+    for target in QUICK:
+        _step(tally, target, ["make", "--no-print-directory", target])
 
 
 def whole_test() -> bool:
@@ -64,16 +88,10 @@ def whole_test() -> bool:
     TALLY.unlink(missing_ok=True)
     kind = "warm" if _is_warm() else "cold"
     tally = Tally()
-    for target in QUICK:
-        _step(tally, target, ["make", "--no-print-directory", target])
     engine.ensure_engine()
-    # Two at a time: most of a scenario is waiting for its box. Each has boxes of its own; the longest is begun first.
-    with concurrent.futures.ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
-        jobs = [pool.submit(_suite, tally, name, path, False) for name, path in SUITES.items()]
-        jobs += [
-            pool.submit(_step, tally, f"molecule {name}", ["molecule", "test", "-s", name]) for name in scenarios()
-        ]
-        for job in jobs:
+    # Each has boxes of its own.
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for job in [pool.submit(do) for _name, do in jobs_of(tally)]:
             job.result()
     _suite(tally, "end to end", "tests/e2e", True)
     whole = time.monotonic() - started

@@ -80,6 +80,13 @@ def test_every_scenario_is_in_the_whole_test() -> None:
     assert set(whole.scenarios()) == folders
 
 
+def test_the_quick_tier_runs_beside_the_longest() -> None:
+    names = [name for name, _do in whole.jobs_of(whole.Tally())]
+    assert names[:4] == ["quick tier", "bring-up on doubles", "molecule gateway", "molecule upgrade"]
+    assert set(names) == {"quick tier", *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
+    assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
+
+
 def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo, "NOTE", tmp_path / "none.json")
     hostvars = demo.real_host("ops@192.0.2.10:2222")
