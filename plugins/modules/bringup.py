@@ -78,6 +78,11 @@ options:
       - How often that gateway probes its engines; what it is told, and an engine that came, it knows after two probes.
     type: float
     default: 0.0
+  keys_dir:
+    description:
+      - Folder through which a gateway on this host is told which key the engine of each endpoint asks for, while O(api_key) is renewed and
+        not all have the new one yet. Unset, or where it is not there, there is no gateway.
+    type: path
   device:
     description:
       - What the engines compute on; decides how memory is read.
@@ -330,6 +335,7 @@ def main() -> NoReturn:
             "lock_dir": {"type": "path", "default": "/run/gpuserve/locks"},
             "drain_dir": {"type": "path"},
             "gateway_interval_s": {"type": "float", "default": 0.0},
+            "keys_dir": {"type": "path", "no_log": False},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "mode": {"type": "str", "choices": ["auto", "serial", "parallel"], "default": "auto"},

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import Listener
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
@@ -63,6 +64,7 @@ class Container:
     exit_code: int = 0
     log: list[str] = field(default_factory=list)
     key: str = ""
+    secrets: str = ""  # the file that it has its key from
     silent: bool = False  # /v1/models takes longer than anybody waits
     figures: bool = True
     requests: int = 0
@@ -95,7 +97,7 @@ class FakeHost:
         self.fails: dict[str, str] = {}  # by container: the line that it ends with
         self.when: dict[str, Callable[[], None]] = {}  # what happens when something was done
         self.load_s = 5.0
-        for name in ("stack", "state", "drain"):
+        for name in ("stack", "state", "drain", "keys"):
             (folder / name).mkdir()
 
     def note(self, text: str) -> None:
@@ -126,7 +128,8 @@ class FakeHost:
         others = [other for other in self.containers.values() if other is not one and other.status == "running"]
         if one.port in self.foreign_ports or any(other.port == one.port for other in others):
             raise DockerError(f"{name} does not start (port is already allocated).")
-        one.status, one.started, one.key = "running", self.clock.now, self.key
+        key = secrets.parse(Path(one.secrets).read_text()).get(secrets.API_KEY, "") if one.secrets else ""
+        one.status, one.started, one.key = "running", self.clock.now, key
         if line := self.fails.get(name):
             one.status, one.exit_code, one.log = "exited", 1, [line]
 
@@ -160,6 +163,7 @@ class FakeHost:
                 "PortBindings": bindings,
                 "DeviceRequests": devices,
             },
+            "Mounts": [{"Destination": "/run/gpuserve/env", "Source": one.secrets}] if one.secrets else [],
             "Image": "sha256:1",
         }
 
@@ -209,18 +213,19 @@ class FakeHost:
                     raise DockerError(f"The container name /{container} is already in use")
                 if there is not None and there.status == "running":
                     raise AssertionError(f"{container} runs, and is made anew")
-                self._make(container, services[name], services[name]["port"])
+                self._make(container, services[name], services[name]["port"], Path(file).parent)
             return
         container, publish = words[words.index("--name") + 1], words[words.index("--publish") + 1]
         self.note(f"surge {container}")
-        self._make(container, services[words[-1]], int(publish.split(":")[1]))
+        self._make(container, services[words[-1]], int(publish.split(":")[1]), Path(file).parent)
         self.launch(container)
 
-    def _make(self, container: str, service: Mapping[str, Any], port: int) -> None:
+    def _make(self, container: str, service: Mapping[str, Any], port: int, folder: Path) -> None:
         self.pids += 1
-        self.containers[container] = Container(
-            dict(service["labels"]), port, list(service["gpus"]), service["used"], pid=self.pids
-        )
+        one = Container(dict(service["labels"]), port, list(service["gpus"]), service["used"], pid=self.pids)
+        if service["secrets"]:
+            one.secrets = str(folder / service["secrets"])
+        self.containers[container] = one
 
     # A run
 
@@ -236,7 +241,12 @@ class FakeHost:
                 "port": port,
                 "gpus": [one.gpu],
                 "used": used,
+                "secrets": f"./{secrets.file_name(one.name, digest)}" if self.key else "",
             }
+            if self.key:
+                file = self.folder / "stack" / secrets.file_name(one.name, digest)
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(secrets.render({secrets.API_KEY: self.key}))
             entry = {"name": one.name, "container": f"vllm-{one.name}", "image": "i", "port": port, "digest": digest}
             entries.append({**entry, "network": "bridge"})
             sizes = {"total_bytes": used, "kv_cache_bytes": GIB, "exact_kv": one.exact, "gpu_uuids": [one.gpu]}
@@ -263,6 +273,7 @@ class FakeHost:
             "lock_dir": str(self.folder / "lock"),
             "drain_dir": str(self.folder / "drain"),
             "gateway_interval_s": 2.0,
+            "keys_dir": str(self.folder / "keys"),
             "device": "cuda",
             "api_key": self.key,
             "mode": "auto",

@@ -39,10 +39,12 @@ def test_the_stack_hands_on_what_the_gateway_claims() -> None:
     assert set(facts) == {"gateway_ports", "gateway_claims"}
     assert facts["gateway_claims"] == {
         "drain_dir": "{{ gateway_drain_dir }}",
+        "keys_dir": "{{ _gateway_folder }}/engine_keys",
         "check_interval_s": "{{ gateway_check_interval_s | int }}",
     }
     module = tasks("roles/vllm_stack/tasks/bringup.yml")[0]["gpuserve.fleet.bringup"]
     assert module["drain_dir"] == "{{ _vllm_stack_gateway_claims.drain_dir | default(omit) }}"
+    assert module["keys_dir"] == "{{ _vllm_stack_gateway_claims.keys_dir | default(omit) }}"
     assert module["gateway_interval_s"] == "{{ _vllm_stack_gateway_claims.check_interval_s | default(omit) }}"
 
 

@@ -33,6 +33,11 @@ local function is_foreign(endpoint)
     return dict:get("foreign " .. endpoint) == 1
 end
 
+-- The key that an endpoint asks for, "-" for none; nil where nobody has said it, and its model's is sent.
+function engines.key_of(endpoint)
+    return dict:get("key " .. endpoint)
+end
+
 local function drained(endpoint)
     return draining[endpoint] == 1 or dict:get("drain " .. endpoint) == 1 or is_foreign(endpoint)
 end
@@ -216,9 +221,27 @@ local function look_at_all()
     end
 end
 
+-- A file in the folder of keys that is named like an endpoint has, in its first line, what the engine there asks for by now.
+local function look_at_key(endpoint, name)
+    local file = io.open("/engine_keys/" .. name)
+    local key = file and file:read("*l")
+    if file then
+        file:close()
+    end
+    if key == "" then
+        key = "-"
+    end
+    if key ~= dict:get("key " .. endpoint) then
+        dict:set("key " .. endpoint, key)
+        -- Another key was refused.
+        dict:delete("refuses " .. endpoint)
+    end
+end
+
 -- A file in the drain folder that is named like an endpoint, slashes as "_", keeps new requests away from it. Requests look at a number only.
-local function look_at_drain_folder()
+local function look_at_folders()
     for endpoint, name in pairs(config.watched) do
+        look_at_key(endpoint, name)
         local file, _, code = io.open("/draining/" .. name)
         if file then
             file:close()
@@ -234,9 +257,9 @@ function engines.watch()
         return
     end
     ngx.timer.at(0, look_at_all)
-    ngx.timer.at(0, look_at_drain_folder)
+    ngx.timer.at(0, look_at_folders)
     ngx.timer.every(config.check_interval_s, look_at_all)
-    ngx.timer.every(0.5, look_at_drain_folder)
+    ngx.timer.every(0.5, look_at_folders)
 end
 
 return engines

@@ -243,6 +243,7 @@ end
 local function send(request, at, path)
     request.endpoint = request.model.all[at]
     requests.take(request, "in " .. request.endpoint, 1)
+    ngx.var.gw_engine_key = engines.key_of(request.endpoint) or ""
     return ngx.exec("/_u/" .. request.index .. "/" .. at - 1 .. path)
 end
 

@@ -58,7 +58,7 @@ class Container(Gateway):
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
         self.folder.chmod(0o755)
-        for part in ("live", "draining", "usage", "engines"):
+        for part in ("live", "draining", "engine_keys", "usage", "engines"):
             (self.folder / part).mkdir()
         (self.folder / "usage").chmod(0o777)
         self.render()
@@ -72,6 +72,7 @@ class Container(Gateway):
         volumes = [
             f"{self.folder}/live:/etc/gpuserve/live:ro",
             f"{self.folder}/draining:/draining:ro",
+            f"{self.folder}/engine_keys:/engine_keys:ro",
             f"{self.folder}/usage:/usage",
             f"{self.folder}/engines:{sockets.FOLDER}:ro",
         ]
@@ -122,11 +123,12 @@ class Container(Gateway):
         done = subprocess.run(words, check=True, capture_output=True, text=True, errors="surrogateescape")
         return done.stdout + (done.stderr if "logs" in command else "")
 
-    def start(self, name: str) -> None:
-        """Start a stub and wait until it answers."""
+    def start(self, name: str, key: str = "") -> None:
+        """Start a stub, with a key that it asks for, and wait until it answers."""
         model = "twin" if name == "twin-b" else "swap" if name == "swap-b" else name
         stub = CHECKOUT / "tests/support/gateway/engine_stub.py"
-        secret = ["--api-key", SECRETS[name]] if name in SECRETS else []
+        key = key or SECRETS.get(name, "")
+        secret = ["--api-key", key] if key else []
         argv = [sys.executable, str(stub), "--address", self.engines, *secret, f"{model}={STUBS[name]}"]
         self._stubs[name] = subprocess.Popen(argv)
         end = time.monotonic() + 10

@@ -27,10 +27,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_keys import EngineKeys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock, LockHeld
@@ -59,7 +61,9 @@ class Bringup:
         self.params, self.check_mode = params, check_mode
         self.sets, self.state_dir = Sets(params["project_dir"]), StateDir(params["state_dir"])
         self.rollback_set = PROVED
-        self.drain_dir = Path(params["drain_dir"]) if params["drain_dir"] else None
+        self.drain_dir, self.keys_dir = (
+            Path(params[name]) if params[name] else None for name in ("drain_dir", "keys_dir")
+        )
         self.target = self._rollback_target() if params["rollback"] else self._given_target()
         kept = self.sets.read(PROVED)
         # What comes back if this fails may need cards that the new set doesn't: watched and locked with the others.
@@ -138,7 +142,7 @@ class Bringup:
 
     def run(self) -> dict[str, Any]:
         """The module's result. Raises LockHeld, DockerError or OSError where it can't go on; a path that others may change is one."""
-        for name in () if self.check_mode else ("project_dir", "state_dir", "lock_dir", "drain_dir"):
+        for name in () if self.check_mode else ("project_dir", "state_dir", "lock_dir", "drain_dir", "keys_dir"):
             if self.params[name]:
                 ownership.check(self.params[name])
         try:
@@ -206,6 +210,7 @@ class Bringup:
             self.drain_dir,
             self.params["surge_offset"],
             self.params["stop_grace_s"],
+            EngineKeys(self.keys_dir, self.sets.folder, self.params["project_name"]),
         )
         return RolloutLoop(
             docker, self.watch, self.cards, executor, self.state_dir, self.progress, self.params["docker_wait_s"]
@@ -234,6 +239,8 @@ class Bringup:
             serving, missing = self._restore(target, fallback, loop)
             loop.failures = failed
         result = self._result(target, state, mode, [one.container for one in leavers], loop)
+        if not state.failed:
+            loop.executor.keys.forget_but(address.endpoint(one.where) for one in target.watched)
         self.state_dir.end()
         if state.failed:
             result["restored"] = serving if fallback is not None else []

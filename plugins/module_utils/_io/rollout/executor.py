@@ -35,6 +35,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose
     instance_of,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, compose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_keys import EngineKeys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
 
 # Docker has no code for these: they are told apart by its words, here and nowhere else.
@@ -75,9 +76,11 @@ class Executor:
         drain_dir: Path | None,
         surge_offset: int,
         stop_grace_s: int,
+        keys: EngineKeys,
     ) -> None:
         self._docker, self._project, self._compose_file = docker, project, compose_file
         self._drain_dir, self.surge_offset, self._stop_grace_s = drain_dir, surge_offset, stop_grace_s
+        self.keys = keys
         # An end takes its time, and nobody else's: looks go on meanwhile.
         self._pool = ThreadPoolExecutor(max_workers=16)
         self._ending: dict[str, tuple[Action, Future[None]]] = {}
@@ -116,7 +119,7 @@ class Executor:
             case ActionKind.STOP | ActionKind.REMOVE:
                 self._end(action, container_of(target, action.name), _model(action.name))
             case ActionKind.START_SURGE:
-                self._start_surge(target.watched_as(action.name).surge(self.surge_offset))
+                self._start_surge(target, target.watched_as(action.name).surge(self.surge_offset))
             case ActionKind.REMOVE_SURGE:
                 self._end(action, target.watched_as(action.name).surge(self.surge_offset).container, action.name)
             case ActionKind.DRAIN:
@@ -148,14 +151,16 @@ class Executor:
         elif found["HostConfig"]["RestartPolicy"]["Name"] != "no":
             # One of an earlier run may have been allowed to come back by itself: not while it has to prove itself anew.
             self._docker.set_restart_policy(container, "no")
+        self._tell_key(target, target.watched_as(name))
         self._docker.start(container)
 
-    def _start_surge(self, surge: Watched) -> None:
+    def _start_surge(self, target: Target, surge: Watched) -> None:
         self._await_end(surge.container)
         self._remove(surge.container, surge.name)
         self._make_socket_folder(surge)
         publish = () if surge.socket else ("--publish", f"127.0.0.1:{surge.port}:{ENGINE_PORT}")
         variables = {SURGE_VARIABLE: SURGE_SUFFIX} if surge.socket else None
+        self._tell_key(target, surge)
         words = ("run", "--detach", "--no-deps", "--name", surge.container, *publish, surge.name)
         try:
             self._compose(*words, environment=variables)
@@ -164,6 +169,9 @@ class Executor:
             with contextlib.suppress(DockerError):
                 self._remove(surge.container, surge.name)
             raise
+
+    def _tell_key(self, target: Target, one: Watched) -> None:
+        self.keys.tell(address.endpoint(one.where), one.name, str(target.entries[one.name]["digest"]))
 
     @staticmethod
     def _make_socket_folder(one: Watched) -> None:

@@ -33,6 +33,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
     read_bytes,
     received_bytes,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import engine_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
 
@@ -128,7 +129,8 @@ class Watch:
         self._cards.ours(pids)
         facts, progress, cause = self._log(one, found, pids, running) if asked.log else (log.LogFacts(), 0, None)
         where = where_of(found, one)
-        engine, start_id = Engine(where, one.name, self._key), start_id_of(found)
+        # While the key is renewed some were started with the old one.
+        engine, start_id = Engine(where, one.name, engine_keys.of_container(found) or self._key), start_id_of(found)
         health = engine.health() if running and asked.health else None
         if asked.log and running:
             self._starting[one.container] = (one, engine, start_id, found["State"]["Pid"], health is not None)

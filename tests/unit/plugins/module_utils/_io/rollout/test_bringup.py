@@ -148,6 +148,38 @@ def test_a_new_key_is_an_ordinary_change(host: FakeHost) -> None:
         assert host.done.index(f"surge vllm-{name}-surge") < host.done.index(f"stop vllm-{name}")
 
 
+def told_of_keys(host: FakeHost) -> dict[str, str]:
+    """What a gateway reads of each port's key."""
+    return {path.name.partition(":")[2]: path.read_text().split("\n")[0] for path in (host.folder / "keys").iterdir()}
+
+
+def test_a_gateway_learns_of_a_new_key_with_the_endpoint_that_asks_for_it(host: FakeHost) -> None:
+    host.key = "old"
+    served(host, A, B)
+    assert told_of_keys(host) == {"8001": "old", "8002": "old"}
+    host.key = "new"
+    seen: list[dict[str, str]] = []
+    host.when["surge vllm-a-surge"] = lambda: seen.append(told_of_keys(host))
+    host.when["start vllm-a"] = lambda: seen.append(told_of_keys(host))
+    served(host, A, B)
+    assert seen[0] == {"8001": "old", "8002": "old", "9001": "new"}
+    assert (seen[1]["8001"], seen[1]["9001"]) == ("new", "new")
+    assert told_of_keys(host) == {"8001": "new", "8002": "new"}
+    host.key = ""
+    served(host, A)
+    assert told_of_keys(host) == {"8001": ""}
+
+
+def test_a_key_that_can_t_be_renewed_leaves_what_serves_alone(host: FakeHost) -> None:
+    host.key = "old"
+    served(host, A, B)
+    host.key, host.fails["vllm-a-surge"] = "new", ARGUMENT
+    result = host.bring(host.render(A, B))
+    assert result["restored"] == ["a", "b"]
+    assert not [one for one in host.done if one in ("stop vllm-a", "stop vllm-b")]
+    assert {one.key for one in host.containers.values()} == {"old"}
+
+
 def test_a_slow_answer_at_the_first_look_changes_nothing(host: FakeHost) -> None:
     served(host, A, B)
     host.containers["vllm-b"].silent = True

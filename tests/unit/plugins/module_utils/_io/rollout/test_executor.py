@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import executor
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_keys import EngineKeys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor, Refusal
 
 YI, QWEN = "yi", "qwen"
@@ -72,7 +73,8 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
 
 
 def hands(docker: Docker, folder: Path | None = Path("drain")) -> Executor:
-    return Executor(docker, "gpuserve", Path("compose.yml"), folder, 1000, 30)  # type: ignore[arg-type]
+    keys = EngineKeys(None, Path("stack"), "gpuserve")
+    return Executor(docker, "gpuserve", Path("compose.yml"), folder, 1000, 30, keys)  # type: ignore[arg-type]
 
 
 def target(on_sockets: bool = False) -> Target:
