@@ -10,6 +10,7 @@ nginx and its Lua are Debian's; the configuration is what the role renders. Ever
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ BASE = bases.Base(
     "bench", "trixie", ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "ca-certificates"), systemd=False
 )
 SCENARIO = CHECKOUT / "molecule" / "gateway" / "molecule.yml"
+_MADE = itertools.count()
 SECRETS = {"yi": "engine-secret-of-yi"}
 
 
@@ -47,7 +49,8 @@ class Container(Gateway):
 
     def __init__(self, variables: dict[str, Any] | None = None) -> None:
         number = os.getpid()
-        address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + number // 16384 % 254}"
+        # One of a test's own may be there beside the session's.
+        address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + (number // 16384 + next(_MADE)) % 254}"
         super().__init__(address, address)
         self.name = f"gpuserve-lab-gateway-{number}-{id(self)}"
         self.variables = scenario_variables() if variables is None else variables

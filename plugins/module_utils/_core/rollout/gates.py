@@ -75,7 +75,16 @@ class Gates(Reservations):
             return False
         if service.name in self.blockers(self.services[name]):
             return False  # it waits for what this one gives back
-        return mine.committed is None or self.was_committed_before(name, service.name)
+        return mine.committed is None or self._starts_before(name, service.name)
+
+    def _starts_before(self, one: str, two: str) -> bool:
+        """Which of two for which something was stopped starts first: one that nobody serves meanwhile, if there is room for both."""
+        for hurried, other in ((one, two), (two, one)):
+            service, waits = self.services[hurried], self.tracks[hurried].committed is not None
+            is_served = self.tracks[hurried].surged or not self.tracks[other].surged
+            if waits and not is_served and not any(self.is_short(service, uuid) for uuid in service.gpus):
+                return hurried == one
+        return self.was_committed_before(one, two)
 
     def _retires_on(self, name: str, service: Service) -> bool:
         return self.tracks[name].step is Step.RETIRING and bool(set(service.gpus) & set(self.services[name].gpus))

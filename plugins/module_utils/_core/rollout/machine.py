@@ -50,7 +50,7 @@ TRANSITIONS = {
     (Step.STARTING, Step.RETIRING): "proved, beside its surge instance",
     (Step.STARTING, Step.WAITING): "spoiled by another: a second try",
     (Step.STARTING, Step.FAILED): "failed",
-    (Step.RETIRING, Step.READY): "the surge instance is idle",
+    (Step.RETIRING, Step.READY): "the surge instance is gone",
     (Step.RETIRING, Step.WAITING): "Docker was restarted",
     (Step.RETIRING, Step.STARTING): "started again by somebody",
     (Step.RETIRING, Step.FAILED): "it ended: its surge instance serves on",

@@ -28,9 +28,7 @@ def move(turn: Turn, name: str) -> None:
         case Step.DRAINING:
             _drain(turn, name)
         case Step.RETIRING:
-            if _has_ended(turn, turn.surge(name), track.since):
-                turn.act(ActionKind.REMOVE_SURGE, name, "its service is proved")
-                turn.to(name, Step.READY, surged=False)
+            _retire(turn, name)
         case Step.LEAVING:
             others = [turn.tracks[one] for one in turn.state.order]
             if all(one.step in PROVED and one.doubted is None for one in others):
@@ -58,6 +56,17 @@ def _drain(turn: Turn, name: str) -> None:
     elif _has_ended(turn, seen, track.drained):
         turn.act(ActionKind.REMOVE if service.leaves else ActionKind.STOP, name, track.reason)
         turn.to(name, Step.STOPPING, committed=None if service.leaves else turn.now)
+
+
+def _retire(turn: Turn, name: str) -> None:
+    """The surge instance ends its requests and goes. Until it is gone its memory is not there for others, and still moves."""
+    track, surge = turn.tracks[name], turn.surge(name)
+    if track.surge_ending is None:
+        if _has_ended(turn, surge, track.since):
+            turn.act(ActionKind.REMOVE_SURGE, name, "its service is proved")
+            turn.note(name, surge_ending=turn.now)
+    elif surge.foreign or surge.container is Container.ABSENT or turn.now - track.surge_ending > turn.limits.stop_s:
+        turn.to(name, Step.READY)
 
 
 def _has_ended(turn: Turn, seen: Seen, since: float) -> bool:

@@ -184,6 +184,7 @@ class Track:
     # The surge instance
     surged: bool = False  # there is one
     surge_id: str = ""  # the start of it that was proved
+    surge_ending: float | None = None  # since when it was told to go
     surge_off: bool = False  # it could not be, and is not tried again
     surge_failed: bool = False  # it failed: what ran before still does
     surge_serves: bool = False  # it failed, and its surge instance serves in its place

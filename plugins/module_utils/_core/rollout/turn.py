@@ -31,7 +31,9 @@ def stepped(name: str, track: Track, step: Step, now: float, transitions: Transi
         raise AssertionError(f"{name} can't go from {track.step.value} to {step.value}")
     # One that waits again has no start of its own: what speaks of it is not the log of what ran there before.
     fresh = {"started": None, "ended": None} if step is Step.WAITING else {}
-    return replace(track, **{"step": step, "since": now, "doubted": None, **fresh, **change})
+    # A surge instance that was told to go counts for nothing any more.
+    gone = {} if track.surge_ending is None else {"surged": False, "surge_ending": None}
+    return replace(track, **{"step": step, "since": now, "doubted": None, **fresh, **gone, **change})
 
 
 class Turn:

@@ -362,12 +362,32 @@ def test_a_proof_counts_for_one_start_of_one_container() -> None:
         if step is Step.READY:
             world.surges["small"] = SURGE
             world.step()
+            world.surges["small"] = Seen()
+            world.step()
         assert world.steps()["small"] is step
         world.step(small=replace(NEW, start_id="again", serves=False, healthy=False, age_s=3.0))
         assert world.steps()["small"] is Step.STARTING
         assert world.state.tracks["small"].started == world.now - 3
         world.step(small=replace(NEW, start_id="again"))
         assert world.steps()["small"] in (Step.RETIRING, Step.READY)
+
+
+def test_memory_of_a_surge_instance_is_there_for_others_once_it_is_gone() -> None:
+    world = retiring()
+    world.surges["small"] = SURGE
+    world.step()
+    assert kinds(world)[-1] == "remove_surge"
+    world.step(20)
+    assert world.steps()["small"] is Step.RETIRING, "it was told to go, and is still there"
+    assert kinds(world).count("remove_surge") == 1
+    world.surges["small"] = Seen()
+    world.step()
+    assert world.steps()["small"] is Step.READY
+    stuck = retiring()
+    stuck.surges["small"] = SURGE
+    stuck.step()
+    stuck.step(stuck.limits.stop_s + 1)
+    assert stuck.steps()["small"] is Step.READY, "one that does not go keeps nobody waiting for ever"
 
 
 def test_one_that_ends_beside_its_surge_instance_leaves_that_to_serve() -> None:
