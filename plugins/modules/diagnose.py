@@ -37,7 +37,7 @@ options:
   drain_dir:
     description: Where endpoints are named that the gateway leaves out.
     type: path
-    default: /run/gpuserve/draining
+    required: true
   disks:
     description: File systems that fill, by a folder on each.
     type: list
@@ -192,7 +192,7 @@ def main() -> NoReturn:
             "project_name": {"type": "str", "default": "gpuserve"},
             "project_dir": {"type": "path", "default": "/opt/gpuserve/stack"},
             "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
-            "drain_dir": {"type": "path", "default": "/run/gpuserve/draining"},
+            "drain_dir": {"type": "path", "required": True},
             "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
             "names": {"type": "list", "elements": "str", "default": []},
             "need_card": {"type": "bool", "default": True},
