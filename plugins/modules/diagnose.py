@@ -91,6 +91,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: See what is wrong
   gpuserve.fleet.diagnose:
+    drain_dir: "{{ gateway_drain_dir }}"
     disks:
       - {path: /var/lib/gpuserve/cache, purpose: weights}
   register: diagnosis
