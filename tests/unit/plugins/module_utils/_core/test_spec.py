@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import check_preset, parse_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB, parse_size
 
 GOOD = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct"}
@@ -209,3 +209,147 @@ def test_code_of_another_repository_wants_a_commit_of_that(extra_args: list[str]
     with pytest.raises(FleetError) as caught:
         parse_models([{**entry, "extra_args": extra_args}])
     assert caught.value.where == "vllm_stack_models[0].extra_args"
+
+
+EVERYTHING: dict[str, Any] = {
+    "name": "qwen",
+    "model": "Qwen/Qwen2.5-3B-Instruct",
+    "port": 8123,
+    "max_model_len": "32k",
+    "max_num_seqs": "24",
+    "max_num_batched_tokens": 2048,
+    "revision": COMMIT,
+    "dtype": "half",
+    "quantization": "awq",
+    "kv_cache_dtype": "fp8",
+    "enforce_eager": True,
+    "priority": 7,
+    "gpus": [1, "GPU-b"],
+    "tensor_parallel_size": 2,
+    "engine": "vllm",
+    "weights_bytes": "6GiB",
+    "gpu_memory_utilization": "0.5",
+    "extra_args": ["--seed", 3],
+    "env": {"A": 1},
+    "aliases": ["Org/Alias:1"],
+    "lora_adapters": [{"name": "sql", "path": "org/sql", "rank": 8}],
+    "trust_remote_code": "yes",
+    "config": {"hidden_size": 1},
+    "config_path": "/a/config.json",
+    "info": {"commit": "c0ffee"},
+    "task": "embed",
+    "allow_network": True,
+}
+
+
+def test_each_setting_arrives_in_its_field() -> None:
+    assert parse_models([EVERYTHING]) == (
+        ModelSpec(
+            name="qwen",
+            model="Qwen/Qwen2.5-3B-Instruct",
+            port=8123,
+            max_model_len=32000,
+            max_num_seqs=24,
+            max_num_batched_tokens=2048,
+            revision=COMMIT,
+            dtype="half",
+            quantization="awq",
+            kv_cache_dtype="fp8",
+            enforce_eager=True,
+            priority=7,
+            gpus=("1", "GPU-b"),
+            tensor_parallel_size=2,
+            engine="vllm",
+            weights_bytes=6442450944,
+            gpu_memory_utilization=0.5,
+            extra_args=("--seed", "3"),
+            env={"A": "1"},
+            aliases=("Org/Alias:1",),
+            lora_adapters=({"name": "sql", "path": "org/sql", "rank": 8},),
+            trust_remote_code=True,
+            config={"hidden_size": 1},
+            config_path="/a/config.json",
+            info={"commit": "c0ffee"},
+            task="embed",
+            allow_network=True,
+        ),
+    )
+    # What is in no entry has its default, and no setting was forgotten above.
+    assert set(ModelSpec.__dataclass_fields__) - set(EVERYTHING) == {"kv_cache_memory_bytes", "auto_length"}
+    assert parse_models([{"name": "a", "model": "b/c"}]) == (ModelSpec("a", "b/c", 8001),)
+    assert (
+        parse_models([{"name": "a", "model": "b/c", "kv_cache_memory_bytes": "2GiB"}])[0].kv_cache_memory_bytes == 2**31
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"max_model_len": "auto"}, "auto_length", True),
+        ({"max_model_len": -1}, "auto_length", True),
+        ({"max_model_len": "-1"}, "max_model_len", None),
+        ({"max_model_len": "32K"}, "max_model_len", 32768),
+        ({"max_model_len": "1.5k"}, "max_model_len", 1500),
+        ({"max_model_len": "1m"}, "max_model_len", 1000000),
+        ({"max_model_len": "1M"}, "max_model_len", 1048576),
+        ({"max_model_len": 1}, "max_model_len", 1),
+        ({"max_model_len": 2147483648}, "max_model_len", 2147483648),
+        ({"max_num_seqs": 8, "max_num_batched_tokens": 8}, "max_num_batched_tokens", 8),
+        ({"gpu_memory_utilization": 1}, "gpu_memory_utilization", 1.0),
+        ({"priority": 0}, "priority", 0),
+        ({"priority": 1000}, "priority", 1000),
+        ({"name": "a" * 63}, "name", "a" * 63),
+        ({"lora_adapters": [{"name": "x", "path": "/x"}]}, "lora_adapters", ({"name": "x", "path": "/x"},)),
+        ({"aliases": ["a" * 128]}, "aliases", ("a" * 128,)),
+        ({"model": "/models/x"}, "is_local", True),
+        ({"model": "models/x"}, "is_local", False),
+    ],
+)
+def test_what_is_taken_at_its_bounds(change: dict[str, Any], field: str, value: Any) -> None:
+    assert getattr(parse_models([{"name": "a", "model": "b/c", **change}])[0], field) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_model_len": 0}, "max_model_len: 0 is out of bounds. Take a whole number from 1 to 2147483648."),
+        ({"max_model_len": 2147483649}, "max_model_len: 2147483649 is out of bounds. Take a whole number from 1 to"),
+        ({"max_model_len": "1.5K"}, "max_model_len: '1.5K' is out of bounds."),
+        ({"priority": 1001}, "priority: 1001 is out of bounds. Take a whole number from 0 to 1000."),
+        ({"priority": -1}, "priority: -1 is out of bounds."),
+        (
+            {"max_num_seqs": 9, "max_num_batched_tokens": 8},
+            "max_num_batched_tokens: 8 is less than max_num_seqs, 9. Raise it to 9 at least",
+        ),
+        ({"gpu_memory_utilization": 90}, "gpu_memory_utilization: 90 is not a share. Write 0.9."),
+        ({"gpu_memory_utilization": 0}, "gpu_memory_utilization: 0 is not a share. Take a number above 0 and up to 1."),
+        ({"gpu_memory_utilization": 101}, "gpu_memory_utilization: 101 is not a share. Take a number above 0"),
+        ({"gpu_memory_utilization": True}, "gpu_memory_utilization: True is not a share."),
+        (
+            {"gpu_memory_utilization": 0.5, "kv_cache_memory_bytes": "1GiB"},
+            "gpu_memory_utilization: kv_cache_memory_bytes says already how large the cache is. Leave one of them out.",
+        ),
+        ({"name": "a" * 64}, "name: "),
+        ({"gpus": [0, "0"]}, "gpus: 0, 0 names a card twice. Name each once."),
+        ({"engine": "sglang"}, "engine: SGLang is not served yet."),
+        ({"lora_adapters": [{"name": "x"}]}, "lora_adapters: each adapter needs name and path."),
+        (
+            {"lora_adapters": [{"name": "x", "path": "y", "size": 1}]},
+            "lora_adapters: each adapter needs name and path.",
+        ),
+        (
+            {"lora_adapters": [{"name": "x", "path": "y", "rank": 9}]},
+            "lora_adapters.rank: 9 is no rank that the engine",
+        ),
+        ({"weights_bytes": 0}, "weights_bytes: 0 is nothing. Write it like 6GiB, or leave it out."),
+        ({"revision": "a b"}, "revision: 'a b' is not one word."),
+        ({"enforce_eager": "maybe"}, "enforce_eager: 'maybe' is neither true nor false."),
+        ({"dtype": "fp8"}, "dtype: "),
+        ({"env": {"1A": 1}}, "env: it must map variable names to values."),
+        ({"aliases": ["a" * 129]}, "aliases: "),
+    ],
+)
+def test_what_is_refused_beyond_its_bounds(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        parse_models([{"name": "a", "model": "b/c", **change}])
+    assert str(caught.value).startswith(f"vllm_stack_models[0].{message}")
