@@ -115,7 +115,7 @@ def drawn(every: list[Mutant], sample: int, seed: int) -> list[Mutant]:
     return sorted(chosen, key=lambda mutant: (mutant.path, mutant.line))
 
 
-def measured(package: str, sample: int, seed: int, folder: Path, only: str) -> Score:
+def measured(package: str, sample: int, seed: int, folder: Path, only: str, slow_s: float) -> Score:
     found = trees(package)
     files = {name: digest((CORE / name).read_bytes()) for name in found}
     same = equivalent()
@@ -127,7 +127,9 @@ def measured(package: str, sample: int, seed: int, folder: Path, only: str) -> S
     verdicts = {mutant.key: kept.verdict(mutant, files[mutant.path]) for mutant in chosen}
     open_ones = {mutant.key: mutant for mutant in chosen if verdicts[mutant.key] is None}
     if open_ones:
-        for number, (key, verdict) in enumerate(judged(Subject(found, list(open_ones.values()), tests(package))), 1):
+        for number, (key, verdict) in enumerate(
+            judged(Subject(found, list(open_ones.values()), tests(package), slow_s)), 1
+        ):
             verdicts[key] = verdict
             kept.keep(open_ones[key], files[open_ones[key].path], verdict)
             if number % 25 == 0:
@@ -142,6 +144,7 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"of {', '.join(packages())}; all without one")
     parser.add_argument("--sample", type=int, default=300, help="mutants a package, drawn with the seed")
     parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument("--slow", type=float, default=1.0, help="a test that needs more seconds is not asked")
     parser.add_argument("--file", default="", help="only files whose path holds this")
     parser.add_argument("--survivors", action="store_true", help="print each survivor")
     chosen = parser.parse_args()
@@ -150,7 +153,7 @@ def main() -> int:
     sys.pycache_prefix, sys.dont_write_bytecode = str(cache / "pyc"), False
     scores = []
     for package in chosen.packages or packages():
-        score = measured(package, chosen.sample, chosen.seed, cache, chosen.file)
+        score = measured(package, chosen.sample, chosen.seed, cache, chosen.file, chosen.slow)
         scores.append(score)
         print(score.line(), flush=True)
         if chosen.survivors:

@@ -24,8 +24,7 @@ import pytest
 from . import modules
 from .operators import Mutant
 
-# A test that needs longer than this is not asked: it would be the whole time of every survivor. What only it finds counts as survived.
-SLOW_S = 1.0
+# Such tests are not asked, nor are those that need longer than the subject allows: each would be most of the time of every survivor.
 SLOW_FILES = ("*test_worlds.py",)
 MEMORY_BYTES = 6 * 1024**3
 SURVIVED = "survived"
@@ -51,6 +50,7 @@ class Subject:
     trees: dict[str, ast.Module]
     mutants: list[Mutant]
     tests: list[str]
+    slow_s: float = 1.0
 
 
 def judged(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -165,7 +165,7 @@ class Judge(Settings):
         for line in _forked(work, 1200):
             name, seconds, failed, hit = json.loads(line)
             found.failed += [name] if failed else []
-            if seconds <= SLOW_S:
+            if seconds <= self.subject.slow_s:
                 found.seconds[name] = seconds
                 for block in hit:
                     found.reached.setdefault(block, []).append(name)

@@ -165,3 +165,103 @@ def test_plans_from_noisy_starts_err_by_no_more_than_the_noise(truth: int, noise
                 # Never planned for less than was seen but for the noise, and never for more than the noise above it.
                 assert -32 * MIB <= error <= max(32, -truth - MOST_LOWERED_BYTES // MIB + 32) * MIB
             store = learn(store, CARD, IMAGE, model, model["kv_cache_bytes"] + used - model["traffic_bytes"])
+
+
+def entry_of(used: int, **change: Any) -> dict[str, Any]:
+    """A plan's model of one card that holds 1,000 besides a cache of 500."""
+    return {
+        "model": "a/b",
+        "engine_args": ["--x", "1", "--kv-cache-memory-bytes", "500", "--y"],
+        "kv_cache_bytes": 500,
+        "total_bytes": 1500,
+        **change,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "used", "fixed", "error"),
+    [
+        ({}, 1600, 1100, 100),
+        ({}, 1400, 900, -100),
+        ({"traffic_bytes": 50}, 1600, 1150, 150),
+        ({"tensor_parallel_size": 2}, 3200, 1100, 100),
+        ({"tensor_parallel_size": 0, "traffic_bytes": None}, 1600, 1100, 100),
+    ],
+)
+def test_what_one_start_teaches(change: dict[str, Any], used: int, fixed: int, error: int) -> None:
+    store = learn({}, CARD, IMAGE, entry_of(used, **change), used)
+    (entry,) = store["starts"].values()
+    assert entry == {
+        "gpu": CARD,
+        "image": IMAGE,
+        "model": "a/b",
+        "args": ["--x", "1", "--y"],
+        "fixed_bytes": [fixed],
+        "errors_bytes": [error],
+    }
+
+
+@pytest.mark.parametrize(("used", "learnt"), [(500, 0), (501, 1)])
+def test_an_engine_that_holds_no_more_than_its_cache_teaches_nothing(used: int, learnt: int) -> None:
+    assert len(learn({}, CARD, IMAGE, entry_of(used), used)["starts"]) == learnt
+
+
+def test_the_last_eight_starts_count_and_two_hundred_kinds() -> None:
+    store: dict[str, Any] = {}
+    for off in range(10):
+        store = learn(store, CARD, IMAGE, entry_of(0), 1600 + off)
+    (entry,) = store["starts"].values()
+    assert entry["fixed_bytes"] == [1102, 1103, 1104, 1105, 1106, 1107, 1108, 1109]
+    assert entry["errors_bytes"] == [102, 103, 104, 105, 106, 107, 108, 109]
+    for number in range(199):
+        store = learn(store, CARD, IMAGE, entry_of(0, model=f"m/{number}"), 1600)
+    assert len(store["starts"]) == 200
+    # Started again it stands last, and the one that has not been for longest is forgotten.
+    store = learn(store, CARD, IMAGE, entry_of(0), 1600)
+    store = learn(store, CARD, IMAGE, entry_of(0, model="m/new"), 1600)
+    models_ = [entry["model"] for entry in store["starts"].values()]
+    assert (len(models_), models_[0], models_[-2:]) == (200, "m/1", ["a/b", "m/new"])
+
+
+def test_the_most_that_was_measured_counts_and_lowers_by_96_mib_at_most() -> None:
+    store = learn(learn({}, CARD, IMAGE, entry_of(0), 1600), CARD, IMAGE, entry_of(0), 1550)
+    found = Calibration.read(store, IMAGE)
+    args = ["--x", "1", "--gpu-memory-utilization", "0.9", "--y", "--num-gpu-blocks-override", "7"]
+    assert found.fixed_bytes(CARD, "a/b", args, 1000) == 1100
+    assert found.fixed_bytes(CARD, "a/b", args, 100663296 + 1100) == 1100
+    assert found.fixed_bytes(CARD, "a/b", args, 100663296 + 1101) == 1101
+    for card, model, more in (("other", "a/b", args), (CARD, "a/c", args), (CARD, "a/b", ["--x", "2", "--y"])):
+        assert found.fixed_bytes(card, model, more, 1000) is None
+    assert Calibration.read(store, "other").fixed_bytes(CARD, "a/b", args, 1000) is None
+
+
+def test_errors_are_those_of_this_image_on_these_cards() -> None:
+    store = learn({}, CARD, IMAGE, entry_of(0), 1600)
+    store = learn(store, CARD, IMAGE, entry_of(0), 1450)
+    store = learn(store, CARD, "other", entry_of(0), 9000)
+    store = learn(store, "other", IMAGE, entry_of(0), 5000)
+    found = Calibration.read(store, IMAGE)
+    assert found.error([CARD]) == {"starts": 2, "most_bytes": 100, "least_bytes": -50}
+    assert found.error([CARD, "other"]) == {"starts": 3, "most_bytes": 3500, "least_bytes": -50}
+    assert found.error(["none"]) is None
+    assert Calibration.read(store, "").starts == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gpu": 1},
+        {"image": None},
+        {"model": []},
+        {"fixed_bytes": []},
+        {"fixed_bytes": [0]},
+        {"fixed_bytes": ["1"]},
+        {"fixed_bytes": 1},
+        {"errors_bytes": []},
+        {"errors_bytes": None},
+    ],
+)
+def test_an_entry_of_another_shape_counts_as_none(change: dict[str, Any]) -> None:
+    entry = {"gpu": CARD, "image": IMAGE, "model": "a/b", "fixed_bytes": [1], "errors_bytes": [-1]}
+    assert Calibration.read({"starts": {"k": entry}}, IMAGE).starts == {"k": entry}
+    assert Calibration.read({"starts": {"k": {**entry, **change}}}, IMAGE).starts == {}
