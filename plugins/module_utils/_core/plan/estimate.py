@@ -233,8 +233,8 @@ def _activations(shape: ModelShape, load: Load, measured: Constants) -> Part:
         )
     if routed:
         router = 2 if shape.kind.wide_router else 0
-        beside = tokens * width * shape.hidden_size * (measured.expert_hidden + router)
-        return Part("activations", tensors_alive(shape, load) + int(beside), f"{reason} to {routed} experts each")
+        router_bytes = tokens * width * shape.hidden_size * (measured.expert_hidden + router)
+        return Part("activations", tensors_alive(shape, load) + int(router_bytes), f"{reason} to {routed} experts each")
     return Part("activations", tensors_alive(shape, load), reason)
 
 
