@@ -18,6 +18,9 @@ import sys
 import time
 from typing import Any
 
+# So often Docker may start an engine again before that counts as a crash loop, which takes the others' turn.
+CRASHES = 2
+
 
 def healthy(engine: dict[str, Any]) -> bool:
     """Whether /health answers 200, at the engine's port or its socket."""
@@ -35,24 +38,37 @@ def healthy(engine: dict[str, Any]) -> bool:
         connection.close()
 
 
-def running(container: str) -> bool:
-    """Whether the container runs; one that is not there does not."""
-    command = ["docker", "inspect", "--format", "{{.State.Running}}", container]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "true"
+def state_of(container: str) -> tuple[str, int]:
+    """What Docker says of a container, and how often Docker itself has started it again; one that is not there has ended."""
+    command = ["docker", "inspect", "--format", "{{.State.Status}} {{.RestartCount}}", container]
+    status, _space, restarts = (
+        subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    )
+    return status, int(restarts) if restarts.isdigit() else 0
 
 
-def start(engine: dict[str, Any], timeout_s: float) -> bool:
-    """Start one engine and wait for it."""
+def start(engine: dict[str, Any], timeout_s: float) -> str:
+    """Start one engine and wait for it; why it is not healthy, empty where it is."""
     container = engine["container"]
     if subprocess.run(["docker", "start", container], check=False).returncode != 0:
-        return False
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until and running(container):
-        if healthy(engine):
-            return True
+        return "Docker does not start it"
+    why, until = f"not healthy within {timeout_s:.0f} s", time.monotonic() + timeout_s
+    before, restarting = state_of(container)[1], 0
+    while time.monotonic() < until:
+        status, restarts = state_of(container)
+        restarting += status == "restarting"
+        # One crash may be a device that came late; a start that is only slow never has any.
+        if max(restarts - before, restarting) >= CRASHES:
+            why = "it crashes over and over"
+            break
+        if status not in ("running", "restarting"):
+            why = "it ended"
+            break
+        if status == "running" and healthy(engine):
+            return ""
         time.sleep(1)
     subprocess.run(["docker", "stop", container], check=False)
-    return False
+    return why
 
 
 def main(path: str) -> int:
@@ -62,10 +78,10 @@ def main(path: str) -> int:
     failed = 0
     for engine in wanted["engines"]:
         began = time.monotonic()
-        good = start(engine, float(wanted["timeout_s"]))
-        state = "healthy" if good else "not healthy, stopped"
+        why = start(engine, float(wanted["timeout_s"]))
+        state = f"{why}: stopped" if why else "healthy"
         print(f"{engine['container']}: {state} after {time.monotonic() - began:.0f} s", flush=True)
-        failed += not good
+        failed += bool(why)
     return failed
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import json
@@ -12,6 +13,7 @@ import os
 import re
 import socket
 import stat
+import threading
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import is_foreign
@@ -21,6 +23,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files impo
 _FIGURE = re.compile(
     r"^vllm:(num_requests_running|num_requests_waiting|generation_tokens_total)(?:\{[^}]*\})?\s+(\S+)", re.M
 )
+
+
+# Figures of an engine take some 100 KiB; more is none of them.
+LARGEST_ANSWER = 16 << 20
 
 
 class Engine:
@@ -103,14 +109,28 @@ class Engine:
             return None
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self._where, timeout=timeout_s)
+        end = None
         try:
+            connection.connect()
+            # A timeout of the socket begins anew with every byte: one that drips would be waited for without an end.
+            end = threading.Timer(timeout_s, _hang_up, [connection.sock])
+            end.daemon = True
+            end.start()
             connection.request(method, path, None if body is None else json.dumps(body), self._headers)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read(LARGEST_ANSWER)
         except (OSError, http.client.HTTPException):
             return None
         finally:
+            if end is not None:
+                end.cancel()
             connection.close()
+
+
+def _hang_up(sock: socket.socket) -> None:
+    """End a conversation that another thread waits in."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -137,5 +157,5 @@ def has_foreign_listener(port: int, files: HostFiles | None = None) -> bool:
 def _json(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -9,6 +9,7 @@ import http.client
 import os
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -111,3 +112,34 @@ def test_nothing_is_sent_to_a_port_that_a_foreign_process_has(monkeypatch: pytes
     monkeypatch.setattr(engine_http, "has_foreign_listener", lambda _port: True)
     monkeypatch.setattr(http.client, "HTTPConnection", sent)
     assert Engine(8001, "yi", "a-key-of-ours").health() is None
+
+
+class Dripping(Handler):
+    """An engine that goes on answering for ever, a byte at a time."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        while not self.server.over.wait(0.05):  # type: ignore[attr-defined]
+            self.wfile.write(b" ")
+            self.wfile.flush()
+
+    do_POST = do_GET
+
+
+def test_an_answer_that_drips_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "http"
+    with Server(str(where), Dripping) as server:
+        server.over = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        began = time.monotonic()
+        try:
+            assert Engine(str(where), "yi").generates(0.3) == (False, "")
+        finally:
+            server.over.set()  # type: ignore[attr-defined]
+        assert time.monotonic() - began < 5
+
+
+def test_an_answer_nested_without_end_is_none() -> None:
+    assert engine_http._json(b"[" * 200_000) is None
