@@ -20,6 +20,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.gpuserve.fleet.plugins.action.show import MACHINE_CALLBACKS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
 
 # A command that waits for something new probes this often, so many times.
@@ -30,8 +31,6 @@ LOST_S = 300.0
 RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
 # The module holds a lock on its progress for as long as it lives. So long after the last time that somebody had it, nobody will come.
 GIVEN_UP_S = 20.0
-# Others read what these print, and expect nothing else there.
-MACHINE_CALLBACKS = ("json", "ansible.posix.json", "ansible.posix.jsonl", "junit", "null")
 
 display = Display()
 

@@ -56,9 +56,6 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.table import render
 
-# Ansible's default callback indents what a debug task shows by so much.
-INDENT = 8
-
 
 def draws_blocks() -> bool:
     """Whether the locale says UTF-8."""
@@ -75,7 +72,7 @@ def plan_table(
 ) -> str:
     """The plan of one host as text."""
     blocks = draws_blocks() if unicode is None else unicode
-    columns = width or max(60, shutil.get_terminal_size((120 + INDENT, 24)).columns - INDENT)
+    columns = width or max(60, shutil.get_terminal_size((120, 24)).columns)
     return render(host, plan, others or {}, blocks, columns)
 
 

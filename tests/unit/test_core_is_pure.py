@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "yaml_words": BASE,
     "sockets": BASE,
     "credentials": BASE,
+    "closing": BASE,
     "gpu": WORDS,
     "ports": BASE,
     "spec": WORDS,

@@ -20,7 +20,7 @@ CARD, IMAGE = "NVIDIA GeForce RTX 5090", "registry.example/vllm@sha256:0"
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
 
 
-def run(tmp_path: Path, columns: int, *more: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, columns: int, *more: str, callback: str = "default") -> subprocess.CompletedProcess[str]:
     """Run the playbook for one host, this machine."""
     variables = {
         "gpuserve_hosts": "all",
@@ -37,7 +37,12 @@ def run(tmp_path: Path, columns: int, *more: str) -> subprocess.CompletedProcess
     command = [str(program), "-i", "thishost,", str(CHECKOUT / "playbooks/plan.yml"), "-e", json.dumps(variables)]
     command += [part for setting in more for part in ("-e", setting)]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment |= {"HF_HUB_OFFLINE": "1", "COLUMNS": str(columns), "LC_ALL": "C.UTF-8"}
+    environment |= {
+        "ANSIBLE_STDOUT_CALLBACK": callback,
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": str(columns),
+        "LC_ALL": "C.UTF-8",
+    }
     return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -92,3 +97,18 @@ def test_a_plan_that_does_not_fit_is_a_failure_that_says_by_how_much(tmp_path: P
     for preset in ("conservative", "aggressive", "auto"):
         assert f"With preset {preset}: does not fit, " in text
     assert run(tmp_path, 120, big, "plan_fail_on=never").returncode == 0
+
+
+def test_a_plan_goes_through_a_pipe(tmp_path: Path) -> None:
+    piped = run(tmp_path, 120, "plan_json=-", callback="gpuserve.fleet.quiet")
+    assert piped.returncode == 0, piped.stdout + piped.stderr
+    assert json.loads(piped.stdout)["thishost"]["feasible"] is True
+    refused = run(tmp_path, 120, "plan_json=-", "vllm_stack_preset=wild", callback="gpuserve.fleet.quiet")
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert "vllm_stack_preset: there is no preset" in refused.stderr
+
+
+def test_a_table_is_shown_as_it_is(tmp_path: Path) -> None:
+    lines = run(tmp_path, 120).stdout.splitlines()
+    assert [line for line in lines if line.startswith(f"thishost   {CARD}   31.36 GiB usable")]
+    assert len(lines) < 40

@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A playbook for hosts of the inventory begins with its check, and what it tells a person is shown whatever the callback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+COLLECTION = Path(__file__).parents[2]
+PLAYBOOKS = sorted((COLLECTION / "playbooks").glob("*.yml"))
+TASKS = sorted([*COLLECTION.glob("roles/*/tasks/*.yml"), *COLLECTION.glob("playbooks/**/*.yml")])
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+def test_no_host_is_touched_before_the_inventory_is_checked(path: Path) -> None:
+    plays = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if path.name == "inventory_check.yml" or not any("gpuserve_hosts" in str(play.get("hosts")) for play in plays):
+        return
+    assert plays[0].get("ansible.builtin.import_playbook") == "inventory_check.yml"
+
+
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: str(path.relative_to(COLLECTION)))
+def test_what_changes_nothing_is_shown_and_no_debug(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").split("\n- name:")
+    for task in [part for whole in lines for part in whole.split("\n    - name:")]:
+        # One that stands for a change is reported as one.
+        assert "ansible.builtin.debug:" not in task or "changed_when: true" in task, task
