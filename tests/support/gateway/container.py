@@ -61,7 +61,7 @@ class Container(Gateway):
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
         self.folder.chmod(0o755)
-        for part in ("live", "draining", "engine_keys", "usage", "engines"):
+        for part in ("live", "draining", "engine_keys", "usage", "engines", "acme"):
             (self.folder / part).mkdir()
         (self.folder / "usage").chmod(0o777)
         self.render()
@@ -77,6 +77,7 @@ class Container(Gateway):
             f"{self.folder}/draining:/draining:ro",
             f"{self.folder}/engine_keys:/engine_keys:ro",
             f"{self.folder}/usage:/usage",
+            f"{self.folder}/acme:/acme:ro",
             f"{self.folder}/engines:{sockets.FOLDER}:ro",
         ]
         more = [part for volume in volumes for part in ("--volume", volume)]
