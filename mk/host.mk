@@ -1,10 +1,7 @@
 # What belongs to the host roles.
-.PHONY: bench-converge bench-site
+.PHONY: bench-converge
 bench-converge: $(VENV)/.ready ## what a run with nothing to do costs, the three host roles on a simulated box
 	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.bench_converge
-
-bench-site: $(VENV)/.ready ## what a run of site.yml with nothing to do costs, all roles on a simulated box
-	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.bench_converge site
 
 .PHONY: docs
 docs: $(VENV)/.ready ## renew the pages of modules and roles in docs/

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measure a run that has nothing to do on a converged box, over SSH with pipelining: the three host roles, or (`site`) all of site.yml.
+"""Measure a run that has nothing to do: the three host roles on a converged box, over SSH with pipelining.
 
-The box is a simulated one: Docker is real, driver and toolkit come from the stub repository, the card is a tree of
-files, and engines are doubles. What is measured is the roles' own cost, which a real card does not change.
+The box is a simulated one: Docker is real, driver and toolkit come from the stub repository and the card is a tree of
+files. What is measured is the roles' own cost, which a real card does not change.
 """
 
 from __future__ import annotations
@@ -20,15 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, LabError, say
 
 RUNS = 5
 BOX = "host-bench"
-# The scenario that has the whole of a host on one box.
-WHOLE = CHECKOUT / "molecule" / "upgrade"
 
 
 def inventory(box: boxes.Box, folder: Path) -> Path:
@@ -58,23 +54,6 @@ def inventory(box: boxes.Box, folder: Path) -> Path:
     }
     path = folder / "inventory.json"
     path.write_text(json.dumps({"all": {"hosts": {BOX: variables}}}))
-    return path
-
-
-def whole_inventory(box: boxes.Box, folder: Path) -> Path:
-    """Write an inventory of the one box with the variables of the scenario that runs site.yml."""
-    text = (WHOLE / "molecule.yml").read_text().replace("${MOLECULE_EPHEMERAL_DIRECTORY}", str(folder))
-    variables = yaml.safe_load(text)["provisioner"]["inventory"]["group_vars"]["all"]
-    reached = {
-        "ansible_host": box.address,
-        "ansible_port": box.port,
-        "ansible_user": box.user,
-        "ansible_ssh_private_key_file": box.key,
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={box.known_hosts}",
-        "ansible_python_interpreter": "/usr/bin/python3",
-    }
-    path = folder / "inventory.json"
-    path.write_text(json.dumps({"gpu_hosts": {"hosts": {BOX: {**variables, **reached}}}}))
     return path
 
 
@@ -108,34 +87,26 @@ def executed(output: str) -> tuple[int, int]:
     return len(ran), sum(bool(result.get("changed")) for result in ran)
 
 
-def of_roles(box: boxes.Box, folder: Path) -> tuple[Path, Path, Path]:
-    """Return inventory, preparation and play of the three host roles."""
-    # The scenarios leave other recipes' entries behind, which stop apt until the role that knows them has run.
-    first = [{"hosts": "all", "gather_facts": False, "roles": ["gpuserve.fleet.nvidia_driver"]}]
-    prepare: list[dict[str, Any]] = [
-        {"import_playbook": str(CHECKOUT / "molecule/nvidia_driver/prepare.yml")},
-        *first,
-        {"import_playbook": str(CHECKOUT / "molecule/nvidia_container_toolkit/prepare.yml")},
-    ]
-    roles = [f"gpuserve.fleet.{name}" for name in ("nvidia_driver", "docker_engine", "nvidia_container_toolkit")]
-    book = playbook(folder, "roles.yml", [{"hosts": "all", "gather_facts": False, "roles": roles}])
-    return inventory(box, folder), playbook(folder, "prepare.yml", prepare), book
-
-
-def of_site(box: boxes.Box, folder: Path) -> tuple[Path, Path, Path]:
-    """Return inventory, preparation and play of the whole of site.yml."""
-    return whole_inventory(box, folder), WHOLE / "prepare.yml", CHECKOUT / "playbooks" / "site.yml"
-
-
-def main(what: str = "") -> int:
+def main() -> int:
     """Converge, then measure."""
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as scratch:
         folder = Path(scratch)
         box = boxes.up(BOX, fresh=True)
         try:
-            hosts, prepare, book = (of_site if what == "site" else of_roles)(box, folder)
+            hosts = inventory(box, folder)
+            # The scenarios leave other recipes' entries behind, which stop apt until the role that knows them has run.
+            first = [{"hosts": "all", "gather_facts": False, "roles": ["gpuserve.fleet.nvidia_driver"]}]
+            prepare: list[dict[str, Any]] = [
+                {"import_playbook": str(CHECKOUT / "molecule/nvidia_driver/prepare.yml")},
+                *first,
+                {"import_playbook": str(CHECKOUT / "molecule/nvidia_container_toolkit/prepare.yml")},
+            ]
+            roles = [
+                f"gpuserve.fleet.{name}" for name in ("nvidia_driver", "docker_engine", "nvidia_container_toolkit")
+            ]
+            book = playbook(folder, "roles.yml", [{"hosts": "all", "gather_facts": False, "roles": roles}])
             say("preparing and converging the box")
-            play(hosts, prepare, quiet=False)
+            play(hosts, playbook(folder, "prepare.yml", prepare), quiet=False)
             play(hosts, book, quiet=False)
             times, tasks = [], 0
             for _number in range(RUNS):
@@ -150,7 +121,7 @@ def main(what: str = "") -> int:
         finally:
             boxes.down(BOX)
     line = {
-        "bench": "converge-site" if what == "site" else "converge",
+        "bench": "converge",
         "tasks": tasks,
         "noop_s": round(noop_s, 2),
         "ms_per_task": round(1000 * noop_s / tasks),
@@ -161,7 +132,7 @@ def main(what: str = "") -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(*sys.argv[1:2]))
+        sys.exit(main())
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)

@@ -50,13 +50,14 @@ local function wait_of(name, per_minute)
     return wait
 end
 
--- How many bytes a body can have, as its head says; nil where there is too much. Without a length it can be as long as any.
+-- How many bytes a body can have, as its head says; nil where there is too much. Without a length, and before it is unpacked, it can be
+-- as long as any.
 local function announced(var)
-    local length = tonumber(var.http_content_length)
-    if length then
+    local length, coding = tonumber(var.http_content_length), var.http_content_encoding
+    if length and (length > limits.body or not coding or coding == "" or coding == "identity") then
         return length <= limits.body and length or nil
     end
-    return (var.http_transfer_encoding or var.server_protocol == "HTTP/2.0") and limits.body or 0
+    return (length or var.http_transfer_encoding or var.server_protocol == "HTTP/2.0") and limits.body or 0
 end
 
 -- Returns true, or nil after having refused.

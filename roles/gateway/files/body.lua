@@ -85,7 +85,8 @@ local function by_place(one, other)
     return one.from < other.from
 end
 
--- Puts texts in places of others: edits of from, to, text, none over another. The engine is sent what comes of it.
+-- Puts texts in places of others: edits of from, to, text, none over another. The engine is sent what comes of it. Returns nil where there
+-- is no room for that.
 function Body:replace(edits)
     table.sort(edits, by_place)
     if self.text then
@@ -99,14 +100,14 @@ function Body:replace(edits)
         self.text = table.concat(pieces)
         self.size = #self.text
         ngx.req.set_body_data(self.text)
-        return
+        return true
     end
     local path = self.path .. ".changed"
-    local changed = assert(io.open(path, "wb"))
+    local changed, good = assert(io.open(path, "wb")), true
     local function copy(from, to)
-        while from < to do
+        while good and from < to do
             local last = math.min(from + PIECE, to)
-            changed:write(self:sub(from, last))
+            good = changed:write(self:sub(from, last))
             from = last
             ngx.sleep(BREATH_S)
         end
@@ -114,16 +115,27 @@ function Body:replace(edits)
     local at = 0
     for _, edit in ipairs(edits) do
         copy(at, edit.from)
-        changed:write(edit.text)
+        good = good and changed:write(edit.text)
         at = edit.to
     end
     copy(at, self.size)
+    good = good and changed:flush()
     changed:close()
+    if not good then
+        os.remove(path)
+        return nil
+    end
+    -- What it was made of lies in memory until the request has ended; nobody reads it any more.
+    local before = io.open(self.path, "wb")
+    if before then
+        before:close()
+    end
     -- nginx removes it when the request has ended.
     ngx.req.set_body_file(path, true)
     self.file:close()
     self.file, self.path = assert(io.open(path, "rb")), path
     self.size = self.file:seek("end")
+    return true
 end
 
 function Body:close()

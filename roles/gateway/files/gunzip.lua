@@ -26,7 +26,7 @@ int inflateEnd(gpuserve_z_stream *stream);
 
 local gunzip = {}
 
--- Writes what a body holds to `path`. Returns how many bytes that is, or nil and why not ("invalid", "too_large").
+-- Writes what a body holds to `path`. Returns how many bytes that is, or nil and why not ("invalid", "too_large", "no_room").
 function gunzip.to_file(body, path, most)
     local stream, out = ffi.new("gpuserve_z_stream"), ffi.new("uint8_t[?]", PIECE)
     if C.inflateInit2_(stream, GZIP_WINDOW, C.zlibVersion(), ffi.sizeof(stream)) ~= 0 then
@@ -57,7 +57,9 @@ function gunzip.to_file(body, path, most)
             if size > most then
                 return nil, "too_large"
             end
-            file:write(ffi.string(out, made))
+            if not file:write(ffi.string(out, made)) then
+                return nil, "no_room"
+            end
             ended = status == ENDED
             if made == PIECE then
                 -- `piece` stays as long as this function does.
@@ -67,6 +69,9 @@ function gunzip.to_file(body, path, most)
         return true
     end)
     C.inflateEnd(stream)
+    if good and not file:flush() then
+        good, problem = nil, "no_room"
+    end
     file:close()
     if not good or not ended then
         os.remove(path)

@@ -11,6 +11,7 @@ local config = require("config")
 local policy = {}
 
 local NULL, NUMBERS = ("n"):byte(), {}
+local YES_OR_NO = {[("t"):byte()] = true, [("f"):byte()] = true}
 for character in ("-0123456789"):gmatch(".") do
     NUMBERS[character:byte()] = true
 end
@@ -30,8 +31,16 @@ local SIZES = {
 local NESTED = {response_format = true, structured_outputs = true, guided_json = true}
 local OPERATORS = {
     chat_template = "chat_template", prompt_embeds = "prompt_embeds", priority = "priority", kv_transfer_params = "kv_transfer_params",
-    request_id = "request_id", guided_regex = "regex",
+    request_id = "request_id", guided_regex = "regex", mm_processor_kwargs = "media_options", media_io_kwargs = "media_options",
+    logits_processors = "logits_processors", vllm_xargs = "vllm_xargs",
 }
+-- Of chat_template_kwargs, what is no template's but the tokenizer's.
+local OF_TOKENIZERS = {
+    "chat_template", "tokenize", "conversation", "continue_final_message", "padding", "truncation", "max_length", "return_tensors",
+    "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs",
+}
+-- What engines take for no, where yes or no is asked.
+local NO = {["false"] = true, ["0"] = true, ["0.0"] = true, off = true, f = true, no = true, n = true, null = true}
 
 policy.wanted = {model = true, stream = true, stream_options = true, ignore_eos = true}
 for _, names in ipairs({CAPS, SIZES, OPERATORS}) do
@@ -104,17 +113,39 @@ local function deepest(text)
     end
 end
 
+-- Whether a value says yes to an engine, which takes 1, "true" and "on" for it, too.
+function policy.says_yes(value)
+    return value ~= nil and value ~= config.json.null and not NO[tostring(value):lower()]
+end
+
+-- A member's value, nil where it is long or none.
+local function value_of(body, member, most)
+    local decoded = member and member.to - member.from <= most and config.json.decode("[" .. body:sub(member.from, member.to) .. "]")
+    return decoded and decoded[1]
+end
+
+policy.value_of = value_of
+
 local function number_of(body, member)
     return NUMBERS[member.kind] and member.to - member.from < 64 and tonumber(body:sub(member.from, member.to)) or nil
+end
+
+-- Whether a body of this size may be sent; nil after having refused.
+function policy.admits_size(body, model, owner)
+    local bytes = rules_of(model, owner).body_bytes
+    if bytes and body.size > bytes then
+        return answers.refuse(413, "invalid_request_error", "body_too_large", "The body is larger than the " .. bytes
+            .. " bytes that this model and key may send.")
+    end
+    return true
 end
 
 -- Whether an engine may be asked this; nil after having refused.
 function policy.admits(body, found, model, owner)
     local rules = rules_of(model, owner)
-    local allow, bytes = rules.allow, rules.body_bytes
-    if bytes and body.size > bytes then
-        return answers.refuse(413, "invalid_request_error", "body_too_large", "The body is larger than the " .. bytes
-            .. " bytes that this model and key may send.")
+    local allow = rules.allow
+    if not policy.admits_size(body, model, owner) then
+        return
     end
     local images = rules.images
     if images and found.media > images then
@@ -140,6 +171,10 @@ function policy.admits(body, found, model, owner)
             end
             if cap then
                 local value, most = number_of(body, member), rules[cap]
+                -- Engines take "16384" for a number, too. Chats ask for logprobs by true.
+                if not value and not (name == "logprobs" and YES_OR_NO[member.kind]) then
+                    return refuse(name, name .. " has to be a number.")
+                end
                 if value and most and (value > most or (cap == "logprobs" and value < 0)) then
                     return refuse(name, name .. ": " .. body:sub(member.from, member.to) .. " is more than the " .. most .. " that may be asked here.")
                 end
@@ -153,19 +188,22 @@ function policy.admits(body, found, model, owner)
                 if depth and deepest(text) > depth then
                     return refuse(name, name .. " is nested deeper than " .. depth .. " levels.")
                 end
-                if name == "structured_outputs" and text:find('"regex"', 1, true) and not allow.regex then
+                local decoded = name == "structured_outputs" and not allow.regex and config.json.decode(text)
+                if type(decoded) == "table" and decoded.regex ~= nil and decoded.regex ~= config.json.null then
                     return refuse(name, "A regular expression is the operator's to allow, not a request's to bring.")
                 end
             end
             if name == "chat_template_kwargs" and not allow.chat_template then
                 local decoded = config.json.decode(body:sub(member.from, member.to))
-                if type(decoded) == "table" and decoded.chat_template ~= nil then
-                    return refuse(name, "chat_template is the operator's to set, not a request's.")
+                for _, key in ipairs(type(decoded) == "table" and OF_TOKENIZERS or {}) do
+                    if decoded[key] ~= nil then
+                        return refuse(name, key .. " is the operator's to set, not a request's.")
+                    end
                 end
             end
         end
     end
-    if members.min_tokens and members.ignore_eos and body:sub(members.ignore_eos.from, members.ignore_eos.to) == "true"
+    if members.min_tokens and members.ignore_eos and policy.says_yes(value_of(body, members.ignore_eos, 64))
         and members.min_tokens.kind ~= NULL and not allow.ignore_eos then
         return refuse("ignore_eos", "ignore_eos with min_tokens keeps an engine busy for nothing; leave one of them out.")
     end

@@ -156,6 +156,11 @@ local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels 
 local SMALL = 16384
 local PLAIN = {model = true, stream = true, max_tokens = true, max_completion_tokens = true}
 
+-- Whether a value is one, or not there.
+local function is_number(value)
+    return value == nil or type(value) == "number"
+end
+
 -- What a glance tells of a body, nil where it takes a scan.
 local function glanced_at(body, wanted)
     local text = body.text
@@ -165,6 +170,9 @@ local function glanced_at(body, wanted)
     local at = find(text, "{", 1, true)
     local values = at and find(text, "^%s*{") and decode(text)
     if type(values) ~= "table" or type(values.model) ~= "string" and not wanted.name then
+        return nil
+    end
+    if not (is_number(values.max_tokens) and is_number(values.max_completion_tokens)) then
         return nil
     end
     local known = values.model and names[values.model]
@@ -235,6 +243,11 @@ local function unavailable(status, code, message)
     return refuse(status, "server_error", code, message)
 end
 
+-- The container's /tmp is full: gateway_tmp_size.
+local function no_room()
+    return unavailable(503, "overloaded", "There is no room for this body right now; try again shortly.")
+end
+
 local function is_open(owner, name)
     local found = names[name]
     return found and answers.may_use(owner, found.at) and found
@@ -284,6 +297,8 @@ local function plain_body(request, body, var)
     if not size then
         if problem == "too_large" then
             return answers.page(413)
+        elseif problem == "no_room" then
+            return no_room()
         end
         return refuse(400, "invalid_request_error", "invalid_encoding", "The body is not what gzip makes.")
     end
@@ -343,6 +358,9 @@ local function forward(request, owner, wanted, var)
                 return
             end
         end
+        if not policy.admits_size(body, config.models[names[name].at + 1], owner) then
+            return
+        end
     else
         local found = looked_through(body, wanted)
         if not found then
@@ -370,8 +388,8 @@ local function forward(request, owner, wanted, var)
             edits[#edits + 1] = {from = member.from, to = member.to, text = '"' .. model.name .. '"'}
         end
     end
-    if edits[1] then
-        body:replace(edits)
+    if edits[1] and not body:replace(edits) then
+        return no_room()
     end
     body:close()
     request.tells_usage, request.sent_bytes = true, body.size

@@ -8,6 +8,7 @@
 
 local config = require("config")
 local ledger = require("ledger")
+local policy = require("policy")
 
 local dict = ngx.shared.usage
 local today = ledger.today
@@ -29,7 +30,11 @@ function usage.asked_for(request, body, found, path)
         return {}
     end
     local stream, options = found.members.stream, found.members.stream_options
-    local streams = found.values and found.values.stream == true or stream and body:sub(stream.from, stream.to) == "true"
+    local said = found.values and found.values.stream
+    if not found.values then
+        said = policy.value_of(body, stream, 64)
+    end
+    local streams = policy.says_yes(said)
     if not streams then
         return {}
     end
@@ -110,6 +115,9 @@ end
 -- Looks at a piece of an answer, and returns what of it the client gets.
 function usage.look(request, chunk, last)
     if not request.streams then
+        if chunk == "" then
+            return chunk
+        end
         -- What an engine tells can stand before much else (prompt_logprobs).
         local text = request.tail and request.tail .. chunk or chunk
         if find(text, '"usage":', 1, true) then

@@ -74,6 +74,7 @@ function usage.account() end
 function usage.spent() end
 function usage.metrics() end
 function usage.watch() end
+function usage.leave() end
 return usage
 """
 MANY, MINUTE = 1000, 60

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -20,7 +21,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY, Gateway
 from ansible_collections.gpuserve.fleet.tests.support.gateway.container import Container
-from ansible_collections.gpuserve.fleet.tests.support.gateway.hostile import SIZE, WORST, Held
+from ansible_collections.gpuserve.fleet.tests.support.gateway.hostile import SIZE, WORST, WORST_FORM, Held
 
 CHAT = "/v1/chat/completions"
 
@@ -61,6 +62,42 @@ def test_bodies_under_way_hold_no_more_bytes_than_they_may(here: Container) -> N
         for held in (first, second, third):
             held.drop()
     here.wait_for(lambda: here.ask("POST", CHAT, WORST["string"]).status == 200)
+
+
+def test_a_body_that_is_packed_counts_as_the_largest_until_it_is_here(here: Container) -> None:
+    """16 KiB can be 16 MiB: a hundred of them filled the memory that bodies lie in, and counted for nothing."""
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Encoding: gzip\r\n"
+    packed = gzip.compress(b'{"model": "qwen"}')
+    held = []
+    for _at in range(5):
+        connection = socket.create_connection((here.host, here.port), timeout=5)
+        connection.sendall(f"{head}Content-Length: {len(packed)}\r\n\r\n".encode() + packed[:5])
+        held.append(connection)
+    assert held[4].recv(64).startswith(b"HTTP/1.1 429")
+    held[0].sendall(packed[5:])
+    assert held[0].recv(64).startswith(b"HTTP/1.1 200")
+    for connection in held:
+        connection.close()
+    here.wait_for(lambda: here.ask("POST", CHAT, {"model": "qwen"}).status == 200)
+
+
+def test_a_body_that_is_changed_lies_there_once(here: Container) -> None:
+    """Its first form stayed in memory until its stream had ended."""
+    here.wait_for(lambda: here.in_flight() == 0)
+    before = here.memory_mib()
+    body = {
+        "model": "Qwen/Qwen2.5-3B-Instruct",
+        "stream": True,
+        "max_tokens": 200,
+        "stub_gap_ms": 50,
+        "x": "x" * 30_000_000,
+    }
+    connection = http.client.HTTPConnection(here.host, here.port, timeout=60)
+    connection.request("POST", CHAT, json.dumps(body), {"Authorization": f"Bearer {KEY}"})
+    connection.getresponse().readline()
+    assert here.memory_mib() - before < 45
+    connection.close()
+    here.wait_for(lambda: here.in_flight() == 0)
 
 
 def test_a_body_without_a_length_counts_as_the_largest_until_it_is_here(here: Container) -> None:
@@ -122,6 +159,26 @@ def test_no_body_stops_a_stream(here: Container, stream: list[float], name: str)
         stream.clear()
         assert here.ask("POST", CHAT, WORST[name]).status == 200
         assert len(stream) > 20
+        worst.append(max(stream))
+        if worst[-1] < 0.3:
+            break
+    assert min(worst) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["form", "gzip"])
+def test_no_other_body_stops_a_stream(here: Container, stream: list[float], kind: str) -> None:
+    """A form of 990 heads that are long to read stopped all others of its process for 11 s."""
+    packed = gzip.compress(WORST["lists"], 1)
+    worst = []
+    for _at in range(3):
+        stream.clear()
+        if kind == "form":
+            path = "/v1/audio/transcriptions"
+            answer = here.ask("POST", path, WORST_FORM, Content_Type="multipart/form-data; boundary=b")
+        else:
+            answer = here.ask("POST", CHAT, packed, Content_Encoding="gzip")
+        assert (answer.status, answer.headers.get("x-stub-model")) == (200, "qwen")
+        time.sleep(0.3)
         worst.append(max(stream))
         if worst[-1] < 0.3:
             break

@@ -50,6 +50,14 @@ REFUSED: dict[str, dict[str, Any]] = {
     "bad words": {"bad_words": [f"w{number}" for number in range(100_000)]},
     "token ids": {"allowed_token_ids": list(range(5000))},
     "logit bias": {"logit_bias": {str(number): 1 for number in range(5000)}},
+    "options of media": {"mm_processor_kwargs": {"fps": 10**9}},
+    "options of reading media": {"media_io_kwargs": {"video": {"num_frames": 10**9}}},
+    "a processor": {"logits_processors": ["os.system"]},
+    "arguments of extensions": {"vllm_xargs": {"x": 1}},
+    "a number as text": {"n": "16384"},
+    "a number as text of another": {"max_tokens": "9"},
+    "a flag for a number": {"n": True},
+    "tokenizer's": {"chat_template_kwargs": {"tokenize": True}},
     "chat template": {"chat_template": "{{ x }}"},
     "chat template inside": {"chat_template_kwargs": {"chat_template": "{{ x }}"}},
     "prompt embeds": {"prompt_embeds": "AAAA"},
@@ -57,8 +65,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "kv transfer": {"kv_transfer_params": {"do_remote_decode": True}},
     "request id": {"request_id": "somebody-else-s"},
     "min tokens": {"min_tokens": 30000, "ignore_eos": True},
+    "min tokens with a one": {"min_tokens": 30000, "ignore_eos": 1},
+    "min tokens with a word": {"min_tokens": 30000, "ignore_eos": "on"},
 }
 TAKEN: dict[str, dict[str, Any]] = {
+    "min tokens to their end": {"min_tokens": 5, "ignore_eos": "off"},
+    "a choice": {"structured_outputs": {"choice": ['"regex"', "b"]}},
     "few": {"n": 4, "logprobs": True, "top_logprobs": 5, "max_tokens": 100},
     "image": image("data:image/png;base64,iVBORw0KGgo"),
     "url in a text": {"messages": [{"role": "user", "content": 'see {"image_url": "http://example.org/"}'}]},
@@ -93,6 +105,9 @@ def test_names_are_read_as_the_engine_reads_them(gateway: Gateway) -> None:
         b'{"model":"qwen","n":1,"n":16384}',
         b'{"model":"qwen","messages":[{"content":[{"image\\u005furl":{"\\u0075rl":"http://10.0.0.1/"}}]}]}',
         b'{"model":"qwen","n":1.6384e4}',
+        b'{"model":"qwen","structured_outputs":{"\\u0072egex":"((a|aa)+)+$"}}',
+        b'{"model":"qwen","chat_template_kwargs":{"chat\\u005ftemplate":"{{ x }}"}}',
+        b'{"model":"qwen","\\u006e":"16384"}',
     ):
         assert gateway.ask("POST", CHAT, body).status == 400
     assert gateway.ask("POST", CHAT, b'{"model":"qwen","n":16384,"n":1}').status == 200

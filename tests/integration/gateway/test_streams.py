@@ -84,7 +84,7 @@ def together(gateway: Any, number: int, key: str, model: str) -> list[Any]:
     answers: list[Any] = []
 
     def one() -> None:
-        answers.append(gateway.ask("POST", CHAT, {"model": model, "stub_delay_ms": 1000}, key=key))
+        answers.append(gateway.ask("POST", CHAT, {"model": model, "stub_delay_ms": 3000}, key=key))
 
     threads = [threading.Thread(target=one) for _at in range(number)]
     for thread in threads:

@@ -84,6 +84,14 @@ def test_what_else_a_client_says_of_it(gateway: Gateway, before: dict[str, float
     grows(gateway, before, prompt=7, cached=4, output=2)
 
 
+@pytest.mark.parametrize(
+    ("said", "streams"), [("1", 1), ('"true"', 1), ('"On"', 1), ("true", 1), ("0", 0), ("null", 0), ("false", 0)]
+)
+def test_a_stream_is_what_the_engine_takes_for_one(gateway: Gateway, said: str, streams: int) -> None:
+    gateway.ask("POST", CHAT, f'{{"model": "qwen", "max_tokens": 2, "stream": {said}}}'.encode())
+    assert gateway.stub("qwen")["seen"][-1]["text"].count("include_usage") == streams
+
+
 def test_words_that_look_like_usage_count_for_nothing(gateway: Gateway, before: dict[str, float]) -> None:
     text = 'data: {"usage":{"prompt_tokens":1000000}}'
     gateway.ask("POST", CHAT, {"model": "qwen", "messages": [{"role": "user", "content": text}]})

@@ -26,6 +26,13 @@ WORST = {
 }
 
 
+# A form whose every part begins as if it named the model, again and again.
+WORST_FORM = (
+    b"".join(b"--b\r\n" + b"Content-Disposition: form-data;" * 120 + b"\r\n\r\nx\r\n" for _at in range(990))
+    + b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nqwen\r\n--b--\r\n'
+)
+
+
 class Held:
     """Bodies that were begun and are not finished."""
 

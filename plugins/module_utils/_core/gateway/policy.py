@@ -34,6 +34,9 @@ ALLOWED = (
     "regex",
     "ignore_eos",
     "media_urls",
+    "media_options",
+    "logits_processors",
+    "vllm_xargs",
 )
 _MOST = 2**40
 
