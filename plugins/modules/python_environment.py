@@ -109,13 +109,13 @@ def _kept_until_whole(path: Path) -> Iterator[None]:
     before = path.with_name(f"{path.name}.before")
     atomic.clear(before)
     if path.exists():
-        path.rename(before)
+        atomic.move(path, before)
     try:
         yield
     except BaseException:
         atomic.clear(path)
         if before.exists():
-            before.rename(path)
+            atomic.move(before, path)
         raise
     atomic.clear(before)
 

@@ -51,7 +51,7 @@ def all_mistakes(
     read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
     typed = values.mistakes({name: written[name] for name in read}, read)
     refused = [
-        FleetError(name, *said)
+        FleetError(name, said[0], said[1])
         for name, value in read.items()
         if _SHOWN_TO_OTHERS.search(name) and (said := credentials.refusal(name, value))
     ]

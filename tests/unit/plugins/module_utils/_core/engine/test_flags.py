@@ -155,9 +155,15 @@ AHEAD = "speculative_config: a layer that predicts ahead is planned as large as 
         ('{"method": "ngram", "num_speculative_tokens": 1}', {"drafts": 1}),
         ('{"method": "ngram", "num_speculative_tokens": 999}', {"drafts": 999}),
         ('{"method": "ngram", "num_speculative_tokens": 1000}', {"drafts": 1}),
-        ('{"method": "mtp", "num_speculative_tokens": 2}', {"drafts": 2, "ahead": True, "notes": (AHEAD,)}),
-        ('{"method": "deepseek_mtp"}', {"drafts": 1, "ahead": True, "notes": (AHEAD,)}),
-        ('{"method": "eagle3", "model": "x/y", "num_speculative_tokens": 3}', {"drafts": 3, "draft_model": "x/y"}),
+        (
+            '{"method": "mtp", "num_speculative_tokens": 2}',
+            {"drafts": 2, "ahead": True, "reads_hidden": True, "notes": (AHEAD,)},
+        ),
+        ('{"method": "deepseek_mtp"}', {"drafts": 1, "ahead": True, "reads_hidden": True, "notes": (AHEAD,)}),
+        (
+            '{"method": "eagle3", "model": "x/y", "num_speculative_tokens": 3}',
+            {"drafts": 3, "draft_model": "x/y", "reads_hidden": True},
+        ),
         # A layer ahead that comes with a repository of its own is a draft model.
         ('{"method": "mtp", "model": "x/y"}', {"drafts": 1, "draft_model": "x/y"}),
         ('{"model": "x/y"}', {"drafts": 1, "draft_model": "x/y"}),
