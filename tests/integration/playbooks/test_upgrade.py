@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -45,3 +47,57 @@ def test_hosts_without_a_card_are_left_alone() -> None:
     status, _hosts, output = run("vllm_stack_device=cpu")
     assert status == 0, output
     assert "changed=0" in output or "changed=" not in output
+
+
+DOCKER = """#!/bin/sh
+# Docker as far as the tasks ask it: what was started is noted, and each engine is at what its file says.
+echo "$*" >> "$FAKE/asked"
+case $1 in
+  ps) cat "$FAKE/ps" ;;
+  inspect) for last; do :; done; cat "$FAKE/$last" 2>/dev/null || exit 1 ;;
+esac
+"""
+
+
+def others_back(folder: Path, variables: dict[str, object]) -> str:
+    """Run the tasks that start engines of other stacks, with a Docker that is a script; return what Ansible prints."""
+    docker = folder / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    upgrade = (CHECKOUT / "playbooks/upgrade.yml").read_text()
+    # The playbook's own variables and assertion, around the tasks alone.
+    begin, end = upgrade.index("  vars:"), upgrade.index("  tasks:")
+    assertion = upgrade[upgrade.index("    - name: Assert that the engines of other stacks are back") :]
+    assertion = assertion[: assertion.index("    - name: Remove the mark")]
+    head = "- name: Others\n  hosts: all\n  gather_facts: false\n"
+    tasks = f"  tasks:\n    - name: Start\n      ansible.builtin.include_tasks: {CHECKOUT}/playbooks/tasks/others_back.yml\n"
+    (folder / "play.yml").write_text(head + upgrade[begin:end] + tasks + assertion)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE": str(folder)}
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    settings = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vllm_stack_timeout_s": 5,
+        **variables,
+    }
+    command = [program, "-i", "thishost,", str(folder / "play.yml"), "-e", json.dumps(settings)]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def test_engines_of_other_stacks_come_back_and_what_does_not_is_named(tmp_path: Path) -> None:
+    (tmp_path / "vllm-a").write_text("running healthy\n")
+    (tmp_path / "vllm-b").write_text("exited unhealthy\n")
+    (tmp_path / "plain").write_text("running \n")
+    listed = ["gpuserve-gateway gpuserve-gateway", "vllm-own gpuserve", "vllm-a second", "vllm-b second"]
+    # What an interrupted run had stopped is in its mark.
+    mark = base64.b64encode(b"Written by gpuserve.fleet's upgrade.\nplain\n").decode()
+    said = others_back(tmp_path, {"_upgrade_ours": {"stdout_lines": listed}, "_upgrade_marked_text": {"content": mark}})
+    assert "thishost: of other stacks plain, vllm-a are back." in said
+    assert "vllm-b of other stacks did not come back." in said
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [one for one in asked if one.startswith("start")] == ["start plain", "start vllm-a", "start vllm-b"]
+    assert asked.index("start vllm-a") > next(
+        at for at, one in enumerate(asked) if one.endswith("plain") and "inspect" in one
+    )
