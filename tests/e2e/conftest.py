@@ -50,13 +50,13 @@ class Run:
         }
 
 
-def command(*argv: str | Path, timeout_s: float = 1500) -> Run:
+def command(*argv: str | Path, timeout_s: float = 1500, **settings: str) -> Run:
     """Run a command from the checkout and show what it said."""
     started = time.monotonic()
     done = subprocess.run(
         [str(part) for part in argv],
         cwd=CHECKOUT,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,10 +68,10 @@ def command(*argv: str | Path, timeout_s: float = 1500) -> Run:
     return Run(done.returncode, done.stdout, time.monotonic() - started)
 
 
-def play(*arguments: str, variables: dict[str, Any] | None = None) -> Run:
+def play(*arguments: str, variables: dict[str, Any] | None = None, **settings: str) -> Run:
     """Run site.yml against the box, as a user would."""
     extra = ["-e", json.dumps(variables)] if variables else []
-    return command("ansible-playbook", "-i", "inventories/demo", "site.yml", *arguments, *extra)
+    return command("ansible-playbook", "-i", "inventories/demo", "site.yml", *arguments, *extra, **settings)
 
 
 @dataclass(frozen=True)

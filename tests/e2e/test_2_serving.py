@@ -18,6 +18,7 @@ import yaml
 from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, LAB, Box, command, play
 
 MODELS = ["llama", "qwen", "mistral"]
+SCREEN = 48  # lines
 SITE_TAGS = sorted(
     {
         tag
@@ -123,6 +124,8 @@ def test_a_second_run_changes_nothing(box: Box) -> None:
     assert run.code == 0
     assert run.recap()["changed"] == 0
     assert box.started() == started
+    assert "serves 3 models" in run.text and "curl " in run.text, "it ends with what serves and a request to paste"
+    assert len(run.text.splitlines()) <= 2 * SCREEN
     print(f"the second run took {run.seconds:.0f} s")
 
 
@@ -130,7 +133,7 @@ def test_a_second_run_changes_nothing(box: Box) -> None:
 @pytest.mark.parametrize("tag", SITE_TAGS)
 def test_each_tag_runs_alone_on_a_host_that_serves(box: Box, tag: str, more: list[str]) -> None:
     before = box.started()
-    run = play("--tags", tag, *more)
+    run = play("--tags", tag, *more, ANSIBLE_DISPLAY_OK_HOSTS="1")
     assert run.code == 0
     assert run.recap()["changed"] == 0
     assert box.started() == before
