@@ -50,13 +50,13 @@ class Run:
         }
 
 
-def command(*argv: str | Path, timeout_s: float = 1500, **settings: str) -> Run:
+def command(*argv: str | Path, timeout_s: float = 1500, settings: dict[str, str] | None = None) -> Run:
     """Run a command from the checkout and show what it said."""
     started = time.monotonic()
     done = subprocess.run(
         [str(part) for part in argv],
         cwd=CHECKOUT,
-        env={**ENVIRONMENT, **settings},
+        env={**ENVIRONMENT, **(settings or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,7 +71,7 @@ def command(*argv: str | Path, timeout_s: float = 1500, **settings: str) -> Run:
 def play(*arguments: str, variables: dict[str, Any] | None = None, **settings: str) -> Run:
     """Run site.yml against the box, as a user would."""
     extra = ["-e", json.dumps(variables)] if variables else []
-    return command("ansible-playbook", "-i", "inventories/demo", "site.yml", *arguments, *extra, **settings)
+    return command("ansible-playbook", "-i", "inventories/demo", "site.yml", *arguments, *extra, settings=settings)
 
 
 @dataclass(frozen=True)

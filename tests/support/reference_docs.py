@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec_reference
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose import xid
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import causes
+from ansible_collections.gpuserve.fleet.tests.support import first_pages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -199,6 +200,7 @@ def pages() -> dict[Path, str]:
         CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs(),
         DOCS / "architecture.md": architecture_page(),
         DOCS / "operations.md": operations_page(),
+        **first_pages.pages(),
     }
     for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
         made[DOCS / "modules" / f"{path.stem}.md"] = module_page(path)
