@@ -338,10 +338,8 @@ class Engine:
             return False
         return one.labels.get(f"{LABEL}.model") == self._model
 
-    def generates(self, _timeout_s: float) -> tuple[bool, str]:
+    def proves(self, _task: str, _timeout_s: float) -> tuple[bool, str]:
         return self.names_model(), ""
-
-    embeds = generates
 
     def figures(self) -> dict[str, float]:
         return {}

@@ -188,11 +188,12 @@ def test_its_endpoints(start: Callable[..., Started], monkeypatch: pytest.Monkey
     monkeypatch.setenv("VLLM_API_KEY", "secret")
     one = start("--kv-cache-memory-bytes", str(GIB)).ready()
     assert not one.engine.names_model()
-    assert one.engine.generates(5)[0] is False
+    assert one.engine.proves("generate", 5)[0] is False
     keyed = Engine(one.port, "tiny", "secret")
     assert keyed.names_model()
-    assert keyed.generates(5) == (True, "")
-    assert keyed.embeds(5) == (True, "")
+    assert keyed.proves("generate", 5) == (True, "")
+    for task in ("embed", "score", "classify", "transcribe"):
+        assert keyed.proves(task, 5) == (True, "")
     assert keyed.figures() == {"num_requests_running": 0, "num_requests_waiting": 0, "generation_tokens_total": 1}
     assert not keyed.sleeps()
 
@@ -268,7 +269,7 @@ def test_a_start_that_hangs_is_silent_and_keeps_its_memory(start: Callable[..., 
 
 def test_a_mute_engine_is_healthy_and_answers_nothing(start: Callable[..., Started]) -> None:
     one = start("--kv-cache-memory-bytes", str(GIB), fault={"kind": "mute"}).ready()
-    assert one.engine.generates(0.3) == (False, "")
+    assert one.engine.proves("generate", 0.3) == (False, "")
     assert one.engine.health() == 200
 
 

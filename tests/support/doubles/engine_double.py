@@ -361,6 +361,9 @@ class Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self._allowed():
             return
+        if self.path == "/v1/audio/transcriptions":
+            heard = b"RIFF" in raw and b'name="model"' in raw
+            return self._json(*((200, {"text": ""}) if heard else (400, {"error": {"message": "no sound"}})))
         body = json.loads(raw or b"{}")
         if self.path in ("/v1/completions", "/v1/chat/completions"):
             found = self.engine.complete(body)
@@ -372,6 +375,13 @@ class Handler(BaseHTTPRequestHandler):
             self._json(
                 200, {"object": "list", "data": [{"index": 0, "embedding": [0.0, 1.0]}], "model": self.engine.name}
             )
+        elif self.path in ("/v1/score", "/score"):
+            self._json(200, {"object": "list", "data": [{"index": 0, "score": 0.5}], "model": self.engine.name})
+        elif self.path in ("/rerank", "/v1/rerank"):
+            ranked = [{"index": at, "relevance_score": 0.5} for at in range(len(body.get("documents", [])))]
+            self._json(200, {"results": ranked, "model": self.engine.name})
+        elif self.path == "/classify":
+            self._json(200, {"object": "list", "data": [{"index": 0, "probs": [1.0]}], "model": self.engine.name})
         else:
             self._json(404, {"detail": "Not Found"})
 

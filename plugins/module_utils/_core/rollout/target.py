@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import proofs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import instance_of
@@ -26,9 +27,14 @@ class Watched:
     port: int
     gpus: tuple[str, ...]
     planned_bytes: int
-    generates: bool  # makes tokens, not embeddings
+    task: str = proofs.GENERATE  # what it is for, which decides how it is proved
     left: bool = False  # it is no part of the stack any more
     socket: str = ""  # where it answers in place of its port
+
+    @property
+    def generates(self) -> bool:
+        """Whether it makes tokens as its clients ask for them."""
+        return self.task == proofs.GENERATE
 
     @property
     def where(self) -> int | str:
@@ -139,6 +145,12 @@ def _service(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Service:
     )
 
 
+def _task(model: Mapping[str, Any]) -> str:
+    """What a planned model is for; one without a cache generates nothing, whatever an older plan says."""
+    said = str(model.get("task") or proofs.GENERATE)
+    return "embed" if said == proofs.GENERATE and not model["kv_cache_bytes"] else said
+
+
 def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
     return Watched(
         name=entry["name"],
@@ -147,6 +159,6 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
         port=int(entry["port"]),
         gpus=tuple(model["gpu_uuids"]),
         planned_bytes=int(model["total_bytes"]),
-        generates=bool(model["kv_cache_bytes"]) and model.get("task", "generate") == "generate",
+        task=_task(model),
         socket=str(entry.get("socket", "")),
     )

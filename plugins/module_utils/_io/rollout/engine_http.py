@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP to an engine, on a port of loopback or on its socket: is it healthy, does it name its model, does it generate, what is it at."""
+"""HTTP to an engine, on a port of loopback or on its socket: is it healthy, does it name its model and do its task, what is it at."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import threading
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import is_foreign
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import proofs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
@@ -39,7 +40,7 @@ class Engine:
     def __init__(self, where: int | str, model: str, api_key: str = "") -> None:
         self._where = where
         self._model = model
-        self._headers = {"Content-Type": "application/json"}
+        self._headers: dict[str, str] = {}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
@@ -57,15 +58,17 @@ class Engine:
         data = found.get("data") if isinstance(found, dict) else None
         return any(isinstance(entry, dict) and entry.get("id") == self._model for entry in data or [])
 
-    def generates(self, timeout_s: float) -> tuple[bool, str]:
-        """Whether one token comes back, and what the engine says where it refuses to make one."""
-        # A prompt of token ids is one for every model: a text can be nothing at all to a tokenizer, and is then refused.
-        body = {"model": self._model, "prompt": [1], "max_tokens": 1, "temperature": 0}
-        return self._proof("/v1/completions", body, "choices", timeout_s)
-
-    def embeds(self, timeout_s: float) -> tuple[bool, str]:
-        """Whether one embedding comes back, for engines that generate nothing."""
-        return self._proof("/v1/embeddings", {"model": self._model, "input": [1]}, "data", timeout_s)
+    def proves(self, task: str, timeout_s: float) -> tuple[bool, str]:
+        """Whether it does what it is for: a token, an embedding, a score, a transcript; and what the engine says where it refuses to."""
+        refusal = ""
+        for proof in proofs.of(task, self._model):
+            proved, said = self._proof(proof, timeout_s)
+            if proved:
+                return True, ""
+            refusal = refusal or said
+            if not said:
+                break
+        return False, refusal
 
     def figures(self) -> dict[str, float]:
         """Requests running and waiting, and tokens generated since its start; empty where /metrics does not answer."""
@@ -90,8 +93,8 @@ class Engine:
         found = _json(answer[1]) if answer and answer[0] == 200 else None
         return isinstance(found, dict) and found.get("is_sleeping") is True
 
-    def _proof(self, path: str, body: dict[str, Any], key: str, timeout_s: float) -> tuple[bool, str]:
-        answer = self._ask("POST", path, body, timeout_s)
+    def _proof(self, proof: proofs.Proof, timeout_s: float) -> tuple[bool, str]:
+        answer = self._ask("POST", proof.path, proof.body, timeout_s, proof.content_type)
         if answer is None:
             return False, ""
         status, content = answer[0], _json(answer[1])
@@ -100,9 +103,11 @@ class Engine:
             error = found.get("error") or found
             message = error.get("message") if isinstance(error, dict) else None
             return False, f"{status} {message or 'without a reason'}"
-        return status == 200 and bool(found.get(key)), ""
+        return status == 200 and (bool(found.get(proof.key)) or (proof.may_be_empty and proof.key in found)), ""
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, bytes] | None:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, timeout_s: float, content_type: str = "application/json"
+    ) -> tuple[int, bytes] | None:
         if isinstance(self._where, str):
             connection: http.client.HTTPConnection = SocketConnection(self._where, timeout_s)
         elif has_foreign_listener(self._where):
@@ -116,7 +121,7 @@ class Engine:
             end = threading.Timer(timeout_s, _hang_up, [connection.sock])
             end.daemon = True
             end.start()
-            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            connection.request(method, path, body, {**self._headers, "Content-Type": content_type})
             answer = connection.getresponse()
             return answer.status, answer.read(LARGEST_ANSWER)
         except (OSError, http.client.HTTPException):

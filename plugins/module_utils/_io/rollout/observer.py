@@ -200,9 +200,7 @@ class Watch:
         if not engine.names_model():
             return False, ""
         before = engine.figures().get("generation_tokens_total", 0.0)
-        proved, refusal = (
-            engine.generates(self._token_timeout_s) if one.generates else engine.embeds(self._token_timeout_s)
-        )
+        proved, refusal = engine.proves(one.task, self._token_timeout_s)
         if not proved and not refusal:
             # Our token waits in its queue while it makes those of others: it serves, and is busy.
             proved = engine.figures().get("generation_tokens_total", 0.0) > before > 0
@@ -330,7 +328,7 @@ def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> 
     labels = found["Config"]["Labels"] or {}
     planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0) or 0)
     model = labels.get(f"{compose.LABEL}.model") or compose.model_of(container)
-    one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, True, left=True)
+    one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, left=True)
     where = where_of(found, one)
     return replace(one, port=address.port_of(found), socket=where if isinstance(where, str) else "")
 

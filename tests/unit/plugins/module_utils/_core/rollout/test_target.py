@@ -40,8 +40,8 @@ def test_a_set_is_read_whole() -> None:
         Service("small", "e", 8002, ("GPU-1",), 2 * GIB, exact_kv=False),
     )
     assert found.watched == (
-        Watched("wide", "vllm-wide", "image", 8001, ("GPU-2", "GPU-1"), 9 * GIB, generates=True),
-        Watched("small", "vllm-small", "image", 8002, ("GPU-1",), 2 * GIB, generates=False),
+        Watched("wide", "vllm-wide", "image", 8001, ("GPU-2", "GPU-1"), 9 * GIB),
+        Watched("small", "vllm-small", "image", 8002, ("GPU-1",), 2 * GIB, task="embed"),
     )
     assert found.digests == {"wide": "d", "small": "e"}
     assert found.cards == ["GPU-1", "GPU-2"], "in one order for all runs, which take their locks by it"
@@ -60,7 +60,7 @@ def test_what_comes_after_a_bring_up_needs_of_it() -> None:
 
 
 def test_one_that_left_is_known_by_its_container() -> None:
-    left = Watched("wide", "vllm-wide", "", 8009, ("GPU-1",), GIB, generates=True, left=True)
+    left = Watched("wide", "vllm-wide", "", 8009, ("GPU-1",), GIB, left=True)
     assert (left.key, target().watched_as("wide").key) == ("/vllm-wide", "wide")
     assert left.leaver() == Service("/vllm-wide", "", 8009, ("GPU-1",), 0, exact_kv=True, leaves=True)
 
@@ -70,7 +70,7 @@ def test_a_surge_instance_is_the_same_somewhere_else() -> None:
     assert (surge.container, surge.port, surge.name) == ("vllm-wide-surge", 9001, "wide")
 
 
-LEFT: dict[str, Any] = {"image": "", "gpus": (), "planned_bytes": 0, "generates": True, "left": True}
+LEFT: dict[str, Any] = {"image": "", "gpus": (), "planned_bytes": 0, "task": "generate", "left": True}
 
 
 @pytest.mark.parametrize(

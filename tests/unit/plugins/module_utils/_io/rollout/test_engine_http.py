@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import http.client
+import io
+import json
 import os
 import socketserver
 import threading
 import time
+import wave
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -135,7 +138,7 @@ def test_an_answer_that_drips_has_an_end(tmp_path: Path, monkeypatch: pytest.Mon
         threading.Thread(target=server.handle_request, daemon=True).start()
         began = time.monotonic()
         try:
-            assert Engine(str(where), "yi").generates(0.3) == (False, "")
+            assert Engine(str(where), "yi").proves("generate", 0.3) == (False, "")
         finally:
             server.over.set()  # type: ignore[attr-defined]
         assert time.monotonic() - began < 5
@@ -143,3 +146,70 @@ def test_an_answer_that_drips_has_an_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_answer_nested_without_end_is_none() -> None:
     assert engine_http._json(b"[" * 200_000) is None
+
+
+class Doing(BaseHTTPRequestHandler):
+    """An engine that answers on these paths, with this each, and refuses all others."""
+
+    served: ClassVar[dict[str, dict[str, Any]]] = {}
+    asked: ClassVar[list[tuple[str, str, bytes]]] = []
+
+    def address_string(self) -> str:
+        return "local"
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append((self.path, self.headers["Content-Type"], body))
+        found = self.served.get(self.path)
+        self.send_response(404 if found is None else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found or {"error": {"message": f"no {self.path}"}}).encode())
+
+
+@pytest.fixture
+def doing(tmp_path: Path) -> Iterator[Engine]:
+    Doing.asked.clear()
+    server = Server(str(tmp_path / "http"), Doing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Engine(str(tmp_path / "http"), "m")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("task", "path", "answer"),
+    [
+        ("generate", "/v1/completions", {"choices": [{"text": "a"}]}),
+        ("embed", "/v1/embeddings", {"data": [{"embedding": [0.1]}]}),
+        ("score", "/v1/score", {"data": [{"score": 0.5}]}),
+        # A reward model neither scores nor classifies.
+        ("score", "/pooling", {"data": [{"data": [0.5]}]}),
+        ("classify", "/classify", {"data": [{"probs": [1.0]}]}),
+        # Nobody speaks in a second of silence.
+        ("transcribe", "/v1/audio/transcriptions", {"text": ""}),
+    ],
+)
+def test_each_task_is_proved_by_what_it_is_for(doing: Engine, task: str, path: str, answer: dict[str, Any]) -> None:
+    Doing.served = {path: answer}
+    assert doing.proves(task, 5) == (True, "")
+    assert Doing.asked[-1][0] == path
+    Doing.served = {}
+    proved, refusal = doing.proves(task, 5)
+    assert not proved and refusal.startswith("404 no /")
+    Doing.served = {path: {"nothing": 1}}
+    assert doing.proves(task, 5)[0] is False
+
+
+def test_a_second_of_sound_is_a_wave_file(doing: Engine) -> None:
+    Doing.served = {"/v1/audio/transcriptions": {"text": ""}}
+    doing.proves("transcribe", 5)
+    _path, kind, body = Doing.asked[0]
+    assert kind.startswith("multipart/form-data; boundary=")
+    sound = body[body.index(b"RIFF") :]
+    with wave.open(io.BytesIO(sound[: 44 + 32000])) as found:
+        assert found.getnframes() / found.getframerate() == 1
+        assert (found.getnchannels(), found.getsampwidth()) == (1, 2)
+    assert b'name="model"\r\n\r\nm\r\n' in body

@@ -66,7 +66,7 @@ def test_engines_of_other_stacks_are_waited_for_and_nothing_else(
 
 
 def one() -> Watched:
-    return Watched("yi", "vllm-yi", "x", 8001, ("GPU-1",), 1 << 30, True)
+    return Watched("yi", "vllm-yi", "x", 8001, ("GPU-1",), 1 << 30)
 
 
 def test_the_name_of_a_process_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
