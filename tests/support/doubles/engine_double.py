@@ -447,19 +447,19 @@ class SocketServer(ThreadingMixIn, UnixStreamServer):
         return request, ("local", 0)
 
 
-def arguments() -> argparse.Namespace:
-    """Those that a stack of ours hands over; any other ends as vLLM's parser ends it."""
-    parser = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]", allow_abbrev=False)
-    parser.add_argument("model")
-    parser.add_argument("--served-model-name", nargs="+", required=True)
-    parser.add_argument("--host")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--uds")
-    parser.add_argument("--api-key", default="")
-    parser.add_argument("--max-model-len", type=int, default=2048)
-    parser.add_argument("--kv-cache-memory-bytes", type=int)
-    parser.add_argument("--gpu-memory-utilization", type=float, default=0.9)
-    parser.add_argument("--enforce-eager", action="store_true")
+def parser() -> argparse.ArgumentParser:
+    """Return what knows the flags that a stack of ours hands over; any other ends as vLLM's parser ends it."""
+    known = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]", allow_abbrev=False)
+    known.add_argument("model")
+    known.add_argument("--served-model-name", nargs="+", required=True)
+    known.add_argument("--host")
+    known.add_argument("--port", type=int, default=8000)
+    known.add_argument("--uds")
+    known.add_argument("--api-key", default="")
+    known.add_argument("--max-model-len", type=int, default=2048)
+    known.add_argument("--kv-cache-memory-bytes", type=int)
+    known.add_argument("--gpu-memory-utilization", type=float, default=0.9)
+    known.add_argument("--enforce-eager", action="store_true")
     for name in (
         "--max-num-seqs",
         "--max-num-batched-tokens",
@@ -471,20 +471,34 @@ def arguments() -> argparse.Namespace:
         "--compilation-config",
         "--cudagraph-capture-sizes",
         "--block-size",
+        "--allowed-media-domains",
+        "--convert",
+        "--cuda-graph-sizes",
+        "--lora-modules",
+        "--max-lora-rank",
+        "--max-loras",
+        "--max-num-queued-reqs",
+        "--max-num-queued-tokens",
+        "--num-gpu-blocks-override",
+        "--revision",
+        "--runner",
+        "--task",
     ):
-        parser.add_argument(name, nargs="+")
+        known.add_argument(name, nargs="+")
     for name in (
         "--trust-remote-code",
         "--enable-prefix-caching",
         "--no-enable-prefix-caching",
         "--disable-log-requests",
+        "--enable-lora",
+        "--enable-prompt-tokens-details",
     ):
-        parser.add_argument(name, action="store_true")
-    return parser.parse_args()
+        known.add_argument(name, action="store_true")
+    return known
 
 
 def main() -> None:
-    given = arguments()
+    given = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     engine = Engine(given)
     # Bound and not listening until the engine is ready, as vLLM does it: until then nobody is answered.
