@@ -10,6 +10,6 @@ mutation: $(VENV)/.ready ## the score of each package of the core under mutation
 COVERAGE := $(GPUSERVE_CACHE)/coverage-$(shell sha256sum < requirements/coverage.txt | cut -c1-12)
 coverage: $(VENV)/.ready ## how much of the edges (_io) the unit tests reach, a line a package
 	@[ -e $(COVERAGE)/.ready ] || { python -m pip install -q --disable-pip-version-check --target $(COVERAGE) -r requirements/coverage.txt && touch $(COVERAGE)/.ready; }
-	@export PYTHONPATH=.collections:$(COVERAGE) COVERAGE_FILE=$(COVERAGE)/data.$(notdir $(CURDIR)); \
+	@export PYTHONPATH=.collections:$(COVERAGE) COVERAGE_FILE=$(COVERAGE)/data.$(notdir $(CURDIR)) REPORT=$(COVERAGE)/report.$(notdir $(CURDIR)).json; \
 	python -m coverage run --source=plugins/module_utils/_io -m pytest $(addprefix tests/unit/plugins/,module_utils/_io modules action plugin_utils); \
-	python -m coverage json -q -o $$COVERAGE_FILE.json; python -m tests.support.io_coverage $$COVERAGE_FILE.json
+	python -m coverage json -q -o $$REPORT; python -m tests.support.io_coverage $$REPORT

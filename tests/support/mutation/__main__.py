@@ -80,14 +80,14 @@ def digest(*parts: bytes) -> str:
 class Kept:
     """Verdicts of earlier runs: each holds as long as its file is the same, and a survivor's as long as the tests are too."""
 
-    def __init__(self, path: Path, package: str) -> None:
+    def __init__(self, path: Path, package: str, slow_s: float) -> None:
         self.path = path
         files = sorted(
             path
             for name in tests(package)
             for path in (Path(name).rglob("*.py") if Path(name).is_dir() else [Path(name)])
         )
-        self.tests = digest(*(path.read_bytes() for path in files))
+        self.tests = digest(*(path.read_bytes() for path in files), str(slow_s).encode())
         self.rows: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
 
     def verdict(self, mutant: Mutant, file: str) -> str | None:
@@ -120,10 +120,14 @@ def measured(package: str, sample: int, seed: int, folder: Path, only: str, slow
     files = {name: digest((CORE / name).read_bytes()) for name in found}
     same = equivalent()
     every = [mutant for name, tree in found.items() for mutant in mutants(name, tree) if only in name]
+    there = {(mutant.path, mutant.scope, mutant.what) for mutant in every}
+    for path, scope, what in sorted(same - there if not only else ()):
+        if path in found:
+            print(f"{EQUIVALENT.name}: {path} {scope} has no such mutant any more: {what}", file=sys.stderr)
     sampled = drawn(every, sample, seed)
     left_out = [mutant for mutant in sampled if (mutant.path, mutant.scope, mutant.what) in same]
     chosen = [m for m in sampled if m not in left_out and m.applied(found[m.path]) is not None]
-    kept = Kept(folder / f"{package}.json", package)
+    kept = Kept(folder / f"{package}.json", package, slow_s)
     verdicts = {mutant.key: kept.verdict(mutant, files[mutant.path]) for mutant in chosen}
     open_ones = {mutant.key: mutant for mutant in chosen if verdicts[mutant.key] is None}
     if open_ones:

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.tests.support.io_coverage import by_package
 from ansible_collections.gpuserve.fleet.tests.support.mutation import operators
-from ansible_collections.gpuserve.fleet.tests.support.mutation.modules import CORE, Finder, instrumented
+from ansible_collections.gpuserve.fleet.tests.support.mutation.modules import Finder, instrumented
 from ansible_collections.gpuserve.fleet.tests.support.mutation.operators import mutants
 
 SOURCE = '''
@@ -84,17 +84,6 @@ def test_only_the_files_that_are_handed_over_are_loaded_from_it() -> None:
     spec = finder.find_spec("one", None)
     assert spec is not None
     assert spec.origin == "one.py"
-
-
-def test_what_is_said_to_be_equivalent_is_still_there() -> None:
-    rows = [
-        line.split("\t")
-        for line in (CORE.parents[2] / "tests/support/mutation/equivalent.tsv").read_text().splitlines()
-        if not line.startswith("#")
-    ]
-    for path, scope, what, why in rows:
-        found = mutants(path, ast.parse((CORE / path).read_text()))
-        assert (scope, what) in {(mutant.scope, mutant.what) for mutant in found}, f"{path} {scope}: {what} ({why})"
 
 
 def test_alternatives_are_those_of_the_top_level() -> None:

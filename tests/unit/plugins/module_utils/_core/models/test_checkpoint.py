@@ -111,3 +111,42 @@ def test_nearest_ids() -> None:
     assert nearest("Meta/Llama-3.1-8B-Instruct", known)[0] == "meta-llama/Llama-3.1-8B-Instruct"
     assert nearest("acme/nothing-like-it", known) == []
     assert len(nearest("Qwen/Qwen3", known)) <= 3
+
+
+def test_every_small_file_comes_back_in_its_field() -> None:
+    small = {
+        "config.json": {"model_type": "llama"},
+        "generation_config.json": {"a": 1},
+        "tokenizer_config.json": {"model_max_length": 2, "chat_template": "not kept"},
+        "sentence_bert_config.json": {"max_seq_length": 3},
+        "processor_config.json": {"b": 4},
+        "params.json": {"dim": 5},
+        "modules.json": [{"idx": 6}],
+        "quant_config.json": {"c": 7},
+        "quantize_config.json": {"d": 8},
+        "hf_quant_config.json": "no mapping",
+    }
+    kept = checkpoint.document("a/b", "c0ffee", small, [], {"w": 9, "v": 1}, {"licence": "mit"}, "x")
+    assert (kept["files"], kept["disk_bytes"]) == ([{"path": "v", "bytes": 1}, {"path": "w", "bytes": 9}], 10)
+    assert ModelInfo.read(kept, "x") == ModelInfo(
+        config={"model_type": "llama"},
+        id="a/b",
+        commit="c0ffee",
+        quantization={"quant_config.json": {"c": 7}, "quantize_config.json": {"d": 8}},
+        params={"dim": 5},
+        generation_config={"a": 1},
+        tokenizer_config={"model_max_length": 2},
+        sentence_bert_config={"max_seq_length": 3},
+        processor_config={"b": 4},
+        modules=({"idx": 6},),
+        disk_bytes=10,
+    )
+    # The first of the two files that say how pictures are cut up counts.
+    both = {**small, "preprocessor_config.json": {"first": 1}}
+    assert checkpoint.document("a/b", "", both, [], {}, {}, "x")["processor_config"] == {"first": 1}
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth"])
+def test_pickled_weights_are_said_to_be_so(name: str) -> None:
+    said = str(checkpoint.without_safetensors(["config.json", name], "x", "a/b"))
+    assert f"a/b has its weights as pickled files only ({name})" in said
