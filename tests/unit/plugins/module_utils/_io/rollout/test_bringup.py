@@ -298,3 +298,41 @@ def test_a_replacement_waits_for_as_long_as_the_gateway_takes(
     host: FakeHost, claims: dict[str, Any], seconds: float
 ) -> None:
     assert bringup.Bringup(host.params(host.render(A), **claims), True).limits().switch_s == seconds
+
+
+# Several things at once
+
+
+def test_two_models_exchange_ports_and_get_a_new_image_and_a_new_key_at_once(host: FakeHost) -> None:
+    host.key, host.load_s = "old", 40.0  # an engine that listens late
+    served(host, replace(A, port=8001), replace(B, port=8002))
+    host.key = "new"
+    served(host, replace(A, port=8002, version="2"), replace(B, port=8001, version="2"))
+    assert host.running() == {"vllm-a": 8002, "vllm-b": 8001}
+    assert {one.key for one in host.containers.values()} == {"new"}
+    assert told_of_keys(host) == {"8001": "new", "8002": "new"}
+    assert not served(host, replace(A, port=8002, version="2"), replace(B, port=8001, version="2"))["changed"]
+
+
+def test_all_ports_change_at_once(host: FakeHost) -> None:
+    host.load_s = 40.0
+    names = "abcd"
+    served(host, *(Model(name, 2, port=8001 + at) for at, name in enumerate(names)))
+    # Each gets the port of the next, the last one that of the first.
+    served(host, *(Model(name, 2, port=8001 + (at + 1) % 4) for at, name in enumerate(names)))
+    assert host.running() == {f"vllm-{name}": 8001 + (at + 1) % 4 for at, name in enumerate(names)}
+    # ... and all of them new ones.
+    served(host, *(Model(name, 2, port=8011 + at) for at, name in enumerate(names)))
+    assert host.running() == {f"vllm-{name}": 8011 + at for at, name in enumerate(names)}
+
+
+def test_a_foreign_container_takes_the_name_of_a_surge_instance_in_the_middle(host: FakeHost) -> None:
+    served(host, A, B)
+
+    def usurp() -> None:
+        host.add("vllm-b-surge", "b", 9999, stack="", status="running")
+
+    host.when["surge vllm-a-surge"] = usurp
+    served(host, changed(A), changed(B))
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002, "vllm-b-surge": 9999}
+    assert "stop vllm-b-surge" not in host.done and "remove vllm-b-surge" not in host.done
