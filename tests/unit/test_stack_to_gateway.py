@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import models, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 
@@ -25,7 +28,8 @@ MODELS = [
 @pytest.mark.parametrize("surge_offset", [0, 1000])
 def test_endpoints_of_a_stack_are_models_of_a_gateway(surge_offset: int) -> None:
     specs = parse_models(MODELS)
-    planned = [{"name": spec.name, "max_num_seqs": 8, "max_model_len": 4096} for spec in specs]
+    planned: list[dict[str, Any]] = [{"name": one.name, "max_num_seqs": 8, "max_model_len": 4096} for one in specs]
+    planned[1]["task"] = "embed"
     options = compose.StackOptions(
         project="gpuserve",
         image="vllm/vllm-openai:v0.33.0",
@@ -39,3 +43,13 @@ def test_endpoints_of_a_stack_are_models_of_a_gateway(surge_offset: int) -> None
     assert [model.names for model in taken] == [(specs[0].name, "other", "sql"), ("b",)]
     assert taken[1].endpoints == ("127.0.0.1:8002",) and bool(taken[1].standby) == bool(surge_offset)
     assert (taken[0].max_num_seqs, taken[0].max_model_len) == (8, 4096)
+    assert [model.task for model in taken] == ["generate", "embed"]
+
+
+def test_every_task_of_the_stack_is_one_of_the_gateway() -> None:
+    assert set(spec.TASKS) == set(tasks.TASKS)
+    assert set(tasks.closed("embed")) >= {"/v1/chat/completions", "/v1/audio/transcriptions"}
+    assert not {"/v1/embeddings", "/rerank", "/v1/score"} & set(tasks.closed("embed"))
+    assert "/v1/audio/transcriptions" not in tasks.closed("generate")
+    assert "/v1/chat/completions" in tasks.closed("transcribe")
+    assert tasks.closed("") == ()

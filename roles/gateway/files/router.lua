@@ -315,6 +315,10 @@ local function dispatch(request, owner, name, path, var)
     local model = config.models[request.index + 1]
     request.model = model
     var.gw_model = model.name
+    if model.closed[path] then
+        return refuse(400, "invalid_request_error", "unsupported_task",
+            "The model `" .. model.name .. "` is for " .. model.task .. ", which this path does not serve.", "model")
+    end
     local number = model.queue and model.queue > 0 and under_way(model) or 0
     if number > 0 and number >= model.queue then
         return admission.too_many(request, "concurrency", account.wait_of(model, number), "Too many requests at once; try again shortly.")

@@ -270,3 +270,28 @@ def test_browsers(browsers: Container) -> None:
     assert "access-control-allow-origin" not in foreign.headers
     # Who asks nothing beforehand is no browser.
     assert browsers.ask("OPTIONS", CHAT, key=None).status == 405
+
+
+def test_a_model_is_asked_for_what_it_is_for(gateway: Gateway) -> None:
+    if not isinstance(gateway, Container):
+        pytest.skip("changes the configuration: make test-gateway runs these")
+    before = gateway.variables["gateway_models"]
+    tasks = {"qwen": "generate", "yi": "embed"}
+    given = [{**model, **({"task": tasks[model["name"]]} if model["name"] in tasks else {})} for model in before]
+    gateway.render(gateway_models=given)
+    gateway.reload()
+    gateway.wait_until_it_serves()
+    try:
+        seen = len(gateway.stub("yi")["seen"])
+        answer = gateway.ask("POST", CHAT, {"model": "yi", "messages": []})
+        assert (answer.status, answer.code) == (400, "unsupported_task")
+        assert "`yi` is for embed" in answer.json["error"]["message"]
+        assert len(gateway.stub("yi")["seen"]) == seen
+        assert gateway.ask("POST", "/v1/embeddings", {"model": "yi", "input": "x"}).status == 200
+        assert gateway.ask("POST", "/rerank", {"model": "yi"}).status == 200
+        assert gateway.ask("POST", "/v1/embeddings", {"model": "qwen", "input": "x"}).status == 400
+        assert gateway.ask("POST", CHAT, {"model": "qwen", "messages": []}).status == 200
+    finally:
+        gateway.render(gateway_models=before)
+        gateway.reload()
+        gateway.wait_until_it_serves()

@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import endpoint, engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.tasks import TASKS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
 VARIABLE = "gateway_models"
@@ -34,6 +35,8 @@ class Model:
     api_key: str = ""
     max_num_seqs: int = 0
     max_model_len: int | None = None
+    # What it is for, which decides the paths that it is asked on; empty for all of them.
+    task: str = ""
     policy: Policy = UNSET
     address: str = ""
     # Whose process has to listen at endpoints on loopback; None for anybody's.
@@ -110,6 +113,7 @@ def _parse(entry: Any, where: str) -> Model:
         api_key=str(api_key),
         max_num_seqs=checks.integer(entry.get("max_num_seqs") or 0, f"{where}.max_num_seqs", 0, 1_000_000),
         max_model_len=checks.integer(length, f"{where}.max_model_len", 1, 2**40) if length else None,
+        task=checks.choice(entry["task"], f"{where}.task", TASKS) if entry.get("task") else "",
         policy=policy.parse(entry.get("policy"), f"{where}.policy"),
         listener_uid=None
         if entry.get("listener_uid") is None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import listeners, sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, certificate
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, certificate, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import Endpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
@@ -43,6 +43,8 @@ def data(gateway: Gateway) -> dict[str, Any]:
                 "max_model_len": model.max_model_len,
                 "queue": model.queue(gateway.queue_factor),
                 "at_once": model.at_once,
+                "task": model.task,
+                "closed": dict.fromkeys(tasks.closed(model.task), 1),
                 "policy": model.policy.as_data(),
                 "guarded": _guarded(model),
             }

@@ -144,6 +144,7 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
             **_meeting_points(spec, options),
             "max_num_seqs": planned[spec.name]["max_num_seqs"],
             "max_model_len": planned[spec.name]["max_model_len"],
+            "task": planned[spec.name].get("task") or "generate",
         }
         for spec in specs
     ]

@@ -231,6 +231,7 @@ def test_what_is_handed_on_of_it() -> None:
                 "listener_uid": 0,
                 "max_num_seqs": 24,
                 "max_model_len": 1536,
+                "task": "generate",
             }
         ]
     assert "standby" not in compose.endpoints(specs, planned(), OPTIONS)[0]
