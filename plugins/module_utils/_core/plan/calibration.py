@@ -28,7 +28,14 @@ MOST_ENTRIES = 200
 # the formula itself was off by on the cards that it was checked on.
 MOST_LOWERED_BYTES = 96 * MIB
 # The cache's size is what calibration is there to change.
-_SIZES = ("--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--gpu-memory-utilization")
+_SIZES = (
+    "--kv-cache-memory-bytes",
+    "--num-gpu-blocks-override",
+    "--gpu-memory-utilization",
+    # What may wait is bound by the cache's size, and takes no memory of a card.
+    "--max-num-queued-reqs",
+    "--max-num-queued-tokens",
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibrat
     KEPT,
     MOST_LOWERED_BYTES,
     Calibration,
+    flags_that_count,
     learn,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.table import render
@@ -265,3 +266,17 @@ def test_an_entry_of_another_shape_counts_as_none(change: dict[str, Any]) -> Non
     entry = {"gpu": CARD, "image": IMAGE, "model": "a/b", "fixed_bytes": [1], "errors_bytes": [-1]}
     assert Calibration.read({"starts": {"k": entry}}, IMAGE).starts == {"k": entry}
     assert Calibration.read({"starts": {"k": {**entry, **change}}}, IMAGE).starts == {}
+
+
+def test_a_start_counts_whatever_the_size_of_its_cache_bounds() -> None:
+    args = [
+        "--dtype",
+        "half",
+        "--max-num-queued-reqs",
+        "64",
+        "--max-num-queued-tokens",
+        "98304",
+        "--max-num-seqs",
+        "24",
+    ]
+    assert flags_that_count(args) == ["--dtype", "half", "--max-num-seqs", "24"]
