@@ -104,7 +104,7 @@ status:
   type: str
   sample: fail
 findings:
-  description: What is wrong, by rule; RV(findings[].because) is the rule of another finding that it follows from, or empty.
+  description: What is wrong, by rule; C(because) is the rule of another finding that it follows from, or empty.
   returned: always
   type: list
   elements: dict

@@ -185,9 +185,9 @@ class Stack:
         """Run a command in the box."""
         return docker("exec", self.box.container, *argv, check=check)
 
-    def serving(self, where: Mapping[str, int | str] = PORTS) -> list[str]:
+    def serving(self, where: Mapping[str, int | str] | None = None) -> list[str]:
         """The models that make a token now, at their ports or at sockets."""
-        return sorted(self.run("python3", "-c", ASK, json.dumps(where)).split())
+        return sorted(self.run("python3", "-c", ASK, json.dumps(PORTS if where is None else where)).split())
 
     def started(self) -> dict[str, str]:
         """When each container of the box was started."""

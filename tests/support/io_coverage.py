@@ -19,7 +19,7 @@ def by_package(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> dict[
     run: Counter[str] = Counter()
     every: Counter[str] = Counter()
     for path, found in report["files"].items():
-        _, room, rest = path.partition(ROOM)
+        _before, room, rest = path.partition(ROOM)
         if room:
             package = rest.split("/")[0].removesuffix(".py")
             run[package] += found["summary"]["covered_lines"]

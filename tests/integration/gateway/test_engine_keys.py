@@ -25,7 +25,7 @@ OLD, NEW = "engine-secret-of-old", "engine-secret-of-new"
 def gateway() -> Iterator[Container]:
     """A gateway that knows the old key of a model, whose engine asks for it."""
     variables = scenario_variables()
-    swap = next(one for one in variables["gateway_models"] if one["name"] == "swap")
+    (swap,) = [one for one in variables["gateway_models"] if one["name"] == "swap"]
     variables["gateway_models"] = [{**swap, "api_key": OLD}]
     variables["gateway_keys"] = [one for one in variables["gateway_keys"] if not one.get("models")]
     with Container(variables) as made:

@@ -111,7 +111,7 @@ def drawn(every: list[Mutant], sample: int, seed: int) -> list[Mutant]:
         name = (mutant.path, mutant.scope, mutant.what)
         numbered.append((digest(str((seed, name, seen[name])).encode()), mutant))
         seen[name] += 1
-    chosen = [mutant for _, mutant in sorted(numbered, key=lambda pair: pair[0])[:sample]]
+    chosen = [mutant for _order, mutant in sorted(numbered, key=lambda pair: pair[0])[:sample]]
     return sorted(chosen, key=lambda mutant: (mutant.path, mutant.line))
 
 

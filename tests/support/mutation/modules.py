@@ -39,7 +39,7 @@ def instrumented(path: str, tree: ast.Module) -> ast.Module:
     """Add to each block of each function a note that it was reached. The tree is changed."""
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
         for node in ast.walk(function):
-            for _, body in blocks(node):
+            for _kind, body in blocks(node):
                 note = ast.parse(f"{HITS}.add({f'{path}:{body[0].lineno}'!r})").body[0]
                 first = body[0]
                 if not (
@@ -97,7 +97,7 @@ def _function(module: ModuleType, scope: str) -> FunctionType | None:
     found: object = module
     for name in scope.split("."):
         found = inspect.getattr_static(found, name, None)
-    for _ in range(5):
+    for _time in range(5):
         if isinstance(found, FunctionType) and not hasattr(found, "__wrapped__"):
             return found
         inner = [getattr(found, field, None) for field in ("__wrapped__", "__func__", "fget", "func")]

@@ -89,7 +89,7 @@ def block_of(tree: ast.Module) -> dict[int, int]:
     def visit(node: ast.AST, block: int, inside: bool) -> None:
         owner[id(node)] = block
         inner = inside or isinstance(node, ast.FunctionDef)
-        held = {id(statement): body[0].lineno for _, body in blocks(node) for statement in body} if inner else {}
+        held = {id(statement): body[0].lineno for _kind, body in blocks(node) for statement in body} if inner else {}
         for child in ast.iter_child_nodes(node):
             visit(child, held.get(id(child), block), inner)
 

@@ -106,7 +106,7 @@ def read(text: str, wanted: Request) -> Used | None:
         not _DAY.fullmatch(day)
         or not key
         or not model
-        or not all(type(count) is int and count >= 0 for count in counts)
+        or not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
     ):
         return None
     if not wanted.wants(day) or (wanted.key and key != wanted.key):

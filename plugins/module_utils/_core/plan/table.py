@@ -78,7 +78,7 @@ def _table(gpu: Mapping[str, Any], unicode: bool, width: int) -> list[str]:
             [name, cells(used_bytes, gpu["usable_bytes"], unicode, size), f"{used_bytes / GIB:.1f} GiB"]
             for name, used_bytes in used
         ]
-        rows = _aligned([[*bar, *fact] for bar, fact in zip(bars, facts, strict=True)], right={2, 6})
+        rows = _aligned([[*name_and_bar, *fact] for name_and_bar, fact in zip(bars, facts, strict=True)], right={2, 6})
         if max(len(row) for row in rows) <= width:
             return rows
     # Too wide for one line: the bar first, and what it is made of below it.

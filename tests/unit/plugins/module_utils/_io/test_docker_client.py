@@ -68,7 +68,7 @@ def test_a_container_is_started_ended_and_removed_with_what_is_its_own(daemon: A
 
 
 def test_what_is_not_there_is_stopped_and_removed_already(daemon: Any) -> None:
-    client, _ = daemon(NOT_FOUND)
+    client, _asked = daemon(NOT_FOUND)
     client.stop("vllm-a", 1)
     client.remove("vllm-a")
     assert client.inspect("vllm-a") is None
@@ -86,21 +86,21 @@ def test_what_is_not_there_is_stopped_and_removed_already(daemon: Any) -> None:
     ],
 )
 def test_a_refusal_names_the_container(daemon: Any, act: Callable[[Docker], Any], words: str, error: Exception) -> None:
-    client, _ = daemon(error)
+    client, _asked = daemon(error)
     with pytest.raises(DockerError) as caught:
         act(client)
     assert str(caught.value).startswith(words)
 
 
 def test_a_start_is_refused_in_the_daemon_s_words_without_its_address(daemon: Any) -> None:
-    client, _ = daemon(REFUSED)
+    client, _asked = daemon(REFUSED)
     with pytest.raises(DockerError, match=r"^vllm-a does not start \(port is already allocated\)\.$"):
         client.start("vllm-a")
 
 
 @pytest.mark.parametrize("error", [REFUSED, GONE])
 def test_a_look_that_fails_sees_nothing(daemon: Any, error: Exception) -> None:
-    client, _ = daemon(error)
+    client, _asked = daemon(error)
     assert (client.answers(), client.has_image("x"), client.log("a"), client.timed_log("a")) == (False, False, [], [])
 
 

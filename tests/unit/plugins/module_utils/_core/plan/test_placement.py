@@ -98,7 +98,7 @@ def test_halves_of_requests_are_shared_finely() -> None:
     # 61 bytes for two models of 10 a request: three requests and a sixty-fourth each.
     kv, short = shares(200 + 61, Item(0, 100, each=640), Item(1, 100, each=640))
     assert (kv, short) == ([640, 640], 1219)
-    kv, _ = shares(2000 + 2000, Item(0, 1000, each=640), Item(1, 1000, each=640))
+    kv, _why = shares(2000 + 2000, Item(0, 1000, each=640), Item(1, 1000, each=640))
     assert kv == [1000, 1000]
 
 
@@ -150,7 +150,7 @@ def test_more_cards_than_there_are_is_a_reason() -> None:
     found, reasons = placed([Item(0, 10, cards=3)], cards(100, 100))
     assert found == {0: ("u0", "u1")}
     assert reasons == ["m0 asks for 3 cards (tensor_parallel_size) and 2 are there."]
-    _, reasons = placed([Item(0, 10, cards=2, gpus=("1",))], cards(100, 100))
+    _placed, reasons = placed([Item(0, 10, cards=2, gpus=("1",))], cards(100, 100))
     assert reasons == ["m0 asks for 2 cards (tensor_parallel_size) and 1 are there."]
 
 

@@ -82,9 +82,9 @@ def test_silence_has_a_bound() -> None:
 
 
 def test_a_line_or_a_byte_is_progress() -> None:
-    followed, _ = probe(50.0, replace(RUNS, progress=7))
+    followed, _outcome = probe(50.0, replace(RUNS, progress=7))
     assert (followed.progress, followed.progressed) == (7, T + 50)
-    followed, _ = probe(55.0, replace(RUNS, progress=7), followed)
+    followed, _outcome = probe(55.0, replace(RUNS, progress=7), followed)
     assert followed.progressed == T + 50
 
 
@@ -112,7 +112,7 @@ def test_each_phase_has_a_bound(
 def test_the_phases_of_a_start_are_noted_once_each_from_its_start() -> None:
     track = BEGUN
     for now, phase in ((2.0, None), (3.0, Phase.CREATED), (4.0, Phase.CREATED), (9.0, Phase.LOADING)):
-        track, _ = probe(now, replace(RUNS, phase=phase), track)
+        track, _outcome = probe(now, replace(RUNS, phase=phase), track)
     assert track.phases == (("created", 3.0), ("loading", 9.0))
     track, outcome = probe(12.0, replace(RUNS, phase=Phase.LOADING, serves=True), replace(track, doubted=T))
     assert (track.phases[-1], outcome, track.ended, track.doubted) == (("ready", 12.0), Outcome.PROVED, T + 12, None)
@@ -126,13 +126,13 @@ def test_a_start_by_somebody_else_is_a_start_of_its_own() -> None:
     assert (followed.started, followed.start_id, followed.phases) == (T + 695, "s2", (("created", 5.0),))
     assert (followed.progress, followed.progressed, followed.doubted) == (9, T + 700, None)
     # What Docker does not say yet is from now on.
-    followed, _ = probe(700.0, replace(seen, age_s=None, phase=None), before)
+    followed, _outcome = probe(700.0, replace(seen, age_s=None, phase=None), before)
     assert (followed.started, followed.phases) == (T + 700, ())
 
 
 def test_a_start_whose_id_is_not_known_yet_goes_on() -> None:
     for known, shown in (("", "s1"), ("s1", "")):
-        followed, _ = probe(
+        followed, _outcome = probe(
             3.0, replace(RUNS, start_id=shown), replace(BEGUN, start_id=known, phases=(("created", 1.0),))
         )
         assert (followed.start_id, followed.started, len(followed.phases)) == ("s1", T, 1)

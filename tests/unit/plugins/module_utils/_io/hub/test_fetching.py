@@ -191,9 +191,9 @@ class Run:
         for job in jobs:
             self.moved(job, job.size // 2)
         self.ticked()
-        if self.trouble:
+        if self.trouble is not None:
             self.failed = jobs[1]
-            raise self.trouble
+            raise self.trouble  # pylint: disable=raising-bad-type
         self.told("a line")
         for job in jobs:
             self.moved(job, job.size + 1)
