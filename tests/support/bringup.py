@@ -149,6 +149,8 @@ class Stack:
             **os.environ,
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            # What the plays here show is read from their output.
+            "ANSIBLE_DISPLAY_OK_HOSTS": "1",
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
@@ -227,9 +229,12 @@ class Stack:
     def planned(self, models: Sequence[Mapping[str, Any]], cards: int = 1) -> dict[str, dict[str, int]]:
         """The same for any models, on each of their cards."""
         gpus = [{"name": doubles.CARD[1], "index": at, "uuid": doubles.card(at)[0]} for at in range(cards)]
-        play = self.start("plan.yml", "-e", "plan_format=json", vllm_stack_models=models, vllm_stack_gpus=gpus).follow()
-        plan = json.JSONDecoder().raw_decode(play.text[play.text.index('{\n    "msg"') :])[0]["msg"]
-        plan = json.loads(plan) if isinstance(plan, str) else plan
+        told = self.folder / f"plan-{len(self.plays)}.json"
+        play = self.start(
+            "plan.yml", "-e", f"plan_json={told}", vllm_stack_models=models, vllm_stack_gpus=gpus
+        ).follow()
+        assert play.code == 0, play.text
+        plan = json.loads(told.read_text())["box"]
         return {
             model["name"]: {
                 # A ready engine has not been asked for anything yet.
