@@ -186,6 +186,9 @@ def run(
         **os.environ,
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
+        # Ours hides what changed nothing; others' configurations show it.
+        "ANSIBLE_DISPLAY_OK_HOSTS": "1",
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",
         "ANSIBLE_LOG_PATH": str(kept / "ansible.log"),
         "ANSIBLE_CACHE_PLUGIN": "jsonfile",
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(kept / "facts"),
