@@ -10,6 +10,7 @@ import concurrent.futures
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -24,8 +25,8 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, C
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
 TALLY = CACHE / "test" / "tally"
-# Most of a scenario is waiting for its box: one more than there are cores.
-AT_ONCE = (os.cpu_count() or 1) + 1
+# Most of a scenario is waiting for its box; with one more than there are cores, tests that watch for seconds came late.
+AT_ONCE = max(2, os.cpu_count() or 1)
 # Seconds of what takes long, alone on two cores: what is begun last is waited for alone.
 LONG_S = {
     "bring-up on doubles": 1100,
@@ -122,11 +123,14 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
     command = [*PYTEST, path, *NO_PLUGINS, f"--junitxml={junit}"]
-    if shown:
-        print(f"== {name}", flush=True)
-        code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
-    else:
-        code = _logged(command, log)
+    # pytest takes away what it thinks other sessions have left: each has a place of its own here, short enough for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="gpuserve-") as place:
+        command.append(f"--basetemp={place}/t")
+        if shown:
+            print(f"== {name}", flush=True)
+            code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
+        else:
+            code = _logged(command, log)
     seconds = time.monotonic() - started
     with SCREEN:
         tally.seconds[name] = seconds
