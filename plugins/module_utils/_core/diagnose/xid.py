@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Xid errors, by which NVIDIA's driver reports of a card in the kernel's log: what each means and what NVIDIA advises first.
 
-Source: docs.nvidia.com/deploy/xid-errors (the catalogue for Ampere and newer, its column of immediate actions), November 2026.
+After NVIDIA's catalogue for Ampere and newer (docs.nvidia.com/deploy/xid-errors, its column of immediate actions), November 2026; not
+compared with it line by line.
 """
 
 from __future__ import annotations
