@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import switch_s
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_keys import EngineKeys
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY
@@ -72,16 +74,23 @@ def test_no_request_is_lost_while_engines_get_another_key(gateway: Container) ->
         (gateway.folder / "engine_keys" / gateway.endpoint(stub)).chmod(0o644)
         gateway.start(stub, NEW)
 
+    def everybody_knows() -> None:
+        """What a bring-up waits: each of the gateway's processes looks for itself, and what one has seen the other may not have."""
+        time.sleep(switch_s(float(gateway.variables.get("gateway_check_interval_s", 2))))
+
     with Steady(gateway) as steady:
         begins("swap-b")
         gateway.wait_for(lambda: gateway.up("swap-b", "swap") == 1)
+        everybody_knows()
         gateway.drain("swap")
         before = gateway.chats("swap-b")
         gateway.wait_for(lambda: gateway.chats("swap-b") > before + 20)
+        everybody_knows()
         gateway.stop("swap")
         begins("swap")
         gateway.drain("swap", False)
         gateway.wait_for(lambda: gateway.up("swap", "swap") == 1 and gateway.chats("swap") > 20)
+        everybody_knows()
         gateway.stop("swap-b")
         keys.forget_but([gateway.endpoint("swap")])
         # The gateway's own role has run by then.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 import subprocess
 import threading
 import time
@@ -161,11 +160,8 @@ def test_another_engine_of_the_model_has_room(gateway: Gateway) -> None:
 
 def test_when_to_come_back_is_told_from_what_waits(gateway: Gateway) -> None:
     """Of yi's engine, which works on one at a time: two wait behind one that takes 0.7 s."""
-    slowest = 0.0
     for _at in range(12):
-        began = time.monotonic()
         assert gateway.ask("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}).status == 200
-        slowest = max(slowest, time.monotonic() - began)
     waiting = [
         threading.Thread(target=gateway.ask, args=("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}))
         for _at in range(3)
@@ -177,8 +173,9 @@ def test_when_to_come_back_is_told_from_what_waits(gateway: Gateway) -> None:
     for thread in waiting:
         thread.join()
     assert {answer.status for answer in answers} == {429}
-    # Each of nginx's processes knows what it has seen: the one that saw them says three times that; it said 1. A busy machine is slower.
-    assert 2 <= max(int(answer.headers["retry-after"]) for answer in answers) <= math.ceil(3 * slowest) + 1
+    # Each of nginx's processes knows what it has seen, slower ones of tests before as well: the one that saw these says more than two
+    # seconds for three of them. It said 1 whatever waited.
+    assert 2 <= max(int(answer.headers["retry-after"]) for answer in answers) <= 30
 
 
 def test_a_key_that_the_engine_does_not_take_is_the_operator_s_matter(gateway: Gateway) -> None:
