@@ -155,7 +155,7 @@ def test_one_that_dies_after_it_was_ready_is_seen_while_others_start(stack: Stac
     assert run.code == 2
     cause = cause_of(run, "tinyllama")
     assert "after it was ready" in cause["cause"]
-    assert "an illegal memory access was encountered" in cause["cause"]
+    assert cause["id"] == "illegal_access" and "a kernel of the engine reached beyond its memory" in cause["cause"]
     assert stack.serving() == ["qwen", "yi"]
     note("engine dies ten seconds after ready", run.failure["msg"], noticed(cause), stack.serving())
 
