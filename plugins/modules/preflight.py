@@ -143,7 +143,6 @@ table:
 """
 
 import platform
-import socket
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NoReturn
@@ -156,15 +155,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import doc
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 Run = Callable[[list[str]], tuple[int, str, str]]
-
-
-def resolves(name: str) -> bool:
-    """Ask the resolver."""
-    try:
-        socket.getaddrinfo(name, 443)
-    except OSError:
-        return False
-    return True
 
 
 def our_containers(socket_path: str) -> tuple[list[str], set[int]]:
@@ -223,7 +213,7 @@ def read(module: AnsibleModule) -> preflight.Snapshot:
         ports_wanted=params["ports"],
         ports_taken=taken,
         time_synchronised=net.time_synchronised(files, command),
-        unresolved=[name for name in params["names"] if not resolves(name)],
+        unresolved=[name for name in params["names"] if not net.resolves(name)],
         names=params["names"],
         reboot_pending=files.exists("/var/run/reboot-required") or files.exists("/run/reboot-required"),
         image=params["image"],

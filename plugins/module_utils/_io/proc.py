@@ -1,13 +1,15 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's memory: what is there, what a new process can have, what a process holds."""
+"""The host's memory and processes: what is there, what a new process can have, what a process holds and is called."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 
 
 def meminfo(proc: str = "/proc") -> dict[str, int]:
@@ -64,3 +66,11 @@ def received_bytes(pid: int, proc: str = "/proc") -> int:
         return 0
     rows = re.findall(r"^\s*(\S+):\s*(\d+)", text, re.MULTILINE)
     return sum(int(size) for name, size in rows if name != "lo")
+
+
+def command_of(pid: int) -> str:
+    """The name of a process, as ps shows it."""
+    try:
+        return harmless(Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip())
+    except OSError:
+        return "ended by now"

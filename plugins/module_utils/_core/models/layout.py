@@ -26,7 +26,6 @@ class Part(enum.Enum):
     DECODER = "decoder"
     EXPERTS = "experts"
     HEAD = "head"
-    ENCODER = "encoder"
 
 
 @dataclass(frozen=True)

@@ -242,11 +242,6 @@ class ModelShape:
         """Whether no layer has attention."""
         return bool(self.keeps) and all(one.kind is Kind.STATE for one, _count in self.keeps)
 
-    @property
-    def sliding_layers(self) -> int:
-        """Layers that keep the tokens of a window alone."""
-        return sum(count for one, count in self.keeps if one.kind is Kind.SLIDING)
-
     def weights_bytes(self) -> int:
         """Bytes of the weights as the engine holds them: what the user gave, the checkpoint's tensors, or those counted.
 

@@ -101,16 +101,7 @@ def _wait(turn: Turn, name: str) -> None:
         _wait_at_gate(turn, name, closed)
     else:
         turn.act(ActionKind.START, name, track.reason)
-        turn.to(
-            name,
-            Step.STARTING,
-            started=turn.now,
-            progress=-1,
-            progressed=turn.now,
-            phases=(),
-            start_id="",
-            alone=bool(turn.alone),
-        )
+        turn.begin(name, Step.STARTING)
 
 
 def _replace(turn: Turn, name: str) -> None:
@@ -130,17 +121,7 @@ def _replace(turn: Turn, name: str) -> None:
                 _wait_at_gate(turn, name, closed)
                 return
             turn.act(ActionKind.START_SURGE, name, track.reason)
-            turn.to(
-                name,
-                Step.SURGING,
-                surged=True,
-                started=turn.now,
-                progress=-1,
-                progressed=turn.now,
-                phases=(),
-                start_id="",
-                alone=bool(turn.alone),
-            )
+            turn.begin(name, Step.SURGING, surged=True)
         case Fit.LATER:
             _have_leavers_go(turn, service)
             turn.note(name, since=turn.now)

@@ -68,6 +68,20 @@ class Turn:
         """Change its step, along the table of transitions."""
         self.tracks[name] = stepped(name, self.tracks[name], step, self.now, self._transitions, **change)
 
+    def begin(self, name: str, step: Step, **change: Any) -> None:
+        """Have a start begin: what is followed of it begins anew."""
+        self.to(
+            name,
+            step,
+            started=self.now,
+            progress=-1,
+            progressed=self.now,
+            phases=(),
+            start_id="",
+            alone=bool(self.alone),
+            **change,
+        )
+
     def fail(self, name: str, reason: str, cause: Cause, **change: Any) -> None:
         """Give a service up; what it leaves to undo is undone in the next turn, once its log has been read."""
         self.to(name, Step.FAILED, **{"reason": reason, "cause": cause, "ended": self.now, **change})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +21,16 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evid
     Process,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import nvml_sentence
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import seconds_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import CONTAINER
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket, gpu, net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import command_of
 
 Run = Callable[[list[str]], tuple[int, str, str]]
-LABEL = "fleet.gpuserve"
-GATEWAY = "gpuserve-gateway"
 LOG_LINES, KERNEL_LINES, LINE = 2000, 5000, 4000
 
 
@@ -66,7 +66,7 @@ def read(files: HostFiles, run: Run, places: Places) -> Evidence:
         driver=gpu.read_driver_state(files, run, platform.release()),
         kernel_log=_kernel_log(run),
         disks=[_disk(files, path, purpose) for path, purpose in places.disks],
-        unresolved=[name for name in places.names if not _resolves(name)],
+        unresolved=[name for name in places.names if not net.resolves(name)],
         time_synchronised=net.time_synchronised(files, run),
         unfinished=_unfinished(places),
         drained=_drained(places),
@@ -84,7 +84,7 @@ def _containers(places: Places) -> tuple[dict[str, Container], str]:
         name = str((entry.get("Names") or [""])[0]).lstrip("/")
         labels = entry.get("Labels") or {}
         mine = labels.get(f"{LABEL}.stack") == places.project
-        if not mine and name != GATEWAY:
+        if not mine and name != CONTAINER:
             continue
         inspected = docker_socket.get(places.socket, f"/containers/{entry['Id']}/json") or {}
         log = docker_socket.log(places.socket, entry["Id"], LOG_LINES)
@@ -133,21 +133,13 @@ def _card_memory(card: Mapping[str, Any], ours: set[str]) -> CardMemory:
         processes=[
             Process(
                 pid=one["pid"],
-                name=_process_name(one["pid"]),
+                name=command_of(one["pid"]),
                 used_bytes=one["used_bytes"] or 0,
                 ours=one["container"] in ours,
             )
             for one in card["processes"]
         ],
     )
-
-
-def _process_name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return harmless(file.read().strip())
-    except OSError:
-        return "unknown"
 
 
 def _kernel_log(run: Run) -> list[str] | None:
@@ -162,14 +154,6 @@ def _kernel_log(run: Run) -> list[str] | None:
 def _disk(files: HostFiles, path: str, purpose: str) -> Disk:
     free, total = files.free_bytes(path)
     return Disk(path, purpose, free, total)
-
-
-def _resolves(name: str) -> bool:
-    try:
-        socket.getaddrinfo(name, 443)
-    except OSError:
-        return False
-    return True
 
 
 def _unfinished(places: Places) -> str:

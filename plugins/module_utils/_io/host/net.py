@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
@@ -35,6 +36,15 @@ def listeners(files: HostFiles, ports: Sequence[int], containers: Sequence[str] 
                 mine = any(container in groups for container in containers)
                 found[inodes[match.group(1)]] = "ours" if mine else f"{name} (pid {pid})"
     return found
+
+
+def resolves(name: str) -> bool:
+    """Ask the resolver."""
+    try:
+        socket.getaddrinfo(name, 443)
+    except OSError:
+        return False
+    return True
 
 
 def ram_bytes(files: HostFiles) -> int:

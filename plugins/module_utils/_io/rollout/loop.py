@@ -25,9 +25,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import command_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor, Refusal
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, command_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 

@@ -25,7 +25,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.probe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import SETTLED, State, Step, Track
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address, compose
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
@@ -343,14 +342,6 @@ def age_s(pid: int) -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return max(0.0, uptime - ticks / os.sysconf("SC_CLK_TCK"))
-
-
-def command_of(pid: int) -> str:
-    """The name of a process, as ps shows it."""
-    try:
-        return harmless(Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip())
-    except OSError:
-        return "ended by now"
 
 
 def cores() -> int:

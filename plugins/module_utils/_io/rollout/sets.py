@@ -14,25 +14,25 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.notes import Notes
 
 PROVED, BEFORE = "proved", "proved.before"
 _COMPOSE, _PLAN = "compose.yml", "plan.json"
 _PROVED_DRAFT, _RENDER_DRAFT, _GONE = ".proved.draft", ".rendered.draft", ".proved.gone"
 
 
-class Sets:
+class Sets(Notes):
     """The sets of one project folder."""
 
     def __init__(self, project_dir: str) -> None:
-        self.folder = Path(project_dir)
-        self.notes: list[str] = []
+        super().__init__(Path(project_dir))
 
     def compose_file(self, name: str = "") -> Path:
         """The compose file of the rendered set, or of a kept one."""
@@ -226,18 +226,6 @@ class Sets:
         for content in files.values():
             found.update({name: value for name, value in secrets.parse(content).items() if name in secrets.TOKENS})
         return found
-
-    @contextlib.contextmanager
-    def _noted(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._note(f"{name} could not be written ({error.strerror}): free space there, or mend the folder")
-
-    def _note(self, text: str) -> None:
-        note = f"{self.folder}: {text}."
-        if note not in self.notes:
-            self.notes.append(note)
 
 
 def _text(path: Path) -> str:

@@ -9,23 +9,22 @@ written is left out, and `notes` says so.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.notes import Notes
 
 
-class StateDir:
+class StateDir(Notes):
     """One folder of files of JSON, each replaced whole."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-        self.notes: list[str] = []
+        super().__init__(Path(folder))
 
     def models(self) -> dict[str, Any]:
         """What the last starts of each model came to; empty where nothing is known, or nothing that can be read."""
@@ -40,14 +39,14 @@ class StateDir:
 
     def begin(self, doing: str, digests: Mapping[str, str]) -> bool:
         """Write down what is begun; tell whether an earlier run wrote so and never ended."""
-        interrupted = (self._folder / "journal.json").exists()
+        interrupted = (self.folder / "journal.json").exists()
         self._write("journal.json", {"doing": doing, "pid": os.getpid(), "services": digests})
         return interrupted
 
     def end(self) -> None:
         """Write down that it has ended."""
         with self._noted("journal.json"):
-            (self._folder / "journal.json").unlink(missing_ok=True)
+            (self.folder / "journal.json").unlink(missing_ok=True)
 
     # Measurements
 
@@ -67,10 +66,10 @@ class StateDir:
 
     def keep_log(self, name: str, lines: Iterable[str]) -> str:
         """The whole log of a failed start, where only root reads it; the file's path, empty where it could not be written."""
-        path = self._folder / "failed" / f"{name}.log"
+        path = self.folder / "failed" / f"{name}.log"
         # A full disk is one of the causes that a log is kept for.
         with self._noted(f"failed/{name}.log"):
-            atomic.make_folder(self._folder, 0o755)
+            atomic.make_folder(self.folder, 0o755)
             atomic.make_folder(path.parent)
             atomic.write(path, "\n".join(lines) + "\n")
             return str(path)
@@ -81,15 +80,15 @@ class StateDir:
     def keep_report(self, models: list[dict[str, Any]]) -> None:
         """Leave what each model came to, and where it answers, for everybody on the host to read."""
         text = json.dumps({"models": models}, indent=4, sort_keys=True) + "\n"
-        path = self._folder / "report.json"
+        path = self.folder / "report.json"
         with self._noted("report.json"):
             if not path.is_file() or path.read_bytes() != text.encode():
-                atomic.make_folder(self._folder, 0o755)
+                atomic.make_folder(self.folder, 0o755)
                 atomic.write(path, text, 0o644)
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads((self._folder / name).read_text(encoding="utf-8"))
+            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -102,20 +101,8 @@ class StateDir:
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         with self._noted(name):
-            atomic.make_folder(self._folder, 0o755)
-            atomic.write(self._folder / name, json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-    @contextlib.contextmanager
-    def _noted(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._note(f"{name} could not be written ({error.strerror}): free space there, or mend the folder")
-
-    def _note(self, text: str) -> None:
-        note = f"{self._folder}: {text}."
-        if note not in self.notes:
-            self.notes.append(note)
+            atomic.make_folder(self.folder, 0o755)
+            atomic.write(self.folder / name, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def _is_start(entry: Any) -> bool:

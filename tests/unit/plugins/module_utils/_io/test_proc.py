@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import proc
 
 KIB = 1024
@@ -64,3 +66,8 @@ def test_what_came_by_the_network_is_without_loopback(tmp_path: Path) -> None:
     root = put(tmp_path, {"7/net/dev": text})
     assert proc.received_bytes(7, root) == 344
     assert proc.received_bytes(8, root) == 0
+
+
+def test_the_name_of_a_process_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_more: "\x1b[2Jok\n")
+    assert proc.command_of(1) == "\\x1b[2Jok"

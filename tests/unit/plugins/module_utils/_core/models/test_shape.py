@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
@@ -289,7 +290,7 @@ def test_a_multimodal_model_is_read_through_its_text_config() -> None:
     assert found.architecture == "Gemma3ForCausalLM"
     assert found.known
     assert found.parameters() == pytest.approx(4_300_079_472, rel=1e-5)
-    assert found.sliding_layers == 34 - 34 // 6
+    assert sum(count for one, count in found.keeps if one.kind is Kind.SLIDING) == 34 - 34 // 6
     with pytest.raises(FleetError, match="the encoder of somebody can't be counted"):
         ModelShape.from_config({**config_json, "model_type": "somebody"})
 

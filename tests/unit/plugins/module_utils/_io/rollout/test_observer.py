@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,8 +66,3 @@ def test_engines_of_other_stacks_are_waited_for_and_nothing_else(
 
 def one() -> Watched:
     return Watched("yi", "vllm-yi", "x", 8001, ("GPU-1",), 1 << 30)
-
-
-def test_the_name_of_a_process_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda _path, **_more: "\x1b[2Jok\n")
-    assert observer.command_of(1) == "\\x1b[2Jok"
