@@ -67,7 +67,7 @@ def _engine(one: Container, host: Sequence[Finding]) -> Iterator[Finding]:
             text = f"it has been started anew {one.restarts} times since it was made"
             yield _because(_cause_of(one), subject, Severity.WARN, text, host)
         return
-    if one.status == RUNNING and one.health == "starting":
+    if one.status == RUNNING and one.health == "starting" and not one.restarts:
         # Docker says so until its first probe as well, of an engine that serves already.
         if one.age_s > LONG_START_S:
             text = f"it has been starting for {one.age_s / 60:.0f} minutes"
@@ -79,7 +79,9 @@ def _engine(one: Container, host: Sequence[Finding]) -> Iterator[Finding]:
                 "Read `docker logs` of it: a large one takes long, and one whose log stands still hangs.",
             )
         return
-    states = {RUNNING: "it runs and does not answer", "restarting": f"it ends again and again ({one.restarts} times)"}
+    again = f"it ends again and again ({one.restarts} times)"
+    # One that ends over and over is seen between two ends as often as not.
+    states = {RUNNING: again if one.health == "starting" else "it runs and does not answer", "restarting": again}
     text = states.get(one.status, f"it does not run ({harmless(one.status)})")
     yield _because(_cause_of(one), subject, Severity.FAIL, text, host)
 

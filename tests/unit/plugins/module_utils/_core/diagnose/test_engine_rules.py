@@ -42,6 +42,11 @@ def test_nothing_is_said_of_what_serves() -> None:
             "it does not run (exited): the card's memory ran out",
         ),
         (
+            {"health": "starting", "restarts": 7, "log": OOM},
+            "out_of_memory",
+            "it ends again and again (7 times): the card's",
+        ),
+        (
             {"status": "restarting", "restarts": 7, "log": OOM},
             "out_of_memory",
             "it ends again and again (7 times): the card's",
