@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine, images
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, docker_ok
+from ansible_collections.gpuserve.fleet.tests.support.lab.failures import Failure, failed_tests, step_failure, told
 
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
@@ -59,7 +60,7 @@ class Tally:
     failed: int = 0
     skipped: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
 
 def scenarios() -> list[str]:
@@ -111,7 +112,7 @@ def _step(tally: Tally, name: str, command: list[str]) -> None:
             tally.passed += 1
         else:
             tally.failed += 1
-            tally.broken.append(name)
+            tally.failures.append(step_failure(name, log))
             _show_the_end_of(log)
         print(f"== {name}: {'ok' if done == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
 
@@ -134,8 +135,10 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
     seconds = time.monotonic() - started
     with SCREEN:
         tally.seconds[name] = seconds
-        if code != 0:
-            tally.broken.append(name)
+        broken = failed_tests(name, junit)
+        if code != 0 and not broken:
+            broken = [step_failure(name, log)]
+        tally.failures += broken
         bad = 0
         if junit.exists():
             for suite in ET.parse(junit).getroot().iter("testsuite"):
@@ -159,16 +162,16 @@ def _report(tally: Tally, kind: str, whole: float) -> None:
     print()
     for name, seconds in tally.seconds.items():
         print(f"  {seconds:6.0f} s  {name}")
-    if tally.broken:
-        print(f"\nFailed: {', '.join(tally.broken)}. Logs: {LOGS}")
+    if tally.failures:
+        print(f"\nLogs: {LOGS}")
     other = {"cold": "warm", "warm": "cold"}[kind]
     last = f"; the last {other} run took {times[other]} s" if other in times else ""
     print(f"\n{kind} caches: {whole:.0f} s{last}.")
     skipped = f", {tally.skipped} skipped" if tally.skipped else ""
-    closing = f"{tally.passed} passed, {tally.failed} failed{skipped}"
+    closing = [*told(tally.failures), f"{tally.passed} passed, {tally.failed} failed{skipped}"]
     TALLY.parent.mkdir(parents=True, exist_ok=True)
-    TALLY.write_text(closing + "\n")
-    print(closing, flush=True)
+    TALLY.write_text("\n".join(closing) + "\n")
+    print("\n".join(closing), flush=True)
 
 
 def _logged(command: list[str], log: Path) -> int:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, demo, models, whole
+from ansible_collections.gpuserve.fleet.tests.support.lab import bases, demo, failures, models, whole
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
 
 
@@ -96,3 +96,86 @@ def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, t
     assert hostvars["gpuserve_demo_url"] == "http://192.0.2.10:8000"
     assert len(hostvars["gateway_keys"][0]["key"]) >= 24, "a gateway that the network can reach asks for a key"
     assert "ansible_user" not in demo.real_host("gpu01")
+
+
+def test_a_failed_test_is_told_by_name_with_the_beginning_of_its_message_and_its_place(tmp_path: Path) -> None:
+    report = tmp_path / "bring-up.xml"
+    message = "&#10;".join(f"line {number}" for number in range(30))
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="tests.a" name="test_good" />'
+        f'<testcase classname="tests.a" name="test_bad[x]"><failure message="{message}">code\ntests/a.py:7: AssertionError\n'
+        "</failure></testcase>"
+        '<testcase classname="tests.b" name="test_never"><error message="no box">tests/b.py:1: LabError</error></testcase>'
+        "</testsuite></testsuites>"
+    )
+    failed, errored = failures.failed_tests("bring-up", report)
+    assert failed.name == "bring-up: tests.a::test_bad[x]"
+    assert failed.lines == (*(f"line {number}" for number in range(14)), "tests/a.py:7: AssertionError")
+    assert errored == failures.Failure("bring-up: tests.b::test_never", ("no box", "tests/b.py:1: LabError"))
+    assert failures.failed_tests("bring-up", tmp_path / "none.xml") == []
+
+
+def test_a_failed_step_is_told_by_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "lint.log"
+    log.write_text("".join(f"line {number}\n\n" for number in range(40)))
+    assert failures.step_failure("lint", log).lines == tuple(f"line {number}" for number in range(25, 40))
+    assert failures.step_failure("lint", tmp_path / "none.log").lines == ()
+
+
+SCENARIO = """
+TASK [Rescued earlier] ***
+fatal: [gw]: FAILED! => expected
+INFO     [gateway > verify] Executing
+TASK [Compare] ***
+TASK [Run it] ***
+[ERROR]: Task failed: Module failed: non-zero return code
+Origin: /c/verify.yml:4:7
+fatal: [gw]: FAILED! =>
+    msg: non-zero return code
+{stdout}
+PLAY RECAP ***
+gw                         : ok=0    changed=0    unreachable=0    failed=1
+CRITICAL Ansible return code was 2
+WARNING  [gateway > verify] An error occurred during the test sequence action: 'verify'. Cleaning up.
+INFO     [gateway > destroy] Executing
+TASK [Remove the box] ***
+ERROR    Ansible return code was 2, command was: ansible-playbook
+ERROR    Molecule executed 1 scenario (1 failed)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 40])
+def test_a_failed_scenario_is_told_by_the_task_that_failed_and_not_by_the_end_of_its_box(
+    tmp_path: Path, lines: int
+) -> None:
+    log = tmp_path / "molecule-gateway.log"
+    log.write_text(SCENARIO.format(stdout="\n".join(f"    line {number}" for number in range(lines))))
+    told = failures.step_failure("molecule gateway", log).lines
+    assert told[0] == "TASK [Run it] ***"
+    assert told[1].endswith("non-zero return code")
+    assert told[-2] == f"    line {lines - 1}"
+    assert told[-1].startswith("ERROR    Ansible return code was 2")
+    assert len(told) <= failures.LINES
+
+
+def test_a_failed_run_ends_with_what_failed_and_the_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(whole, "TALLY", tmp_path / "tally")
+    monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
+    many = [failures.Failure(f"unit: test_{number}", (f"why {number}",)) for number in range(failures.TOLD + 1)]
+    tally = whole.Tally(passed=5, failed=len(many), seconds={"unit": 1.0}, failures=many)
+    whole._report(tally, "warm", 2.0)
+    told = (tmp_path / "tally").read_text()
+    assert capsys.readouterr().out.endswith(told), "CI repeats exactly what stood last"
+    assert "FAILED unit: test_0\n   | why 0\n" in told
+    assert f"why {failures.TOLD}" not in told
+    names = told[told.index(f"{len(many)} failed:") :].splitlines()
+    assert names[1:] == [*(f"  {one.name}" for one in many), f"5 passed, {len(many)} failed"]
+
+
+def test_a_green_run_ends_with_the_count_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(whole, "TALLY", tmp_path / "tally")
+    monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
+    whole._report(whole.Tally(passed=5, skipped=1), "warm", 2.0)
+    assert (tmp_path / "tally").read_text() == "5 passed, 0 failed, 1 skipped\n"
