@@ -23,6 +23,19 @@ def test_no_host_is_touched_before_the_inventory_is_checked(path: Path) -> None:
     assert plays[0].get("ansible.builtin.import_playbook") == "inventory_check.yml"
 
 
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+def test_files_on_the_controller_are_meant_from_where_it_was_called(path: Path) -> None:
+    """A task there begins in the playbook's folder, where nobody looks for a file that was named on the command line."""
+    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+        for task in play.get("tasks") or []:
+            local = task.get("delegate_to") == "localhost" or play.get("connection") == "local"
+            if not local and "ansible.builtin.fetch" not in task:
+                continue
+            for module in (value for value in task.values() if isinstance(value, dict)):
+                for name in ("dest", "path", "read"):
+                    assert "controller_path" in str(module.get(name, "controller_path")), f"{task['name']}: {name}"
+
+
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: str(path.relative_to(COLLECTION)))
 def test_what_changes_nothing_is_shown_and_no_debug(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").split("\n- name:")

@@ -16,7 +16,18 @@ OTHERS = "gpuserve_other_variables"
 # Nobody else begins a name like these.
 _OURS = ("vllm_stack_", "docker_engine_", "nvidia_driver_", "nvidia_container_toolkit_", "gpuserve_")
 # Others have such names too: gateway_ip is a network's. One is taken for ours only where a name of ours is near.
-_SHARED = ("gateway_", "airgap_", "preflight_", "plan_", "diagnose_", "usage_", "fit_", "key_", "diagnose_")
+_SHARED = (
+    "gateway_",
+    "airgap_",
+    "preflight_",
+    "plan_",
+    "diagnose_",
+    "usage_",
+    "fit_",
+    "key_",
+    "calibration_",
+    "benchmark_",
+)
 PREFIXES = _OURS + _SHARED
 # With its prefix, a name is like every other name of it: this much alike is a slip of the hand.
 _SLIP = 0.9

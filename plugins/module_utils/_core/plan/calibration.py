@@ -9,7 +9,8 @@ The store is plain data, kept as JSON on the host:
 
 `fixed_bytes` is what the engine used besides its KV cache on each of its cards, `errors_bytes` what it used less what had been planned;
 both of the last KEPT starts, the newest last. A start counts for a plan only where card, image, model and every flag but the size of the
-cache are the same.
+cache are the same; an image is its digest, wherever it was pulled from. An entry with `imported: true` was measured on other hosts
+(exchange.py) and counts until the first start here.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Calibration:
         starts = store.get("starts") if isinstance(store, Mapping) else None
         if not image or not isinstance(starts, Mapping):
             return cls(image)
-        return cls(image, {str(key): entry for key, entry in starts.items() if _is_entry(entry)})
+        return cls(image, {_key(str(key), entry): entry for key, entry in starts.items() if _is_entry(entry)})
 
     def fixed_bytes(self, gpu_name: str, model: str, args: Sequence[str], formula_bytes: int) -> int | None:
         """Bytes besides the KV cache by what was measured: the most of the last starts; None where nothing was."""
@@ -65,7 +66,7 @@ class Calibration:
         errors = [
             error
             for entry in self.starts.values()
-            if entry["gpu"] in gpu_names and entry["image"] == self.image
+            if entry["gpu"] in gpu_names and identity(entry["image"]) == identity(self.image)
             for error in entry["errors_bytes"]
         ]
         return {"starts": len(errors), "most_bytes": max(errors), "least_bytes": min(errors)} if errors else None
@@ -73,8 +74,20 @@ class Calibration:
 
 def key_of(gpu_name: str, image: str, model: str, args: Sequence[str]) -> str:
     """What has to be the same for a measurement to count."""
-    text = json.dumps([gpu_name, image, model, flags_that_count(args)])
+    text = json.dumps([gpu_name, identity(image), model, flags_that_count(args)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(image: str) -> str:
+    """What an image is, whichever registry it comes from: its digest where it has one."""
+    name, _at, digest = image.rpartition("@")
+    return digest if name and digest.startswith("sha256:") else image
+
+
+def _key(key: str, entry: Mapping[str, Any]) -> str:
+    """An entry's key as it is made today; earlier versions made it from the whole name of an image."""
+    args = entry.get("args")
+    return key_of(entry["gpu"], entry["image"], entry["model"], args) if isinstance(args, list) else key
 
 
 def flags_that_count(args: Sequence[str]) -> list[str]:
@@ -106,7 +119,9 @@ def learn(
     fixed = on_each - int(planned_model["kv_cache_bytes"])
     if fixed <= 0:
         return {"starts": starts}
-    entry = starts.pop(key, {"fixed_bytes": [], "errors_bytes": []})
+    entry = starts.pop(key, {})
+    if entry.get("imported") or not entry:
+        entry = {"fixed_bytes": [], "errors_bytes": []}
     starts[key] = {
         "gpu": gpu_name,
         "image": image,

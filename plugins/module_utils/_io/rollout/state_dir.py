@@ -62,6 +62,15 @@ class StateDir(Notes):
             store = calibration.learn(store, name, str(plan.get("image", "")), planned, measured_bytes)
         self._write("calibration.json", store)
 
+    def calibration(self) -> dict[str, Any]:
+        """What was measured so far, as it stands; empty where nothing was, or nothing that can be read."""
+        found = self._read("calibration.json")
+        return found if isinstance(found.get("starts"), dict) else {"starts": {}}
+
+    def keep_calibration(self, store: Mapping[str, Any]) -> None:
+        """Keep another store in its place."""
+        self._write("calibration.json", store)
+
     # Logs
 
     def keep_log(self, name: str, lines: Iterable[str]) -> str:
