@@ -115,7 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 raise _unreadable(name, error) from error
 
         if names_only:
-            return host_variables.unknown_names(raw, template)
+            return host_variables.names_and_options(raw, template)
         return host_variables.all_mistakes(host, raw, template, self._loader, need_models)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,12 +13,9 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
-
 COLLECTION = Path(__file__).resolve().parents[2]
 # Always and never are Ansible's own; the others select tasks by whether they have any.
 _ANSIBLE_TAGS = ("always", "never", "all", "tagged", "untagged")
-_WORD = re.compile(r"(?<![\w.])(?:" + "|".join(names.PREFIXES) + r")\w+")
 
 
 @cache
@@ -35,17 +31,22 @@ def specifications() -> dict[str, dict[str, Any]]:
 
 
 @cache
+def playbooks() -> dict[str, dict[str, Any]]:
+    """Return what is said of the variables of each playbook."""
+    specs = _read(COLLECTION / "meta/playbooks.yml")["argument_specs"]
+    return {playbook: spec["options"] for playbook, spec in specs.items()}
+
+
+@cache
 def known() -> frozenset[str]:
     """Return every public variable: of the roles, of the playbooks, and the facts that roles leave."""
-    found = {name for specs in specifications().values() for name in specs} | {names.OTHERS}
+    found = {name for declared in (specifications(), playbooks()) for specs in declared.values() for name in specs}
     for path in COLLECTION.glob("roles/*/defaults/*.yml"):
         found |= set(_read(path) or {})
     for path in COLLECTION.glob("roles/*/tasks/*.yml"):
         for task in _mappings(_read(path)):
             facts = task.get("ansible.builtin.set_fact")
             found |= set(facts) if isinstance(facts, Mapping) else set()
-    for path in COLLECTION.glob("playbooks/**/*.yml"):
-        found |= {word for text in _texts(_read(path)) for word in _WORD.findall(text)}
     return frozenset(name for name in found if not name.startswith("_"))
 
 
@@ -89,15 +90,3 @@ def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
     children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
     for child in children:
         yield from _mappings(child)
-
-
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield str(key)
-            yield from _texts(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _texts(value)
-    elif node is not None:
-        yield str(node)

@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_options, daemon_values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, names, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS, NO_RULES, PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
@@ -26,6 +27,8 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_v
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 
 SIZES = ("vllm_stack_reserved", "vllm_stack_min_headroom", "vllm_stack_tolerance", "vllm_stack_image_disk")
+# What goes into daemon.json as it is.
+DAEMON_OPTIONS = ("docker_engine_options", "docker_engine_log_options")
 # What ends in files and command lines that every account of a host reads.
 _SHOWN_TO_OTHERS = re.compile(r"_(repository_url|repository_key_url|repository_key|hub_endpoint)$")
 # Where engines are while the gateway alone is looked at: their ports are checked against its own as ports of models.
@@ -36,9 +39,18 @@ _HANDED_OVER = ("gateway_models", "gateway_prove")
 Template = Callable[[str, Any], Any]
 
 
-def unknown_names(raw: Mapping[str, Any], template: Template) -> list[FleetError]:
-    """Return the variables that look like ours and are none."""
-    others = template(names.OTHERS, raw.get(names.OTHERS, []))
+def names_and_options(raw: Mapping[str, Any], template: Template) -> list[FleetError]:
+    """Return the variables that look like ours and are none, and what is wrong with those of playbooks."""
+    typed = _typed(collection_variables.playbooks(), raw, template)[1]
+    return mistakes.merged(_unknown_names(raw, template), typed)
+
+
+def _unknown_names(raw: Mapping[str, Any], template: Template) -> list[FleetError]:
+    try:
+        others = template(names.OTHERS, raw.get(names.OTHERS, []))
+    except FleetError:
+        # It is a variable of playbooks, and said with them.
+        others = []
     return list(names.unknown(raw, collection_variables.known(), others if isinstance(others, list) else []))
 
 
@@ -46,21 +58,39 @@ def all_mistakes(
     host: str, raw: Mapping[str, Any], template: Template, loader: DataLoader, need_models: bool
 ) -> list[FleetError]:
     """Return what is wrong with a host's variables, in the order in which a person would mend it."""
-    specifications = collection_variables.specifications()
-    written = {name: spec for specs in specifications.values() for name, spec in specs.items() if name in raw}
-    read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
-    typed = values.mistakes({name: written[name] for name in read}, read)
+    read, typed = _typed(collection_variables.specifications(), raw, template)
     refused = [
         FleetError(name, said[0], said[1])
         for name, value in read.items()
         if _SHOWN_TO_OTHERS.search(name) and (said := credentials.refusal(name, value))
     ]
-    found = mistakes.merged(unknown_names(raw, template), broken, typed, refused)
+    found = mistakes.merged(names_and_options(raw, template), typed, _daemon_options(read), refused)
     if not need_models and MODELS not in raw:
         return found
     wrong = {mistakes.variable(error) for error in found}
     parts = _Parts(host, {**collection_variables.declared(loader), **raw}, template, loader, wrong)
     return mistakes.merged(found, parts.mistakes())
+
+
+def _typed(
+    specifications: Mapping[str, Mapping[str, Any]], raw: Mapping[str, Any], template: Template
+) -> tuple[dict[str, Any], list[FleetError]]:
+    """Return the values that are written of what is specified, and what can't be read or is of another type."""
+    written = {name: spec for specs in specifications.values() for name, spec in specs.items() if name in raw}
+    read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
+    return read, mistakes.merged(broken, values.mistakes({name: written[name] for name in read}, read))
+
+
+def _daemon_options(read: Mapping[str, Any]) -> list[FleetError]:
+    """Return what dockerd could not read of what is for daemon.json; what is no mapping, or no list, is said already."""
+    found: list[FleetError] = []
+    for name in DAEMON_OPTIONS:
+        options = read.get(name)
+        if isinstance(options, Mapping):
+            unread = daemon_options.mistakes(options, name)
+            found += mistakes.merged(unread, daemon_values.mistakes(options, f"{name}.{{}}".format))
+    pools = {"default-address-pools": read.get("docker_engine_address_pools")}
+    return [*found, *daemon_values.mistakes(pools, "docker_engine_address_pools".format)]
 
 
 def _templated(given: Mapping[str, Any], template: Template) -> tuple[dict[str, Any], list[FleetError]]:

@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec_reference
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose import xid
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import causes
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json, daemon_options
 from ansible_collections.gpuserve.fleet.tests.support import first_pages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -136,8 +137,35 @@ def role_page(folder: Path) -> str:
     description = main.get("description", [])
     parts += [f"{plain(line)}\n" for line in ([description] if isinstance(description, str) else description)]
     parts += ["## Variables", "", table(main.get("options") or {}), ""]
+    if folder.name == "docker_engine":
+        parts += ["## Options of daemon.json", "", daemon_options_table(), ""]
     if folder.name == "vllm_stack":
         parts += ["## Keys of an entry of vllm_stack_models", "", model_keys_table(), ""]
+    return "\n".join(parts)
+
+
+def daemon_options_table() -> str:
+    """Return the table of daemon.json's options."""
+    lines = ["| option | type | takes hold by | what |", "|---|---|---|---|"]
+    for name, option in daemon_options.OPTIONS.items():
+        by = "reload" if name in daemon_json.RELOADABLE else "restart"
+        one_of = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""
+        lines.append(f"| `{name}` | {option.kind.value} | {by} | {option.what}{one_of} |")
+    return "\n".join(lines)
+
+
+def playbooks_page() -> str:
+    """Return the page of the variables that playbooks read."""
+    specs = yaml.safe_load((CHECKOUT / "meta/playbooks.yml").read_text(encoding="utf-8"))["argument_specs"]
+    parts = [
+        "# Variables of playbooks",
+        _HEADER.format(source="meta/playbooks.yml"),
+        "What playbooks read besides the variables of the roles, from the inventory or with `-e`. Every playbook begins with",
+        "a check of them, so a misspelt name or value is said before a host is touched.",
+        "",
+    ]
+    for playbook, spec in specs.items():
+        parts += [f"## {playbook}", "", f"{spec['short_description']}.", "", table(spec["options"]), ""]
     return "\n".join(parts)
 
 
@@ -200,6 +228,7 @@ def pages() -> dict[Path, str]:
         CHECKOUT / "roles/vllm_stack/meta/argument_specs.yml": stack_specs(),
         DOCS / "architecture.md": architecture_page(),
         DOCS / "operations.md": operations_page(),
+        DOCS / "playbooks.md": playbooks_page(),
         **first_pages.pages(),
     }
     for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import ipaddress
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_values
 
 Path = tuple[str, ...]
 Leaves = dict[Path, Any]
@@ -44,10 +43,7 @@ RELOADABLE = frozenset(
 )
 # Drivers that know max-size and max-file; options of one driver make containers of another fail to start.
 _ROTATING_DRIVERS = frozenset({"json-file", "local"})
-_CGROUP_DRIVERS = frozenset({"cgroupfs", "systemd"})
 _BUILT_IN_RUNTIMES = frozenset({"runc", "io.containerd.runc.v2"})
-# As Docker's own reader takes it: fractions, a blank and units with i and B, too.
-_SIZE = re.compile(r"^(?=.*[1-9])\d+(\.\d+)? ?([kmgtp]i?)?b?$", re.IGNORECASE)
 _CONCEALED = "sha256"
 
 
@@ -241,7 +237,7 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
         where = f"{variables[key]}{rest}" if key in variables else f"{path}: {key}{rest}"
         fail(where, problem, f"{remedy} Nothing was changed.")
 
-    _check_pools(options.get("default-address-pools"), refuse)
+    daemon_values.check(options, refuse)
     runtimes = options.get("runtimes")
     names = set(runtimes) if isinstance(runtimes, Mapping) else set()
     default_runtime = options.get("default-runtime")
@@ -262,23 +258,6 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
                     f"{program} does not exist.",
                     "Install the program first, or correct the path.",
                 )
-    for option in _strings(options.get("exec-opts")):
-        key, _sep, value = option.partition("=")
-        if key == "native.cgroupdriver" and value not in _CGROUP_DRIVERS:
-            refuse(
-                "exec-opts",
-                "",
-                f"{value!r} is no cgroup driver.",
-                "Use native.cgroupdriver=systemd or native.cgroupdriver=cgroupfs.",
-            )
-    log_options = options.get("log-opts")
-    if isinstance(log_options, Mapping):
-        for key, value in log_options.items():
-            if not isinstance(value, str):
-                refuse("log-opts", f".{key}", f"{value!r} must be a text.", f'Write "{value}" in quotes.')
-        size = log_options.get("max-size")
-        if isinstance(size, str) and size != "-1" and not _SIZE.match(size):
-            refuse("log-opts", ".max-size", f"{size!r} is no size.", "Write a whole number and k, m or g, such as 50m.")
     if options.get("live-restore") and host.swarm_active:
         refuse(
             "live-restore",
@@ -293,44 +272,6 @@ def check(options: Mapping[str, Any], host: HostState, variables: Mapping[str, s
             "the docker service already passes -H, and dockerd refuses to start with both.",
             "Remove one of the two.",
         )
-
-
-def _strings(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _check_pools(pools: Any, refuse: Any) -> None:
-    if not isinstance(pools, list):
-        return
-    seen: list[tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
-    for index, pool in enumerate(pools):
-        base = pool.get("base") if isinstance(pool, Mapping) else None
-        size = pool.get("size") if isinstance(pool, Mapping) else None
-        where = f"[{index}]"
-        try:
-            network = ipaddress.ip_network(str(base))
-        except ValueError:
-            refuse(
-                "default-address-pools",
-                f"{where}.base",
-                f"{base!r} is not a network.",
-                "Write one with its first address, such as 10.200.0.0/16.",
-            )
-            return
-        if not isinstance(size, int) or not network.prefixlen <= size <= network.max_prefixlen:
-            refuse(
-                "default-address-pools", f"{where}.size", f"{size!r} does not cut {base} into networks.",
-                f"Use a prefix length from {network.prefixlen} to {network.max_prefixlen}, such as 24.",
-            )  # fmt: skip
-        for other, taken in seen:
-            if taken.version == network.version and taken.overlaps(network):  # type: ignore[arg-type]
-                refuse(
-                    "default-address-pools",
-                    f"{where}.base",
-                    f"{base} overlaps pool [{other}] ({taken}).",
-                    "Use networks that don't overlap.",
-                )
-        seen.append((index, network))
 
 
 def parse_ours(stored: Any) -> Leaves:

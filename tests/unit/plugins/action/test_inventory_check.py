@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,8 @@ RIGHT: dict[str, Any] = {
     "playbook_dir": "/nowhere",
     "vllm_stack_models": [MODEL],
 }
+# What only playbooks read begins so; a word before or behind a dot is a module's or a filter's name.
+OURS = re.compile(r"(?<![\w./])(?:gpuserve|airgap|preflight|plan|diagnose|usage|fit|key)_[a-z0-9_]+(?![\w.])")
 
 
 def encrypted(text: str) -> Any:
@@ -217,6 +220,58 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"vllm_stack_models": [{**MODEL, "env": {"HF_TOKEN": "hf_secret"}}]},
         "vllm_stack_models[0].env.HF_TOKEN: it is one of the whole stack. Set vllm_stack_hf_token instead.",
     ),
+    "a playbook's choice, misspelt": (
+        {"plan_fail_on": "nevr"},
+        "plan_fail_on: there is no 'nevr'. Did you mean never? Take one of infeasible, never.",
+    ),
+    "a playbook's flag that is none": (
+        {"gpuserve_teardown_weights": "perhaps"},
+        "gpuserve_teardown_weights: 'perhaps' is neither true nor false. Write one of them.",
+    ),
+    "a playbook's number that is none": (
+        {"preflight_ram_bytes": "16 GiB"},
+        "preflight_ram_bytes: '16 GiB' is no whole number. Write one such as 1.",
+    ),
+    "a playbook's version that YAML takes for a number": (
+        {"airgap_docker_version": 29.1},
+        "airgap_docker_version: 29.1 is a number to YAML, which drops a zero at its end. Write it in quotes, as a text.",
+    ),
+    "an option of daemon.json, misspelt": (
+        {"docker_engine_options": {"default-adress-pools": []}},
+        "docker_engine_options.default-adress-pools: dockerd has no such option. Did you mean default-address-pools?",
+    ),
+    "a quoted flag of daemon.json": (
+        {"docker_engine_options": {"debug": "yes"}},
+        "docker_engine_options.debug: it has to be true or false, and is a text. Write true or false, without quotes.",
+    ),
+    "a number of daemon.json that is none": (
+        {"docker_engine_options": {"mtu": True}},
+        "docker_engine_options.mtu: it has to be a whole number, and is true or false. Write the number without quotes.",
+    ),
+    "a word that daemon.json does not have": (
+        {"docker_engine_options": {"log-level": "verbose"}},
+        "docker_engine_options.log-level: there is no 'verbose'. Take one of debug, info, warn, error, fatal.",
+    ),
+    "a proxy of daemon.json in a list": (
+        {"docker_engine_options": {"proxies": {"http-proxy": ["http://me:hf_secret@proxy"]}}},
+        "docker_engine_options.proxies.http-proxy: it has to be a text, and is a list. Write it in quotes.",
+    ),
+    "a feature of daemon.json in quotes": (
+        {"docker_engine_options": {"features": {"cdi": "true"}}},
+        "docker_engine_options.features.cdi: it has to be true or false, and is a text.",
+    ),
+    "a rotation that counts in numbers": (
+        {"docker_engine_log_options": {"log-opts": {"max-file": 5}}},
+        "docker_engine_log_options.log-opts.max-file: it has to be a text, and is a number. Write it in quotes.",
+    ),
+    "a rotation without a size": (
+        {"docker_engine_log_options": {"log-opts": {"max-size": "50 gold"}}},
+        "docker_engine_log_options.log-opts.max-size: '50 gold' is no size.",
+    ),
+    "networks of Docker that overlap": (
+        {"docker_engine_address_pools": [{"base": "10.0.0.0/8", "size": 24}, {"base": "10.9.0.0/16", "size": 24}]},
+        "docker_engine_address_pools[1].base: 10.9.0.0/16 overlaps pool [0] (10.0.0.0/8).",
+    ),
     "two words in one argument": (
         {"vllm_stack_models": [{**MODEL, "extra_args": ["--seed 7"]}]},
         "vllm_stack_models[0].extra_args: --seed with what follows it is one word to the engine's parser.",
@@ -284,6 +339,38 @@ def test_a_misspelt_tag_is_a_failure_and_a_strange_one_a_warning() -> None:
 
 def test_where_nothing_is_served_only_what_is_written_counts() -> None:
     assert "failed" not in run({"gpu01": {"vllm_stack_models": []}}, names_only=True)
+
+
+def test_options_of_playbooks_are_checked_where_names_alone_are() -> None:
+    answer = run({"gpu01": {"usage_by": "year", "docker_engine_users": "alice"}}, names_only=True)
+    assert answer["msg"] == "usage_by: there is no 'year'. Take one of day, month. Nothing was changed."
+
+
+def test_an_option_that_docker_gets_one_day_is_left_to_dockerd() -> None:
+    right = {"features": {"cdi": True}, "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 1}}}
+    assert "failed" not in run({"gpu01": {"docker_engine_options": {**right, "tomorrow": [1]}}})
+
+
+def test_every_variable_that_a_playbook_reads_is_in_the_table() -> None:
+    found = set()
+    for path in Path(collection_variables.COLLECTION).glob("playbooks/**/*.yml"):
+        found |= set(OURS.findall(path.read_text()))
+    table = {name for specs in collection_variables.playbooks().values() for name in specs}
+    roles = {name for specs in collection_variables.specifications().values() for name in specs}
+    assert {name for name in found - roles if not name.endswith("_")} <= table
+    # And nothing is in it that no playbook, no role and no plugin reads.
+    read = "".join(
+        path.read_text()
+        for folder in ("playbooks", "roles", "plugins")
+        for path in (collection_variables.COLLECTION / folder).rglob("*.*")
+        if path.suffix in (".yml", ".py")
+    )
+    assert [name for name in table if name not in read] == []
+
+
+def test_every_playbook_of_the_table_is_there() -> None:
+    there = {path.stem for path in (collection_variables.COLLECTION / "playbooks").glob("*.yml")}
+    assert set(collection_variables.playbooks()) - there == {"every playbook"}
 
 
 def test_every_public_variable_of_every_role_is_known() -> None:
