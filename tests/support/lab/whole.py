@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -49,18 +50,33 @@ SUITES = {
 }
 QUICK = ("lint", "types", "unit", "sanity")
 PYTEST = ["python", "-m", "pytest", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
-NO_PLUGINS = ["-p", "no:pytest-ansible", "-p", "no:cacheprovider"]
+NO_PLUGINS = ["-p", "no:pytest-ansible"]
+# So many parts with failures are tried again: more are no accident of this machine.
+AGAIN_AT_MOST = 3
+
+
+@dataclass
+class Outcome:
+    """What came of one part: how many passed, failed and were skipped, and each that failed."""
+
+    passed: int = 0
+    skipped: int = 0
+    failures: list[Failure] = field(default_factory=list)
 
 
 @dataclass
 class Tally:
-    """What passed, failed and was skipped, and how long each step took."""
+    """What came of each part, how long it took, how to try again what failed in it, and what passed then."""
 
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    again: dict[str, Callable[[], Outcome]] = field(default_factory=dict)
+    by_chance: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Every failure, part by part."""
+        return [failure for outcome in self.outcomes.values() for failure in outcome.failures]
 
 
 def scenarios() -> list[str]:
@@ -96,34 +112,51 @@ def whole_test() -> bool:
         for job in [pool.submit(do) for _name, do in jobs_of(tally)]:
             job.result()
     _suite(tally, "end to end", "tests/e2e", True)
+    try_again(tally)
     whole = time.monotonic() - started
     _report(tally, kind, whole)
-    return tally.failed == 0
+    return not tally.failures
 
 
 def _step(tally: Tally, name: str, command: list[str]) -> None:
-    started = time.monotonic()
-    log = LOGS / f"{name.replace(' ', '-')}.log"
-    done = _logged(command, log)
-    seconds = time.monotonic() - started
-    with SCREEN:
-        tally.seconds[name] = seconds
-        if done == 0:
-            tally.passed += 1
-        else:
-            tally.failed += 1
-            tally.failures.append(step_failure(name, log))
-            _show_the_end_of(log)
-        print(f"== {name}: {'ok' if done == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+    _part(tally, name, partial(_step_outcome, name, command), partial(_step_outcome, name, command))
 
 
 def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
-    """Run a folder of tests and count each of them; a long one is shown as it goes, since what it prints is what a user would see."""
+    _part(
+        tally,
+        name,
+        partial(_suite_outcome, name, path, shown),
+        partial(_suite_outcome, name, path, shown, only="--last-failed"),
+    )
+
+
+def _part(tally: Tally, name: str, do: Callable[[], Outcome], again: Callable[[], Outcome]) -> None:
     started = time.monotonic()
-    junit, log = LOGS / f"{name.replace(' ', '-')}.xml", LOGS / f"{name.replace(' ', '-')}.log"
+    outcome = do()
+    seconds = time.monotonic() - started
+    with SCREEN:
+        tally.outcomes[name], tally.seconds[name], tally.again[name] = outcome, seconds, again
+        print(f"== {name}: {'FAILED' if outcome.failures else 'ok'} in {seconds:.0f} s", flush=True)
+
+
+def _step_outcome(name: str, command: list[str]) -> Outcome:
+    log = _log_of(name)
+    if _logged(command, log) == 0:
+        return Outcome(passed=1)
+    _show_the_end_of(log)
+    return Outcome(failures=[step_failure(name, log)])
+
+
+def _suite_outcome(name: str, path: str, shown: bool, only: str = "--failed-first") -> Outcome:
+    """Run a folder of tests and count each of them; a long one is shown as it goes, since what it prints is what a user would see."""
+    log = _log_of(name)
+    junit, cache = log.with_suffix(".xml"), log.with_suffix(".pytest")
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    command = [*PYTEST, path, *NO_PLUGINS, f"--junitxml={junit}"]
+    if only == "--failed-first":
+        shutil.rmtree(cache, ignore_errors=True)
+    command = [*PYTEST, path, *NO_PLUGINS, "-o", f"cache_dir={cache}", only, f"--junitxml={junit}"]
     # pytest takes away what it thinks other sessions have left: each has a place of its own here, short enough for a socket's path.
     with tempfile.TemporaryDirectory(prefix="gpuserve-") as place:
         command.append(f"--basetemp={place}/t")
@@ -132,46 +165,66 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
             code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
         else:
             code = _logged(command, log)
-    seconds = time.monotonic() - started
-    with SCREEN:
-        tally.seconds[name] = seconds
-        broken = failed_tests(name, junit)
-        if code != 0 and not broken:
-            broken = [step_failure(name, log)]
-        tally.failures += broken
-        bad = 0
-        if junit.exists():
-            for suite in ET.parse(junit).getroot().iter("testsuite"):
-                total, failed, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "skipped"))
-                failed += int(suite.get("errors", 0))
-                bad += failed
-                tally.passed += total - failed - skipped
-                tally.skipped += skipped
-        tally.failed += max(bad, 1) if code != 0 else bad
-        if code != 0 and not shown:
+    outcome = Outcome(failures=failed_tests(name, junit))
+    if junit.exists():
+        for suite in ET.parse(junit).getroot().iter("testsuite"):
+            total, failed, errors, skipped = (
+                int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
+            )
+            outcome.passed += total - failed - errors - skipped
+            outcome.skipped += skipped
+    if code != 0:
+        outcome.failures = outcome.failures or [step_failure(name, log)]
+        if not shown:
             _show_the_end_of(log)
-        print(f"== {name}: {'ok' if code == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+    return outcome
+
+
+def try_again(tally: Tally) -> None:
+    """Try once more, alone, what failed beside other work. What passes then is named, since it is a fault that shows by chance.
+
+    The quick tier is the same each time, and many failures are no chance: neither is tried again.
+    """
+    failed = [name for name, outcome in tally.outcomes.items() if outcome.failures]
+    if len(failed) > AGAIN_AT_MOST or set(failed) & set(QUICK):
+        return
+    for name in failed:
+        outcome = tally.outcomes[name]
+        print(f"== {name}: what failed is tried once more, alone", flush=True)
+        second = tally.again[name]()
+        left = {failure.name for failure in second.failures}
+        tally.by_chance += [failure.name for failure in outcome.failures if failure.name not in left]
+        outcome.passed += second.passed
+        outcome.failures = second.failures
 
 
 def _report(tally: Tally, kind: str, whole: float) -> None:
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    if tally.failed == 0:
+    if not tally.failures:
         times[kind] = round(whole)
         TIMES.parent.mkdir(parents=True, exist_ok=True)
         TIMES.write_text(json.dumps(times) + "\n")
     print()
     for name, seconds in tally.seconds.items():
         print(f"  {seconds:6.0f} s  {name}")
-    if tally.failures:
+    if tally.failures or tally.by_chance:
         print(f"\nLogs: {LOGS}")
     other = {"cold": "warm", "warm": "cold"}[kind]
     last = f"; the last {other} run took {times[other]} s" if other in times else ""
     print(f"\n{kind} caches: {whole:.0f} s{last}.")
-    skipped = f", {tally.skipped} skipped" if tally.skipped else ""
-    closing = [*told(tally.failures), f"{tally.passed} passed, {tally.failed} failed{skipped}"]
+    passed, skipped = (sum(getattr(one, key) for one in tally.outcomes.values()) for key in ("passed", "skipped"))
+    closing = [
+        *told(tally.failures),
+        *(f"Failed beside other work and passed alone: {name}" for name in tally.by_chance),
+        f"{passed} passed, {len(tally.failures)} failed{f', {skipped} skipped' if skipped else ''}",
+    ]
     TALLY.parent.mkdir(parents=True, exist_ok=True)
     TALLY.write_text("\n".join(closing) + "\n")
     print("\n".join(closing), flush=True)
+
+
+def _log_of(name: str) -> Path:
+    return LOGS / f"{name.replace(' ', '-')}.log"
 
 
 def _logged(command: list[str], log: Path) -> int:

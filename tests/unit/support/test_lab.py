@@ -164,7 +164,7 @@ def test_a_failed_run_ends_with_what_failed_and_the_count(
     monkeypatch.setattr(whole, "TALLY", tmp_path / "tally")
     monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
     many = [failures.Failure(f"unit: test_{number}", (f"why {number}",)) for number in range(failures.TOLD + 1)]
-    tally = whole.Tally(passed=5, failed=len(many), seconds={"unit": 1.0}, failures=many)
+    tally = whole.Tally({"unit": whole.Outcome(5, 0, many)}, {"unit": 1.0})
     whole._report(tally, "warm", 2.0)
     told = (tmp_path / "tally").read_text()
     assert capsys.readouterr().out.endswith(told), "CI repeats exactly what stood last"
@@ -177,5 +177,16 @@ def test_a_failed_run_ends_with_what_failed_and_the_count(
 def test_a_green_run_ends_with_the_count_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(whole, "TALLY", tmp_path / "tally")
     monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
-    whole._report(whole.Tally(passed=5, skipped=1), "warm", 2.0)
+    whole._report(whole.Tally({"unit": whole.Outcome(5, 1)}), "warm", 2.0)
     assert (tmp_path / "tally").read_text() == "5 passed, 0 failed, 1 skipped\n"
+
+
+def test_many_failures_and_those_of_the_quick_tier_are_not_tried_again() -> None:
+    def never() -> whole.Outcome:
+        raise AssertionError
+
+    bad = [failures.Failure("x", ())]
+    for names in (["lint"], [f"suite {number}" for number in range(whole.AGAIN_AT_MOST + 1)]):
+        tally = whole.Tally({name: whole.Outcome(0, 0, bad) for name in names}, again=dict.fromkeys(names, never))
+        whole.try_again(tally)
+        assert len(tally.failures) == len(names) and not tally.by_chance
