@@ -7,6 +7,9 @@ SHELL := /bin/bash
 export GPUSERVE_CACHE ?= $(HOME)/.cache/gpuserve-fleet
 VENV := $(GPUSERVE_CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-12)
 export PATH := $(VENV)/bin:$(PATH)
+# Sources are compiled once for all that read them, outside the work tree.
+export PYTHONPYCACHEPREFIX := $(GPUSERVE_CACHE)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 # Only the project's own settings count, not what the shell that calls us happens to hold.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 HOUSE := .collections/ansible_collections/gpuserve/fleet

@@ -33,6 +33,7 @@ CACHED = (
     "mypy",
     "parsers",
     "pip",
+    "pycache",
     "sanity",
     "scratch",
     "ssh",

@@ -80,11 +80,24 @@ def test_every_scenario_is_in_the_whole_test() -> None:
     assert set(whole.scenarios()) == folders
 
 
-def test_the_quick_tier_runs_beside_the_longest() -> None:
+def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest() -> None:
     names = [name for name, _do in whole.jobs_of(whole.Tally())]
-    assert names[:4] == ["quick tier", "bring-up on doubles", "molecule gateway", "molecule upgrade"]
-    assert set(names) == {"quick tier", *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
+    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule gateway"]
+    assert set(names) == {*whole.FIRST, *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
     assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
+
+
+def test_molecule_without_a_name_brings_the_whole_box_up() -> None:
+    """What its converge plays is what a user does, and it is played again."""
+    assert "../../playbooks/site.yml" in (CHECKOUT / "molecule/default/converge.yml").read_text()
+    assert "default" in whole.scenarios()
+
+
+def test_the_steps_compile_what_they_read_once_and_outside_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    environment = whole._environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
+    assert not Path(environment["PYTHONPYCACHEPREFIX"]).is_relative_to(CHECKOUT)
 
 
 def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
