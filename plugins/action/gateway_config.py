@@ -53,6 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "has_image": facts.has_image,
             "uid": facts.uid,
             "gid": facts.gid,
+            "url": gateway.url,
             "warnings": list(gateway.warnings),
         }
 

@@ -86,7 +86,7 @@ generation:
   type: str
 url:
   description: Where the host itself reaches the gateway.
-  returned: when O(state=present)
+  returned: success
   type: str
 key_file:
   description: Where the first key is on the controller, if it is.

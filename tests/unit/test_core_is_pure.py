@@ -69,6 +69,8 @@ MAY_IMPORT = {
     "inventory": BASE,
     # What is wrong with a host that serves: the one room that knows the host and the engines.
     "diagnose": BASE | {"engine", "host"},
+    # A leaf: it asks what serves, whoever planned and started it.
+    "benchmark": BASE,
 }
 
 
