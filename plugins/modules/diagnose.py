@@ -34,6 +34,9 @@ options:
     description: Where bring-ups keep what they remember.
     type: path
     default: /var/lib/gpuserve
+  upgrade_mark:
+    description: The file that tells an upgrade that was interrupted; without it none is looked for.
+    type: path
   drain_dir:
     description: Where endpoints are named that the gateway leaves out.
     type: path
@@ -153,6 +156,7 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
         project=params["project_name"],
         project_dir=params["project_dir"],
         state_dir=params["state_dir"],
+        upgrade_mark=params["upgrade_mark"] or "",
         drain_dir=params["drain_dir"],
         socket=params["docker_socket"],
         disks=[(disk["path"], disk["purpose"]) for disk in params["disks"]],
@@ -193,6 +197,7 @@ def main() -> NoReturn:
             "project_name": {"type": "str", "default": "gpuserve"},
             "project_dir": {"type": "path", "default": "/opt/gpuserve/stack"},
             "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
+            "upgrade_mark": {"type": "path"},
             "drain_dir": {"type": "path", "required": True},
             "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
             "names": {"type": "list", "elements": "str", "default": []},

@@ -54,7 +54,7 @@ def ended(
     """One that was started. `exit_code` is None where it still ran; `noticed_s` is how long ago its container had ended."""
     cause = diagnosis.diagnose(log, exit_code)
     known: str
-    text, remedy, known = f"{track.reason} {cause.text}".strip(), cause.remedy, cause.id
+    text, remedy, known = _joined(track.reason, cause.text), cause.remedy, cause.id
     if foreign_process and (cause.memory or track.memory):
         text, remedy = f"{foreign_process}; {text}", END_IT
     elif cause.id == "unknown" and track.reason:
@@ -68,6 +68,11 @@ def ended(
         "noticed_s": noticed_s,
         "log": list(log[-20:]),
     }
+
+
+def _joined(reason: str, cause: str) -> str:
+    """What was seen, and what its log says of it, as one sentence."""
+    return f"{reason.rstrip('.')}: {cause}" if reason and cause else reason or cause
 
 
 def sentence(failure: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 
 # An engine that was just proved may still move a little; its successor waits this long for it where nobody else moved for longer.
 OWN_SETTLE_S = 0.25
-BUSY = (Step.SURGING, Step.DRAINING, Step.STARTING)
+BUSY = (Step.SURGING, Step.DRAINING, Step.STARTING, Step.YIELDING)
 # What is on its way and comes to an end by itself.
 IN_FLIGHT = (*BUSY, Step.STOPPING, Step.RETIRING)
 
@@ -143,13 +143,17 @@ class Gates(Reservations):
 
     def closed_to_successor(self, service: Service, old: Seen) -> Closed | None:
         """Why an old one that serves is not to be stopped for its successor yet: it could not start, whatever the old one gives back."""
+        return self.memory_closed_without(service, old) or self._port_closed(service)
+
+    def memory_closed_without(self, service: Service, leaving: Seen) -> Closed | None:
+        """Why a start would have to wait for memory once a container that serves is gone."""
         for uuid in service.gpus:
-            why = self._short_on(service, uuid, old.used_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
+            why = self._short_on(service, uuid, leaving.used_bytes.get(uuid, 0)) or self._unrest_on(service, uuid)
             if why is None and not self._is_believed(uuid, service):
                 why = Closed(Cause.MOVING, f"the free memory of {place(uuid)} keeps moving.")
             if why is not None:
                 return why
-        return self._port_closed(service)
+        return None
 
     def closed_behind_surge(self, service: Service) -> Closed | None:
         """Why a surge instance is of no use yet: the service itself could not have its port while it serves."""

@@ -37,7 +37,10 @@ TRANSITIONS = {
     (Step.WAITING, Step.STOPPING): "the old one crashes or never served",
     (Step.WAITING, Step.FAILED): "refused, or the gate stayed closed",
     (Step.SURGING, Step.DRAINING): "the surge instance is proved",
-    (Step.SURGING, Step.WAITING): "the surge instance could not be, or was spoiled",
+    (
+        Step.SURGING,
+        Step.WAITING,
+    ): "the surge instance could not be, was spoiled, or serves until another leaves its port",
     (Step.SURGING, Step.FAILED): "the surge instance failed: the old one serves on",
     (Step.DRAINING, Step.STOPPING): "idle, or drain_s over",
     (Step.DRAINING, Step.WAITING): "the surge instance vanished",
@@ -54,6 +57,9 @@ TRANSITIONS = {
     (Step.RETIRING, Step.WAITING): "Docker was restarted",
     (Step.RETIRING, Step.STARTING): "started again by somebody",
     (Step.RETIRING, Step.FAILED): "it ended: its surge instance serves on",
+    (Step.WAITING, Step.YIELDING): "its port is free, and its surge instance holds the memory that it needs",
+    (Step.YIELDING, Step.WAITING): "the surge instance is gone",
+    (Step.YIELDING, Step.FAILED): "its name is somebody else's",
     (Step.READY, Step.WAITING): "Docker was restarted",
     (Step.READY, Step.STARTING): "started again by somebody",
     (Step.READY, Step.FAILED): "it ended",
@@ -113,7 +119,7 @@ def refuse(state: State, action: Action, reason: str, now: float, cause: Cause =
 
 def next_probe_s(state: State, now: float) -> float:
     """Seconds until the next probe."""
-    moments = (Step.WAITING, Step.DRAINING, Step.STOPPING, Step.RETIRING)
+    moments = (Step.WAITING, Step.DRAINING, Step.STOPPING, Step.RETIRING, Step.YIELDING)
     decides = any(track.step in moments and now - track.since < DECIDES_S for track in state.tracks.values())
     growing = any(track.step in GROWING for track in state.tracks.values())
     return SOON_S if decides and not growing else PROBE_S

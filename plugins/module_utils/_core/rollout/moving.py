@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import bridges
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import IN_FLIGHT, Closed, Fit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Container, Seen
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
@@ -29,6 +30,8 @@ def move(turn: Turn, name: str) -> None:
             _drain(turn, name)
         case Step.RETIRING:
             _retire(turn, name)
+        case Step.YIELDING:
+            _yield(turn, name)
         case Step.LEAVING:
             others = [turn.tracks[one] for one in turn.state.order]
             if all(one.step in PROVED and one.doubted is None for one in others):
@@ -69,6 +72,22 @@ def _retire(turn: Turn, name: str) -> None:
         turn.to(name, Step.READY)
 
 
+def _yield(turn: Turn, name: str) -> None:
+    """The surge instance that served until the port was free ends its requests and goes, where the service has no room beside it."""
+    track, surge = turn.tracks[name], turn.surge(name)
+    if track.drained is None:
+        port = surge.port
+        turn.act(ActionKind.DRAIN, name, track.reason, port)
+        turn.note(name, drained=turn.now, drained_port=port)
+    elif track.surge_ending is None:
+        if _has_ended(turn, surge, track.drained):
+            turn.act(ActionKind.REMOVE_SURGE, name, "its service has its port")
+            turn.note(name, surge_ending=turn.now)
+    elif surge.foreign or surge.container is Container.ABSENT or turn.now - track.surge_ending > turn.limits.stop_s:
+        turn.undrain(name)
+        turn.to(name, Step.WAITING, surge_off=True)
+
+
 def _has_ended(turn: Turn, seen: Seen, since: float) -> bool:
     """Whether a container that gets nothing new may go: it is idle, gone, or has had its time."""
     waited = turn.now - since
@@ -98,10 +117,27 @@ def _wait(turn: Turn, name: str) -> None:
     elif seen.container is Container.RUNNING:
         _replace(turn, name)
     elif (closed := turn.gates.closed(service)) is not None:
-        _wait_at_gate(turn, name, closed)
+        if not _is_bridged(turn, name, closed):
+            _wait_at_gate(turn, name, closed)
     else:
         turn.act(ActionKind.START, name, track.reason)
         turn.begin(name, Step.STARTING)
+
+
+def _is_bridged(turn: Turn, name: str, closed: Closed) -> bool:
+    """Whether a surge instance begins, or ends, for one whose old container is gone."""
+    track, _seen, service = turn.of(name)
+    if bridges.is_wanted(turn.gates, service, closed):
+        turn.act(ActionKind.START_SURGE, name, track.reason)
+        turn.begin(name, Step.SURGING, surged=True)
+        return True
+    if bridges.is_in_the_way(turn.gates, service, closed):
+        turn.to(name, Step.YIELDING, committed=turn.now)
+        return True
+    if track.surged and closed.cause is Cause.PORT:
+        # It is served: nothing is kept for it until its port is free.
+        turn.note(name, committed=None)
+    return False
 
 
 def _replace(turn: Turn, name: str) -> None:
@@ -175,11 +211,16 @@ def _owner_comes(turn: Turn, service: Service) -> bool:
 def unlock(turn: Turn) -> None:
     """Where everybody waits for a port or for memory that another's old container holds, have those go first that make room.
 
-    Models that change places on their cards or ports are such a ring: one after the other, none of them could begin.
+    Models that change places on their cards or ports are such a ring: one after the other, none of them could begin. A ring of ports is
+    taken apart by one model that serves on the port of a surge instance meanwhile.
     """
     if any(track.step in IN_FLIGHT for track in turn.tracks.values()) or not turn.closed:
         return
     if any(closed.cause not in (Cause.PORT, Cause.MEMORY) for closed in turn.closed.values()):
+        return
+    if bridge := bridges.first(turn.gates, turn.closed):
+        turn.to(bridge, Step.DRAINING, bridges=True)
+        _drain(turn, bridge)
         return
     for name in turn.closed:
         track, _seen, service = turn.of(name)

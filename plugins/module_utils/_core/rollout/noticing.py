@@ -32,6 +32,8 @@ def notice(turn: Turn, name: str) -> None:
         case Step.WAITING:
             if not track.reason:
                 _first_sight(turn, name)
+            elif track.surged and track.committed is None:
+                _bridge_lives(turn, name)
         case Step.SURGING:
             _surging(turn, name)
         case Step.DRAINING:
@@ -48,7 +50,7 @@ def notice(turn: Turn, name: str) -> None:
         case Step.LEAVING:
             if seen.container is Container.ABSENT:
                 turn.to(name, Step.GONE)
-        case Step.GONE:
+        case Step.YIELDING | Step.GONE:
             pass
         case _:
             assert_never(track.step)
@@ -133,7 +135,7 @@ def _second_try(turn: Turn, name: str, seen: Seen) -> str:
 
 
 def _surging(turn: Turn, name: str) -> None:
-    track, _old, service = turn.of(name)
+    track, old, service = turn.of(name)
     seen = turn.surge(name)
     if seen.foreign:
         turn.to(name, Step.WAITING, surged=False, surge_off=True)
@@ -143,8 +145,11 @@ def _surging(turn: Turn, name: str) -> None:
     match outcome:
         case Outcome.GOES_ON:
             pass
-        case Outcome.PROVED:
+        case Outcome.PROVED if old.container in UP:
             turn.to(name, Step.DRAINING, surge_id=followed.start_id, start_id="", ended=None)
+        case Outcome.PROVED:
+            # What it was started in place of is gone: it serves until the service itself can have its port.
+            turn.to(name, Step.WAITING, surge_id=followed.start_id, start_id="", committed=None)
         case Outcome.FAILED:
             again = _second_try(turn, name, seen)
             if again:
@@ -155,10 +160,20 @@ def _surging(turn: Turn, name: str) -> None:
                 turn.act(ActionKind.REMOVE_SURGE, name, followed.reason)
                 turn.to(name, Step.WAITING, surged=False, surge_off=True, reason=track.reason, start_id="")
             else:
-                # The old one serves on, untouched.
-                turn.fail(name, followed.reason, Cause.ENDED, surge_failed=True)
+                # The old one serves on, untouched, where it had not made room.
+                turn.fail(name, followed.reason, Cause.ENDED, surge_failed=True, committed=None)
         case _:
             assert_never(outcome)
+
+
+def _bridge_lives(turn: Turn, name: str) -> None:
+    """One whose surge instance serves until its port is free is in a hurry again once that has ended."""
+    track, surge = turn.tracks[name], turn.surge(name)
+    if surge.container is Container.RUNNING and surge.start_id == track.surge_id and not surge.foreign:
+        return
+    if not surge.foreign and surge.container is not Container.ABSENT:
+        turn.act(ActionKind.REMOVE_SURGE, name, "it ended")
+    turn.note(name, surged=False, surge_off=True, committed=turn.now)
 
 
 def _surge_lives(turn: Turn, name: str) -> None:

@@ -42,7 +42,7 @@ def probes(track: Track | None, *, waiting: bool = False, over: bool = False) ->
             return DRAIN
         case Step.READY | Step.KEPT:
             return Probes(health=over or track.doubted is not None, sleep=waiting and track.step is Step.KEPT)
-        case Step.SURGING | Step.STOPPING | Step.RETIRING | Step.FAILED | Step.LEAVING | Step.GONE:
+        case Step.SURGING | Step.STOPPING | Step.RETIRING | Step.YIELDING | Step.FAILED | Step.LEAVING | Step.GONE:
             return NOTHING
         case _:
             assert_never(track.step)
@@ -55,7 +55,7 @@ def surge_probes(track: Track) -> Probes | None:
     match track.step:
         case Step.SURGING:
             return START
-        case Step.RETIRING:
+        case Step.RETIRING | Step.YIELDING:
             return DRAIN
         case _:
             return NOTHING

@@ -84,7 +84,7 @@ class Narrator:
         """One service in a summary: its phase, for how long, and how long it took last time."""
         if track.step is Step.WAITING:
             return "waits"
-        if track.step is Step.DRAINING:
+        if track.step in (Step.DRAINING, Step.YIELDING):
             return f"ends {'its' if seen.requests is None else seen.requests} requests"
         if track.step not in GROWING:
             return str(track.step.value)
@@ -102,7 +102,7 @@ def shown(name: str) -> str:
 
 def watched(track: Track, observation: Observation, name: str) -> Seen:
     """The container that a track is about now."""
-    where = observation.surges if track.step in (Step.SURGING, Step.RETIRING) else observation.services
+    where = observation.surges if track.step in (Step.SURGING, Step.RETIRING, Step.YIELDING) else observation.services
     return where.get(name, Seen())
 
 
@@ -124,6 +124,8 @@ def describe(track: Track, seen: Seen, now: float) -> str:
             return f"ready: first token {(track.ended or now) - (track.started or now):.0f} s after its start{used}"
         case Step.FAILED:
             return f"failed: {track.reason or 'its container ended'}"
+        case Step.YIELDING:
+            return "its port is free: its surge instance ends its requests"
         case Step.RETIRING:
             return "ready, its surge instance ends its requests"
         case Step.GONE:

@@ -52,7 +52,11 @@ class Reservations:
             case Step.STARTING | Step.DRAINING:
                 return missing
             case Step.SURGING:
-                return missing + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
+                # Beside an old one both have to fit; in its place the service itself makes do with what its surge instance holds.
+                beside = missing if self.seen(name).container is Container.RUNNING else 0
+                return beside + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
+            case Step.YIELDING:
+                return max(0, missing - self.surge(name).used_bytes.get(uuid, 0))
             case Step.WAITING | Step.STOPPING:
                 return missing if track.committed is not None else 0
             case Step.RETIRING | Step.READY | Step.KEPT | Step.FAILED | Step.LEAVING | Step.GONE:

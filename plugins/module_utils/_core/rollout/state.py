@@ -5,8 +5,9 @@
 
 The way of a service that has to start: WAITING for its turn and for memory, STARTING, READY. What it replaces is DRAINING and STOPPING
 before that. Where old and new fit together, a surge instance of the new one starts first (SURGING) and serves while the service itself is
-replaced; it is RETIRING once the service is proved. What left the stack serves on (LEAVING) until the rest is proved, or its memory or
-port is needed, and is GONE then.
+replaced; it is RETIRING once the service is proved. Where models exchange ports and have no room for that, one of them serves on a surge
+instance in its old container's place; it is YIELDING where the service needs that memory, once its port is free. What left the stack
+serves on (LEAVING) until the rest is proved, or its memory or port is needed, and is GONE then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Step(Enum):
     STOPPING = "stopping"
     STARTING = "starting"
     RETIRING = "retiring"
+    YIELDING = "yielding"
     READY = "ready"
     KEPT = "kept"
     FAILED = "failed"
@@ -186,6 +188,7 @@ class Track:
     surge_id: str = ""  # the start of it that was proved
     surge_ending: float | None = None  # since when it was told to go
     surge_off: bool = False  # it could not be, and is not tried again
+    bridges: bool = False  # it is to serve in the place of what ran before, while another has the port
     surge_failed: bool = False  # it failed: what ran before still does
     surge_serves: bool = False  # it failed, and its surge instance serves in its place
     # What has to be undone

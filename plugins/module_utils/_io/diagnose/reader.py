@@ -41,6 +41,7 @@ class Places:
     project: str
     project_dir: str
     state_dir: str
+    upgrade_mark: str
     drain_dir: str
     socket: str
     disks: Sequence[tuple[str, str]]
@@ -160,7 +161,7 @@ def _unfinished(places: Places) -> str:
     journal = _json(os.path.join(places.state_dir, "journal.json"))
     if isinstance(journal, dict):
         return str(journal.get("doing") or "a bring-up")
-    return "an upgrade" if os.path.exists(os.path.join(places.state_dir, "upgrading")) else ""
+    return "an upgrade" if os.path.exists(places.upgrade_mark) else ""
 
 
 def _drained(places: Places) -> list[tuple[str, float]]:

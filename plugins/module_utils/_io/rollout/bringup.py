@@ -26,7 +26,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     switch_s,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
@@ -238,7 +237,7 @@ class Bringup:
         if state.failed and fallback is not None:
             serving, missing = self._restore(target, fallback, loop)
             loop.failures = failed
-        result = self._result(target, state, mode, [one.container for one in leavers], loop)
+        result = self._result(target, state, mode, leavers, loop)
         if not state.failed:
             loop.executor.keys.forget_but(address.endpoint(one.where) for one in target.watched)
         self.state_dir.end()
@@ -277,15 +276,16 @@ class Bringup:
     # What came of it
 
     def _result(
-        self, target: Target, state: State, mode: concurrency.Mode, leftovers: Sequence[str], loop: RolloutLoop
+        self, target: Target, state: State, mode: concurrency.Mode, leavers: Sequence[Watched], loop: RolloutLoop
     ) -> dict[str, Any]:
         models = [self._model(target, name, state.tracks[name]) for name in state.order]
         models += [
-            {"name": model_of(name), "action": "stopped", "reason": "it left the inventory"}
-            for name in leftovers
-            if not name.endswith(SURGE_SUFFIX)
+            {"name": one.name, "action": "stopped", "reason": "it left the inventory"}
+            for one in leavers
+            # A surge instance bears the label of its model, whatever a version calls its container.
+            if one.name == model_of(one.container)
         ]
-        changed = bool(leftovers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
+        changed = bool(leavers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
         if not state.failed and len(state.serving) == len(state.order):
             self.sets.prove(target.plan, [dict(entry) for entry in target.entries.values()], target.endpoints)
         seconds = time.monotonic() - self.progress.narrator.began

@@ -44,7 +44,7 @@ NOISE_BYTES = 8 << 20
 PROOF_S = 0.2
 # Between two probes something small is asked this often: has one ended, does one answer now?
 GLANCE_S = 0.25
-MAY_LEAD_TO_A_START = (Step.WAITING, Step.STOPPING, Step.DRAINING, Step.SURGING, Step.RETIRING)
+MAY_LEAD_TO_A_START = (Step.WAITING, Step.STOPPING, Step.DRAINING, Step.SURGING, Step.RETIRING, Step.YIELDING)
 
 
 class Watch:

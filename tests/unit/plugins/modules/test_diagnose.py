@@ -111,3 +111,17 @@ def test_a_dry_run_writes_no_bundle_and_a_place_without_room_is_named(
     (tmp_path / "file").write_text("")
     answer = run({**places, "bundle": str(tmp_path / "file/support.tar.gz")}, capsys)
     assert answer["failed"] and answer["msg"].startswith(f"bundle: {tmp_path}/file/support.tar.gz can't be written")
+
+
+def test_an_upgrade_that_was_interrupted_is_known_by_the_mark_that_the_playbook_leaves(
+    places: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "state/journal.json").unlink()
+    mark = tmp_path / "elsewhere"
+    found = []
+    for there in (False, True):
+        if there:
+            mark.touch()
+        answer = run({**places, "upgrade_mark": str(mark)}, capsys)
+        found.append([one["rule"] for one in answer["findings"] if one["rule"] == "unfinished"])
+    assert found == [[], ["unfinished"]]

@@ -124,3 +124,10 @@ def test_what_a_person_reads(
     failures: list[Any], restored: list[str], serving: list[str], missing: list[Any], said: str
 ) -> None:
     assert failure.message(failures, restored, serving, missing) == said
+
+
+def test_a_reason_and_its_cause_are_one_sentence() -> None:
+    track = Track(Step.FAILED, "it ended 10 s after it was ready.")
+    found = failure.ended("yi", track, OOM, 1, None, "")
+    assert found["cause"].startswith("it ended 10 s after it was ready: the card's memory ran out")
+    assert ". the" not in failure.sentence(found)

@@ -109,7 +109,7 @@ def test_a_line_is_said_once_and_a_summary_every_five_seconds() -> None:
 def test_what_is_told_is_of_the_container_that_a_step_is_about() -> None:
     seen = Observation({"yi": Seen(phase=Phase.GRAPHS)}, {}, surges={"yi": Seen(phase=Phase.LOADING)})
     for step in Step:
-        wanted = Phase.LOADING if step in (Step.SURGING, Step.RETIRING) else Phase.GRAPHS
+        wanted = Phase.LOADING if step in (Step.SURGING, Step.RETIRING, Step.YIELDING) else Phase.GRAPHS
         assert watched(Track(step), seen, "yi").phase is wanted
     assert watched(Track(Step.SURGING), Observation({}, {}), "yi") == Seen()
 

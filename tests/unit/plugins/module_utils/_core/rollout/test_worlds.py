@@ -16,7 +16,7 @@ from ansible_collections.gpuserve.fleet.tests.support.worlds.run import Report, 
 
 COUNTS = {"any": 550, "flaky": 300, "slow": 150, "calm": 500}
 
-# What so few worlds come to is walked by hand, in test_lost.py.
+# What so few worlds come to is walked by hand, in test_lost.py and test_bridges.py.
 RARE = {
     (Step.DRAINING, Step.WAITING),
     (Step.DRAINING, Step.GONE),
@@ -26,6 +26,7 @@ RARE = {
     (Step.RETIRING, Step.FAILED),
     (Step.KEPT, Step.FAILED),
     (Step.LEAVING, Step.GONE),
+    (Step.YIELDING, Step.FAILED),
 }
 
 
@@ -49,8 +50,12 @@ def test_no_rule_breaks_in_any_world(reports: dict[str, list[Report]], kind: str
 
 def test_in_calm_worlds_nothing_fails_and_nobody_waits_for_another(reports: dict[str, list[Report]]) -> None:
     assert [report.seed for report in reports["calm"] if report.failed] == []
-    gaps = {report.seed: report.gap_over_start for report in reports["calm"] if not report.ports_change_hands}
+    gaps = {report.seed: report.gap_over_start for report in reports["calm"]}
     assert {seed: gap for seed, gap in gaps.items() if gap > 1.15} == {}
+    # Ports that are another's are among them, some in rings of models that have no room for a surge instance.
+    exchanged = [report for report in reports["calm"] if report.ports_change_hands]
+    assert len(exchanged) > 50
+    assert sum(report.changes[Step.WAITING, Step.YIELDING] for report in exchanged) > 3
 
 
 def test_every_kind_of_end_is_among_them(reports: dict[str, list[Report]]) -> None:

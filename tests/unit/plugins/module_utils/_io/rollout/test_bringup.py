@@ -100,6 +100,32 @@ def test_three_of_eight_gibibytes_are_upgraded_without_a_failure(host: FakeHost)
         assert not [other for other in between if other.startswith("stop") and other != f"stop vllm-{name}"]
 
 
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_models_that_exchange_ports_on_a_full_card_are_each_without_a_server_for_their_own_start(
+    host: FakeHost, mode: str
+) -> None:
+    host.cards["GPU-0"], host.load_s = 21 * (1 << 30), 40.0
+    names = "abc"
+    served(host, *(Model(name, 6 + at / 2, port=8001 + at) for at, name in enumerate(names)))
+    models = [Model(name, 6 + at / 2, port=8001 + (at + 1) % 3) for at, name in enumerate(names)]
+    served(host, *models, mode=mode)
+    assert host.running() == {"vllm-a": 8002, "vllm-b": 8003, "vllm-c": 8001}
+    # The first one serves on another port meanwhile, and each of the others starts before one more is stopped.
+    order = [one for one in host.done if one.split()[0] in ("stop", "start", "surge", "remove")]
+    assert order.index("stop vllm-a") < order.index("surge vllm-a-surge") < order.index("start vllm-c")
+    assert order.index("stop vllm-c") < order.index("start vllm-c") < order.index("start vllm-a")
+    assert not served(host, *models)["changed"]
+
+
+def test_a_surge_instance_of_an_older_version_is_removed_by_its_label(host: FakeHost) -> None:
+    served(host, A, B)
+    host.add("vllm-b-beside", "b", 9002, status="running")
+    result = served(host, A, B)
+    assert host.running() == {"vllm-a": 8001, "vllm-b": 8002}
+    assert result["changed"]
+    assert [one["name"] for one in result["models"]] == ["a", "b"], "it is no model that left the inventory"
+
+
 # Surge instances
 
 
