@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +44,37 @@ def picture(folder: Path) -> dict[str, tuple[str, str]]:
         )
         for path in sorted(folder.rglob("*"))
     }
+
+
+class FillsAt:
+    """A disk on which the write of this number, of all that need room, finds none; with `stays` none after it does either."""
+
+    CALLS = ("open", "write", "mkdir", "rename", "link")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, *, stays: bool) -> None:
+        self.at, self.stays, self.count, self.refused = at, stays, 0, 0
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self._watched(name, getattr(os, name)))
+
+    def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*given: Any, **named: Any) -> Any:
+            if self._needs_room(name, given, named.get("dir_fd")):
+                self.count += 1
+                if self.count == self.at or (self.stays and self.count > self.at):
+                    self.refused += 1
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*given, **named)
+
+        return watched
+
+    @staticmethod
+    def _needs_room(name: str, given: tuple[Any, ...], folder: int | None) -> bool:
+        if name == "open":
+            if not given[1] & os.O_CREAT:
+                return False
+            try:
+                os.stat(given[0], dir_fd=folder)
+            except FileNotFoundError:
+                return True
+            return False
+        return name != "write" or stat.S_ISREG(os.fstat(given[0]).st_mode)

@@ -253,7 +253,11 @@ class Bringup:
         """Bring the set back that had proved itself: the names that serve again, and why others don't."""
         self.progress.note("the set before comes back")
         self.sets.keep_failed()
-        self.sets.put_back(PROVED)
+        try:
+            self.sets.put_back(PROVED)
+        except OSError as error:
+            # Nothing is started by another set's file: what serves by now goes on, and why the new one failed is told.
+            return self._as_it_is(proved, error)
         self.state_dir.begin("restoring", proved.digests)
         leavers = self._leavers(proved)
         loop.executor.clear_drains(self._engines(failed, leavers))
@@ -261,6 +265,16 @@ class Bringup:
         limits = self.limits(self.mode(proved, self.watch.observe(proved.watched, None)))
         state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False)
         return state.serving, loop.failures
+
+    def _as_it_is(self, proved: Target, error: OSError) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """What serves of a set whose files can't be put back, and what is said of the rest of it."""
+        cause = f"its set can't be put back ({error.filename}: {error.strerror})."
+        remedy = "Free space there, then run playbooks/rollback.yml."
+        self.progress.note(cause)
+        seen = self.watch.observe(proved.watched, None).services
+        serving = [one.name for one in proved.watched if seen[one.name].healthy]
+        rest = [one.name for one in proved.watched if one.name not in serving]
+        return serving, {name: {"name": name, "cause": cause, "remedy": remedy} for name in rest}
 
     def _leavers(self, target: Target) -> list[Watched]:
         """Containers of this stack that are no longer in it."""

@@ -4,14 +4,16 @@
 """Sets of a stack on disk: the one that compose_stack rendered, the last that proved itself, and the one before that.
 
 A set is a folder with `compose.yml`, the secret files that it names (`env/`), and, where it is kept, `plan.json` ({"inputs_digest",
-"plan", "services", "endpoints"}). Everything is closed from its first moment. A set becomes the rendered one by the rename of its
-compose file alone: the secret files that it names are there by then, and those of the set before stay until no engine reads them.
+"plan", "services", "endpoints", "sum"}; by the sum a record is known that a disk or somebody has changed). Everything is closed from its
+first moment. A set becomes the rendered one by the rename of its compose file alone: the secret files that it names are there by then,
+and those of the set before stay until no engine reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -107,10 +109,10 @@ class Sets(Notes):
     def _record(self, name: str) -> dict[str, Any] | None:
         try:
             found = json.loads((self.folder / name / _PLAN).read_text(encoding="utf-8"))
-            # What can't be made into a target can't be gone back to either.
-            whole = bool(Target.of(found).services) and isinstance(found.get("endpoints", []), list)
-            whole = whole and self.compose_file(name).is_file()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            # What can't be made into a target can't be gone back to either. One without a sum is of an older version.
+            whole = bool(Target.of(found).cards) and isinstance(found.get("endpoints", []), list)
+            whole = whole and found.get("sum", _sum(found)) == _sum(found) and self.compose_file(name).is_file()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return found if whole else None
 
@@ -125,7 +127,7 @@ class Sets(Notes):
             "services": services,
             "endpoints": endpoints,
         }
-        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+        text = json.dumps({**record, "sum": _sum(record)}, indent=1, sort_keys=True) + "\n"
         known = self.read(PROVED)
         new = known is None or known["services"] != services
         with self._noted(PROVED):
@@ -226,6 +228,12 @@ class Sets(Notes):
         for content in files.values():
             found.update({name: value for name, value in secrets.parse(content).items() if name in secrets.TOKENS})
         return found
+
+
+def _sum(record: Mapping[str, Any]) -> str:
+    """What a record adds up to, as it is read again."""
+    read = json.loads(json.dumps({key: value for key, value in record.items() if key != "sum"}))
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
 def _text(path: Path) -> str:

@@ -100,7 +100,7 @@ class StateDir(Notes):
             found = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._note(f"{name} can't be read ({error}): it counts as absent")
             return {}
         if isinstance(found, dict):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout impor
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import bringup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import lock as lock_module
 from ansible_collections.gpuserve.fleet.tests.support.fake_host import FakeHost, Model
+from tests.support.disk import FillsAt
 
 A, B = Model("a", 4), Model("b", 6)
 MEMORY = "torch.OutOfMemoryError: CUDA out of memory."
@@ -362,3 +365,53 @@ def test_a_foreign_container_takes_the_name_of_a_surge_instance_in_the_middle(ho
     served(host, changed(A), changed(B))
     assert host.running() == {"vllm-a": 8001, "vllm-b": 8002, "vllm-b-surge": 9999}
     assert "stop vllm-b-surge" not in host.done and "remove vllm-b-surge" not in host.done
+
+
+# 8. Files that go bad
+
+
+def kept(host: FakeHost) -> tuple[list[Any], list[Any]]:
+    """The services of the proved set, and those of the compose file that stands."""
+    record = json.loads((host.folder / "stack/proved/plan.json").read_text())
+    compose = json.loads((host.folder / "stack/compose.yml").read_text())
+    digests = sorted(one["labels"]["fleet.gpuserve.digest"] for one in compose["services"].values())
+    return sorted(one["digest"] for one in record["services"]), digests
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("fails", [False, True], ids=["an upgrade", "an upgrade that fails"])
+def test_a_disk_that_is_full_at_every_write_in_turn_is_never_fatal(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, fails: bool, stays: bool
+) -> None:
+    # One that stays full is another disk for every write; a few of them are enough beside each write alone.
+    for at in itertools.count(1, 5 if stays else 1):
+        with monkeypatch.context() as patch:
+            host = FakeHost(tmp_path_factory.mktemp("host")).install(patch)
+            host.key = "a-key"
+            served(host, A, B)
+            before = kept(host)[0]
+            rendered = host.render(changed(A), changed(B))
+            host.fails = {"vllm-b-surge": ARGUMENT} if fails else {}
+            with patch.context() as full:
+                disk = FillsAt(full, at, stays=stays)
+                result = host.bring(rendered)
+            # A set that can't be put back leaves a surge instance that was on its way; the next run removes it.
+            left = {"vllm-a-surge": 9001} if fails and stays and "vllm-a-surge" in host.running() else {}
+            assert host.running() == {"vllm-a": 8001, "vllm-b": 8002, **left}, f"write {at}"
+            assert sorted(result["serving"]) == ["a", "b"], f"write {at}"
+            assert bool(result.get("failures")) is fails
+            if fails:
+                assert "does not know an argument it was given" in said(result), f"write {at}"
+                proved, stands = kept(host)
+                # On a disk without room for a name the rendered set stays, and no engine is started by it.
+                assert proved == before and (stands == before or stays), f"write {at}"
+            if not disk.refused:
+                break
+            # With room again the next run has nothing to start, and the set that it keeps is the one that runs.
+            host.fails = {}
+            served(host, *((A, B) if fails else (changed(A), changed(B))))
+            assert not {f"{what} vllm-{name}" for what in ("start", "stop") for name in "ab"} & set(host.done), (
+                f"write {at}"
+            )
+            assert kept(host)[0] == kept(host)[1]
+    assert at > 10
