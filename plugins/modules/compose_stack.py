@@ -82,7 +82,7 @@ options:
     default: ""
   extra_volumes:
     description:
-      - More volumes for every engine, as Compose writes them.
+      - More volumes for every engine, as Compose writes them; what they name on the host has to be there.
     type: list
     elements: str
     default: []
@@ -255,6 +255,17 @@ def check_readable(specs: Sequence[ModelSpec], cache_dir: str) -> None:
             )
 
 
+def check_caches(folders: Sequence[str]) -> None:
+    """Refuse folders of caches that an engine could not write to; what is in them is its own."""
+    for folder in folders:
+        if (place := Path(folder)).exists() and (why := powerless.blocked(place, write=True, deep=False)):
+            fail(
+                "vllm_stack_cache_dir",
+                f"{harmless(why)}, for it runs as root without its powers.",
+                f"Hand it over: chown -R root:root {place}",
+            )
+
+
 def old_digests(text: str) -> dict[str, str]:
     """Service name to digest of the set before, read from our own labels in our own file."""
     found: dict[str, str] = {}
@@ -299,6 +310,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     for parameter, variable in secrets.VARIABLES.items():
         secrets.check(params[parameter], variable, [text, params["project_dir"], json.dumps(endpoints)])
     check_readable(specs, params["cache_dir"])
+    check_caches(compose.cache_folders(stack, params["cache_dir"]))
     old, new = old_digests(before), {service["name"]: service["digest"] for service in services}
     changed = (before, files_before) != (text, files)
     if changed and not module.check_mode:

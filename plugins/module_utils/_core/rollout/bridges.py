@@ -50,7 +50,7 @@ def _can_bridge(gates: Gates, service: Service) -> bool:
 def _is_in_ring(gates: Gates, name: str) -> bool:
     """Whether whoever has its port waits for another's, and so on, round to itself."""
     passed, at = {name}, name
-    while (owner := gates.owner(gates.services[at].port)) in gates.services:
+    while (owner := gates.owner(gates.services[at].port)) and owner in gates.services:
         if owner in passed:
             return owner == name and at != name
         passed.add(owner)

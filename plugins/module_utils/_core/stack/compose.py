@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm i
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX, ModelSpec
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.volumes import bind, long_form
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import Interpolated
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
@@ -99,7 +100,9 @@ def cache_folders(stack: Mapping[str, Any], cache_dir: str) -> list[str]:
             volume["source"]
             for service in stack["services"].values()
             for volume in service["volumes"]
-            if isinstance(volume, dict) and not volume.get("read_only") and volume["source"].startswith(f"{cache_dir}/")
+            if isinstance(volume, dict)
+            and volume["target"] in (ENGINE_CACHE, HUB_CACHE)
+            and not volume.get("read_only")
         }
     )
 
@@ -199,7 +202,7 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     found = digest(service, hidden)
     service["labels"][f"{LABEL}.digest"] = found
     if hidden:
-        service["volumes"].append(_bind(f"./{secrets.file_name(spec.name, found)}", SECRETS_FILE, read_only=True))
+        service["volumes"].append(bind(f"./{secrets.file_name(spec.name, found)}", SECRETS_FILE, read_only=True))
     return service
 
 
@@ -275,26 +278,18 @@ def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOption
 def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
     # What one engine compiled is code that another would run: a folder a model and image.
     image = hashlib.sha256(options.image.encode()).hexdigest()[:12]
-    found = [_bind(f"{options.cache_dir}/vllm/{spec.name}-{image}", ENGINE_CACHE)]
+    found = [bind(f"{options.cache_dir}/vllm/{spec.name}-{image}", ENGINE_CACHE)]
     if options.transport == SOCKET:
         own = Interpolated(f"{sockets.folder(spec.name)}${{{SURGE_VARIABLE}-}}")
-        found.append(_bind(own, ENGINE_SOCKETS))
+        found.append(bind(own, ENGINE_SOCKETS))
     if spec.is_local:
-        found.append(_bind(spec.model, spec.model, read_only=True))
+        found.append(bind(spec.model, spec.model, read_only=True))
     else:
         # Fetched by a step of its own, weights are another engine's too: none of them writes there.
-        found.append(_bind(f"{options.cache_dir}/huggingface", HUB_CACHE, read_only=spec.name in options.offline))
+        found.append(bind(f"{options.cache_dir}/huggingface", HUB_CACHE, read_only=spec.name in options.offline))
     paths = [str(adapter["path"]) for adapter in spec.lora_adapters]
-    found += [_bind(path, path, read_only=True) for path in paths if path.startswith("/")]
-    return [*found, *options.extra_volumes]
-
-
-def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
-    """A volume that Docker refuses where its source is missing, and doesn't make as an empty folder."""
-    found: dict[str, Any] = {"type": "bind", "source": source, "target": target}
-    if read_only:
-        found["read_only"] = True
-    return {**found, "bind": {"create_host_path": False}}
+    found += [bind(path, path, read_only=True) for path in paths if path.startswith("/")]
+    return [*found, *(long_form(one) for one in options.extra_volumes)]
 
 
 def _healthcheck(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from pathlib import Path
 MOST_ENTRIES = 20_000
 
 
-def blocked(path: Path, write: bool) -> str:
-    """The first thing below a path that such a root can't read, or write where asked; empty where there is none."""
-    for part in _entries(path):
+def blocked(path: Path, write: bool, deep: bool = True) -> str:
+    """The first thing at or, where asked, below a path that such a root can't read, or write where asked; empty where there is none."""
+    for part in _entries(path) if deep else (path,):
         try:
             found = part.stat()
         except OSError:

@@ -258,6 +258,20 @@ def test_a_model_s_folder_that_is_not_there_or_that_an_engine_can_t_read(
     monkeypatch.undo()
 
 
+def test_a_cache_that_an_engine_could_not_write_to_is_known_before_anything_is_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(capsys, tmp_path)["changed"]
+    cache = next((tmp_path / "cache" / "vllm").glob("qwen-*"))
+    before = picture(tmp_path / "stack")
+    closed = cache.stat().st_ino
+    monkeypatch.setattr(powerless, "_may", lambda found, wanted: found.st_ino != closed or not wanted & 0o2)
+    answer = call(capsys, tmp_path, api_key=NEXT_KEY)
+    assert answer["msg"].startswith(f"vllm_stack_cache_dir: {cache} belongs to uid")
+    assert "the engine can't write in it" in answer["msg"] and f"chown -R root:root {cache}" in answer["msg"]
+    assert picture(tmp_path / "stack") == before
+
+
 def test_a_plan_that_does_not_fit_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
 ) -> None:

@@ -179,14 +179,13 @@ def gates(
     *services: Service,
     free: int = 5 * GIB,
     surges: dict[str, Seen] | None = None,
-    **tracks: Track,
+    tracks: dict[str, Track] | None = None,
 ) -> Gates:
     seen = {one.name: old(one, 0) for one in services}
     found = Observation(seen, {CARD: free}, {CARD: 9.0}, listeners=listeners, surges=surges or {})
     waits = Track(Step.WAITING, "changed")
-    return Gates(
-        {one.name: one for one in services}, {one.name: tracks.get(one.name, waits) for one in services}, found, LIMITS
-    )
+    steps = {one.name: (tracks or {}).get(one.name, waits) for one in services}
+    return Gates({one.name: one for one in services}, steps, found, LIMITS)
 
 
 PORT, MEMORY = Closed(Cause.PORT, "port"), Closed(Cause.MEMORY, "memory")
@@ -212,7 +211,9 @@ def test_one_that_could_not_start_there_is_no_bridge() -> None:
     two, closed = {8001: "large", 8002: "small"}, {"small": PORT, "large": PORT}
     assert bridges.first(gates(two, LEFT, RIGHT), closed) == "small"
     assert bridges.first(gates(two, replace(LEFT, surge=False), RIGHT), closed) == "large"
-    assert bridges.first(gates(two, LEFT, RIGHT, small=Track(reason="x", surge_off=True)), closed) == "large"
+    assert (
+        bridges.first(gates(two, LEFT, RIGHT, tracks={"small": Track(reason="x", surge_off=True)}), closed) == "large"
+    )
     assert bridges.first(gates(two, LEFT, RIGHT, free=GIB // 2 - 1), closed) is None
     assert bridges.first(gates(two, LEFT, RIGHT, free=GIB // 2), closed) == "small"
 
@@ -221,8 +222,7 @@ def test_a_surge_instance_in_an_old_ones_place_is_wanted_while_another_has_the_p
     stopped = Track(Step.WAITING, "changed", committed=1.0)
 
     def wanted(closed: Closed = PORT, listeners: dict[int, str] | None = None, **tracks: Track) -> bool:
-        found = gates(listeners or {8001: "large"}, LEFT, RIGHT, **{"small": stopped, **tracks})
-        found.observation.services["small"].used_bytes.clear()  # type: ignore[attr-defined]
+        found = gates(listeners or {8001: "large"}, LEFT, RIGHT, tracks={"small": stopped, **tracks})
         return bridges.is_wanted(found, LEFT, closed)
 
     assert wanted()
@@ -241,7 +241,7 @@ def test_a_surge_instance_is_in_the_way_only_of_its_own_service() -> None:
     serves = Track(Step.WAITING, "changed", surged=True)
 
     def in_the_way(free: int, closed: Closed = MEMORY, **tracks: Track) -> bool:
-        found = gates({}, LEFT, RIGHT, free=free, surges={"small": surge()}, **{"small": serves, **tracks})
+        found = gates({}, LEFT, RIGHT, free=free, surges={"small": surge()}, tracks={"small": serves, **tracks})
         return bridges.is_in_the_way(found, LEFT, closed)
 
     assert in_the_way(GIB // 2)

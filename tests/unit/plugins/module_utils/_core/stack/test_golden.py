@@ -186,7 +186,7 @@ def test_with_a_folder_adapters_secrets_and_more_volumes() -> None:
             BRIDGE["volumes"][0],
             bind("/srv/qwen", "/srv/qwen", read_only=True),
             bind("/srv/sql", "/srv/sql", read_only=True),
-            "/srv/x:/x",
+            bind("/srv/x", "/x"),
             bind(f"./env/qwen-{digest}.env", "/run/gpuserve/env", read_only=True),
         ],
         "entrypoint": ["/bin/sh", "-c", 'set -a; . /run/gpuserve/env; exec "$0" "$@"', "serve"],
@@ -318,7 +318,7 @@ def test_folders_that_engines_write_to() -> None:
     inside = f"{OPTIONS.cache_dir}/mine"
     stack = compose.render(parse_models([{**MODEL, "model": inside}]), planned(), OPTIONS)
     assert compose.cache_folders(stack, OPTIONS.cache_dir) == [f"{OPTIONS.cache_dir}/vllm/qwen-{IMAGE}"]
-    hub = compose.render(parse_models([MODEL]), planned(), replace(OPTIONS, extra_volumes=("/srv/x:/x",)))
+    hub = compose.render(parse_models([MODEL]), planned(), replace(OPTIONS, extra_volumes=(f"{inside}:/x",)))
     assert compose.cache_folders(hub, OPTIONS.cache_dir) == [
         f"{OPTIONS.cache_dir}/huggingface",
         f"{OPTIONS.cache_dir}/vllm/qwen-{IMAGE}",

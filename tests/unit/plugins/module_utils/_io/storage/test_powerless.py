@@ -60,3 +60,11 @@ def test_the_first_file_that_can_t_be_read_is_named(tmp_path: Path, monkeypatch:
         blocked(tmp_path, write=False)
         == f"{tmp_path}/snapshots/0/model.safetensors belongs to uid 1000 with mode 0600: the engine can't read it"
     )
+
+
+def test_only_the_folder_itself_is_asked_for_where_what_is_in_it_is_an_engines_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compiled").write_text("x")
+    monkeypatch.setattr("os.walk", lambda *_any: pytest.fail("it is looked through"))
+    assert blocked(tmp_path, write=True, deep=False) == ""
