@@ -47,7 +47,8 @@ unit: $(VENV)/.ready
 sanity: $(VENV)/.ready
 	@echo "== ansible-test sanity"; mk/sanity.sh $(VENV) $(GPUSERVE_CACHE) 2>&1 | { grep -vE '^(Running sanity|WARNING: All targets skipped|Initializing )' || true; }
 
-lock: $(VENV)/.ready ## renew requirements/dev.txt from requirements/dev.in
-	@python -m pip install -q pip-tools && pip-compile -q --upgrade --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links -o requirements/dev.txt requirements/dev.in
+lock: $(VENV)/.ready ## renew requirements/dev.txt and release.txt from the .in beside each
+	@python -m pip install -q pip-tools && for name in dev release; do \
+	pip-compile -q --upgrade --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links -o requirements/$$name.txt requirements/$$name.in; done
 
 include $(wildcard mk/*.mk)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Make the development venv at $1 from requirements/dev.txt, once. Safe to call again and at the same time from elsewhere.
+# Make the venv at $1 from the lock $2 (the development venv's without one), once. Safe to call again and at the same time from elsewhere.
 set -euo pipefail
 venv=$1
 here=$(cd "$(dirname "$0")/.." && pwd)
+lock=${2:-$here/requirements/dev.txt}
 mkdir -p "$(dirname "$venv")"
 exec 9>"$venv.lock"
 flock 9
@@ -21,8 +22,8 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     echo "gpuserve.fleet needs Python's venv module: install python3-venv (Debian, Ubuntu) and run this again." >&2; exit 1
   fi
 fi
-echo "== making the development venv in $venv (once)" >&2
+echo "== making a venv from ${lock##*/} in $venv (once)" >&2
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements/dev.txt"
+"$venv/bin/pip" install -q --disable-pip-version-check -r "$lock"
 touch "$venv/.ready"

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from pathlib import Path
 
 import yaml
 
 COLLECTION = Path(__file__).parents[2]
+HANDED_OUT = {
+    *("README.md", "README.ko.md", "CHANGELOG.md", "LICENSE", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"),
+    *("changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles"),
+}
 
 
 def read(name: str) -> dict[str, object]:
@@ -26,10 +31,56 @@ def test_every_module_is_in_the_action_group() -> None:
 
 def test_galaxy_is_told_where_everything_is() -> None:
     galaxy = read("galaxy.yml")
-    for name in ("description", "readme", "license_file", "tags"):
+    for name in ("description", "readme", "license_file", "tags", "repository", "documentation", "issues"):
         assert galaxy.get(name), name
     for name in ("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"):
         assert (COLLECTION / name).exists(), name
+
+
+def test_everything_at_the_top_is_handed_out_or_kept_back_on_purpose() -> None:
+    ignored = read("galaxy.yml")["build_ignore"]
+    assert isinstance(ignored, list)
+    top = {path.name for path in COLLECTION.iterdir()}
+    kept_back = {name for name in top for pattern in ignored if fnmatch.fnmatch(name, pattern)}
+    # What a run of a tool leaves is not in git, and so in no release.
+    assert top - kept_back - HANDED_OUT - {"galaxy.yml"} == set()
+    assert HANDED_OUT & kept_back == set()
+
+
+def test_the_changelog_knows_this_version() -> None:
+    releases = read("changelogs/changelog.yaml")["releases"]
+    assert isinstance(releases, dict)
+    assert str(read("galaxy.yml")["version"]) in releases
+
+
+def test_fragments_of_the_changelog_are_of_its_sections() -> None:
+    sections = read("changelogs/config.yaml")["sections"]
+    assert isinstance(sections, list)
+    known = {section[0] for section in sections} | {"release_summary", "trivial"}
+    for path in (COLLECTION / "changelogs/fragments").glob("*"):
+        if path.name.startswith("."):
+            continue
+        assert path.suffix in (".yml", ".yaml"), path.name
+        fragment = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert set(fragment) <= known, path.name
+        for section, changes in fragment.items():
+            assert isinstance(changes, str if section == "release_summary" else list), path.name
+
+
+def test_workflows_call_the_targets_that_everybody_calls() -> None:
+    makefiles = [COLLECTION / "Makefile", *COLLECTION.glob("mk/*.mk")]
+    targets = {name for path in makefiles for name in re.findall(r"^([a-z-]+):", path.read_text(), re.MULTILINE)}
+    workflows = sorted((COLLECTION / ".github/workflows").glob("*.yml"))
+    assert [path.stem for path in workflows] == ["check", "release", "test"]
+    for path in workflows:
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            for line in "\n".join(step.get("run", "") for step in job["steps"]).splitlines():
+                words = line.split()
+                assert not words or words[0] in ("make", "sudo", "sha256sum", "gh", "bash"), (path.name, line)
+                called = (
+                    [word for word in words[words.index("make") + 1 :] if "=" not in word] if "make" in words else []
+                )
+                assert set(called) <= targets, (path.name, line)
 
 
 def test_every_role_has_a_page() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.tests.support.release import tarball
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 PROGRAMS = Path(sys.executable).parent
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
@@ -37,12 +39,8 @@ def run(folder: Path, *argv: str, **settings: str) -> subprocess.CompletedProces
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the collection installed from its own tarball, and an inventory of this machine."""
     folder = tmp_path_factory.mktemp("empty")
-    built = run(folder, "ansible-galaxy", "collection", "build", str(CHECKOUT), "--output-path", str(folder))
-    assert built.returncode == 0, built.stdout + built.stderr
-    (tarball,) = folder.glob("gpuserve-fleet-*.tar.gz")
-    done = run(
-        folder, "ansible-galaxy", "collection", "install", "--no-deps", str(tarball), "-p", str(folder / "collections")
-    )
+    built = str(tarball.build(CHECKOUT, folder, 0))
+    done = run(folder, "ansible-galaxy", "collection", "install", "--no-deps", built, "-p", str(folder / "collections"))
     assert done.returncode == 0, done.stdout + done.stderr
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
     variables = {
@@ -82,14 +80,33 @@ def test_site_checks_the_inventory_from_there(place: Path) -> None:
     assert "gateway_prot: there is no such variable. Did you mean gateway_port?" in " ".join(done.stdout.split())
 
 
-def test_the_tarball_holds_nothing_of_ours(place: Path) -> None:
+def test_the_tarball_holds_what_a_user_needs_and_nothing_of_ours(place: Path) -> None:
     installed = place / "collections/ansible_collections/gpuserve/fleet"
-    for name in ("tests", "molecule", "mk", "requirements", ".ci", ".collections", "Makefile"):
-        assert not (installed / name).exists(), name
+    # What ansible-galaxy itself adds.
+    made = {"MANIFEST.json", "FILES.json"}
+    assert {path.name for path in installed.iterdir()} - made == {
+        *(
+            "README.md",
+            "README.ko.md",
+            "CHANGELOG.md",
+            "LICENSE",
+            "CONTRIBUTING.md",
+            "CODE_OF_CONDUCT.md",
+            "SECURITY.md",
+        ),
+        *("changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles"),
+    }
+    assert [path for path in installed.rglob(".*") if path.is_file()] == []
+    assert {path.name for path in (installed / "inventories").iterdir()} == {"example"}
     for name in (
-        "README.ko.md",
         "docs/inventory-sample.yml",
         "roles/gateway/README.md",
         "meta/execution-environment.yml",
+        "meta/playbooks.yml",
     ):
         assert (installed / name).exists(), name
+
+
+def test_it_is_built_to_the_same_bytes(place: Path, tmp_path: Path) -> None:
+    (first,) = place.glob("gpuserve-fleet-*.tar.gz")
+    assert tarball.build(CHECKOUT, tmp_path, 0).read_bytes() == first.read_bytes()
