@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plans on the controller, in its own process: half a millisecond of arithmetic is not worth a trip over SSH for each host.
 
-Only a model of which nothing but a folder on the host is known sends the module there.
+Only a model of which nothing but a folder on the host is known sends the module there. Where the models don't fit the hub is asked for
+quantized checkpoints, and those that were planned and fit are named.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import alternatives
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import AWAY_NOTE, Lookup
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.quantized import WITHIN_S, checkpoints
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC, plan
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
+
+# What is for the hub is asked from here, and not sent to a host.
+HUB = ("ask_hub", "endpoint")
+FOLDER = "gpuserve-quantized"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -32,14 +43,57 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         # Plain values, as a module gets them: what templates and inventories mark their strings with is no part of a plan's inputs.
         arguments = json.loads(json.dumps(dict(self._task.args), default=str))
         if any(_is_on_the_host(model) for model in arguments.get("models") or []):
-            return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
+            here = {key: value for key, value in arguments.items() if key not in HUB}
+            return {**result, **self._execute_module(module_args=here, task_vars=task_vars)}
         checked = ArgumentSpecValidator(ARGUMENT_SPEC).validate(arguments)
         if checked.error_messages:
             return {**result, "failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
         try:
-            return {**result, "changed": False, "plan": plan(checked.validated_parameters)}
+            params = checked.validated_parameters
+            planned = plan(params)
+            reasons = [*planned["reasons"], *(_quantized(params, planned) if params["ask_hub"] else [])]
+            return {**result, "changed": False, "plan": {**planned, "reasons": reasons}}
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
+
+
+def _quantized(params: Mapping[str, Any], planned: Mapping[str, Any]) -> list[str]:
+    """Say which quantized checkpoints of the largest model fit in its place; nothing where none is known to."""
+    models = params["models"]
+    place = None if planned["feasible"] or params["device"] == "cpu" else alternatives.replaceable(models, planned)
+    if place is None:
+        return []
+    model = str(models[place]["model"])
+    infos = _checkpoints(model, params["endpoint"], params["hf_token"])
+    found = [fitting for info in infos if (fitting := _fitting(params, place, info))]
+    return [alternatives.sentence(model, found, params["preset"])] if found else []
+
+
+def _checkpoints(model: str, endpoint: str, token: str) -> list[Mapping[str, Any]]:
+    """Return what the hub has of a model, asked once for all hosts of a run."""
+    with alone(FOLDER) as folder:
+        # A hub that did not answer for the models is not asked here either.
+        if Kept(str(folder.with_name(MODEL_INFO))).read_note(AWAY_NOTE):
+            return []
+        of_this_run, note = Kept(str(folder)), model.replace("/", "--")
+        asked = of_this_run.read_note(note)
+        if asked is None:
+            asked = {"infos": list(checkpoints(Lookup(Kept(), connect_to(endpoint, token, WITHIN_S)), model))}
+            of_this_run.write_note(note, asked)
+        return list(asked["infos"])
+
+
+def _fitting(params: Mapping[str, Any], place: int, info: Mapping[str, Any]) -> alternatives.Fitting | None:
+    """Plan the models with another checkpoint in one's place, under the preset as it is, else under auto."""
+    models = alternatives.with_checkpoint(params["models"], place, info)
+    for preset in dict.fromkeys((params["preset"], "auto")):
+        try:
+            if plan({**params, "models": models, "preset": preset, "proved": {}})["feasible"]:
+                return alternatives.Fitting(info["id"], info["disk_bytes"], preset)
+        except FleetError:
+            # An engine of this version refuses it, or it can't be counted.
+            continue
+    return None
 
 
 def _is_on_the_host(model: Any) -> bool:

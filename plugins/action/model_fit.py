@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -15,24 +16,23 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import fit
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import HubError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup, Wanted
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, Lookup, Wanted
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.quantized import WITHIN_S, checkpoints
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.reader import read_folder
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan as plan_memory
 from ansible_collections.gpuserve.fleet.plugins.modules.model_fit import ARGUMENT_SPEC
-
-# So many other checkpoints are read at the hub, a few requests each.
-MOST_READ = 6
 
 
 class Fit:
     """The answer for one model on one card."""
 
-    def __init__(self, params: Mapping[str, Any], lookup: Lookup) -> None:
+    def __init__(self, params: Mapping[str, Any], lookup: Lookup, others_lookup: Lookup | None = None) -> None:
         self.params = params
         self.lookup = lookup
+        # What is asked for besides may take less time than the model itself.
+        self.others_lookup = others_lookup or lookup
         (self.gpu,) = parse_gpus([{"name": params["gpu"]}], "gpu")
 
     def answer(self) -> dict[str, Any]:
@@ -65,17 +65,10 @@ class Fit:
         return f"fits with {next(iter(row.requests))}, {row.length:,} tokens a request"
 
     def others(self, entry: Mapping[str, Any]) -> list[fit.Row]:
-        """Return what else fits: other checkpoints of the model, smaller ones of its family, more cards."""
-        model = str(entry["model"])
-        ids = fit.loadable([*self.quantized(model)])[:MOST_READ]
-        ids += [other for other in fit.related(model, [*self.lookup.kept.ids(), *CONFIGS]) if other not in ids]
+        """Return what else fits: quantized checkpoints of the model, smaller ones of its family, more cards."""
         rows: list[fit.Row] = []
-        for other in ids:
-            try:
-                rows += fit.rows_of(self.entry(other, "main"), self.plan)
-            except (FleetError, HubError):
-                # What can't be read is no answer.
-                continue
+        for other in self.other_entries(str(entry["model"])):
+            rows += fit.rows_of(other, self.plan)
             if len(rows) == fit.MOST_ROWS - 1:
                 break
         for cards in (2, 4):
@@ -84,12 +77,17 @@ class Fit:
                 return [*rows, *more]
         return rows
 
-    def quantized(self, model: str) -> list[str]:
-        """Return checkpoints that the hub knows as quantized from this model."""
-        try:
-            return self.lookup.hub().search(quantized_from=model)
-        except HubError:
-            return []
+    def other_entries(self, model: str) -> Iterator[dict[str, Any]]:
+        """Yield models that may fit in another's place."""
+        named = {model}
+        for info in checkpoints(self.others_lookup, model):
+            named.add(info["id"])
+            yield {"name": "model", "model": info["id"], "info": dict(info)}
+        for other in fit.related(model, [*self.lookup.kept.ids(), *CONFIGS]):
+            if other not in named:
+                # What can't be read is no answer.
+                with contextlib.suppress(FleetError):
+                    yield self.entry(other, MAIN)
 
     def plan(self, entry: Mapping[str, Any], cards: int, preset: str) -> Mapping[str, Any]:
         """Plan one model on so many cards of the kind."""
@@ -121,7 +119,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
         params = checked.validated_parameters
         try:
-            lookup = Lookup(Kept(params["dir"]), connect_to(params["endpoint"], params["token"]))
-            return {**result, **Fit(params, lookup).answer()}
+            hub, kept = (params["endpoint"], params["token"]), Kept(params["dir"])
+            lookups = Lookup(kept, connect_to(*hub)), Lookup(kept, connect_to(*hub, WITHIN_S))
+            return {**result, **Fit(params, *lookups).answer()}
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}

@@ -8,13 +8,9 @@ All hosts of a run share what one of them found, and that the hub is away, so th
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from ansible import constants as settings
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
@@ -22,6 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect imp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup
 from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, entries_of, run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
 
 # What of a model's entry says where its files are.
 ASKED = ("where", "model", "revision", "config", "config_path", "config_file")
@@ -58,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _models_known(self, params: dict[str, Any]) -> dict[str, Any]:
         """Look up what the controller can; one host at a time."""
-        with _alone(Path(settings.DEFAULT_LOCAL_TMP)) as of_this_run:  # type: ignore[attr-defined]
+        with alone(MODEL_INFO) as of_this_run:
             lookup = Lookup(
                 Kept(params["dir"] or ""),
                 connect_to(params["endpoint"], params["token"]),
@@ -78,13 +75,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
 def _has_config(entry: Mapping[str, Any]) -> bool:
     return entry.get("config") is not None or bool(entry.get("config_path"))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """Hold the lock of this run of Ansible, and return where what it found is for all its hosts."""
-    shared = folder / "gpuserve-model-info"
-    shared.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(shared / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield shared

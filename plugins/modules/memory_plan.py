@@ -100,9 +100,20 @@ options:
         Without it as many wait as the cache holds. vLLM has such bounds from 0.29.0 on.
     type: float
     default: 0
+  ask_hub:
+    description:
+      - Whether, where the models don't fit, the hub is asked from the controller for quantized checkpoints of the largest. At most five are
+        read, within 20 seconds, and named in C(reasons) where they were planned in its place and fit. A hub that is away is no failure.
+    type: bool
+    default: false
+  endpoint:
+    description:
+      - A mirror of the hub for O(ask_hub); by default the one in E(HF_ENDPOINT), else the public one.
+    type: str
+    default: ""
   hf_token:
     description:
-      - Only checked, so that a token which Ansible would blot out of names is refused before anything changes.
+      - Checked, so that a token which Ansible would blot out of names is refused before anything changes; with O(ask_hub) sent to the hub.
     type: str
     default: ""
   api_key:
@@ -219,6 +230,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "kept_ports": {"type": "dict", "default": {}},
     "surge_offset": {"type": "int", "default": 0},
     "ttft_objective_s": {"type": "float", "default": 0},
+    "ask_hub": {"type": "bool", "default": False},
+    "endpoint": {"type": "str", "default": ""},
     "hf_token": {"type": "str", "default": "", "no_log": True},
     "api_key": {"type": "str", "default": "", "no_log": True},
 }

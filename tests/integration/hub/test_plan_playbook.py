@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.gpuserve.fleet.tests.support.hub.repositories import small_llama
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
+from ansible_collections.gpuserve.fleet.tests.support.hub.repositories import (
+    Repository,
+    llama_tensors,
+    safetensors,
+    small_llama,
+)
 from ansible_collections.gpuserve.fleet.tests.support.hub.server import Hub
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -98,6 +104,35 @@ def test_a_hub_that_is_away_is_noticed_once_for_all_hosts(hub: Hub, inventory: P
     assert "planned by the shipped catalogue, at no pinned commit" in done.stdout
     # Asked again and again, but for the first host alone.
     assert len(hub.requests) <= 4
+
+
+def test_what_does_not_fit_names_quantized_checkpoints_that_do(hub: Hub, inventory: Path) -> None:
+    sizes = {"hidden_size": 1024, "intermediate_size": 16384, "num_attention_heads": 8, "num_key_value_heads": 8}
+    quantized = {**sizes, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    for name, config, dtype in (("large", sizes, "BF16"), ("large-FP8", quantized, "F8_E4M3")):
+        files = small_llama(**config)
+        tensors = llama_tensors(json.loads(files["config.json"]), dtype)
+        hub.repositories[f"acme/{name}"] = Repository({**files, "model.safetensors": safetensors(tensors)})
+    hub.repositories["acme/large-FP8"].base_model = "acme/large"
+    hub.repositories["acme/large-gated-FP8"] = Repository(small_llama(), gated="manual", base_model="acme/large")
+    model = {**MODEL, "model": "acme/large", "enforce_eager": True, "max_num_batched_tokens": 1024}
+    _done, plans = plan(inventory, hub, model)
+    needed = plans["gpu01"]["gpus"][0]["models"][0]
+    # Too small by 60 MiB under preset balanced, and the other form's weights take 100 MiB less.
+    total_bytes = int((needed["total_bytes"] - needed["kv_cache_bytes"] - 60 * MIB) / 0.85)
+    gpu = {"name": "small", "memory_total_bytes": total_bytes, "compute_capability": "9.0"}
+
+    done, plans = plan(inventory, hub, model, vllm_stack_gpus=[gpu])
+    assert done.returncode != 0 and not plans["gpu02"]["feasible"]
+    said = "Quantized checkpoints of acme/large that fit: acme/large-FP8 ("
+    assert all(plans[host]["reasons"][-1].startswith(said) for host in plans) and said in " ".join(done.stdout.split())
+    # Asked once for three hosts; what was only looked at is kept by nobody.
+    assert hub.paths().count("/api/models") == 1 and len(kept(inventory)) == 1
+
+    hub.is_down = True
+    done, offline = plan(inventory, hub, model, vllm_stack_gpus=[gpu])
+    assert offline["gpu01"]["reasons"] == plans["gpu01"]["reasons"][:-1]
+    assert "hub" not in offline["gpu01"]["reasons"][-1] and "Traceback" not in done.stdout
 
 
 def test_a_config_path_and_a_folder_are_read(hub: Hub, inventory: Path) -> None:

@@ -41,6 +41,9 @@ _NOT_NEEDED = re.compile(
     re.I,
 )
 _OTHER_FORMATS = ("original/", "metal/", "onnx/", "openvino/", "coreml/", "gguf/", ".cache/", ".git/")
+# Other forms of a model that the engine can't load, and kinds of quantization, by how repositories are called.
+_OTHER_FORMS = re.compile(r"gguf|mlx|exl[23]|onnx|openvino|coreml|litert|\bggml", re.I)
+_KIND = re.compile(r"awq|gptq|nvfp4|mxfp4|fp8|bnb|w\d+a\d+|int[48]|[48]-?bit", re.I)
 MOST_FILES = 20_000
 
 
@@ -185,3 +188,16 @@ def summary(info: Mapping[str, Any]) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def loadable(ids: Iterable[str]) -> list[str]:
+    """Return the quantized checkpoints that the engine can load, as far as their names tell: the first of each kind, then the second."""
+    seen: dict[str, int] = {}
+    turns: list[tuple[int, str]] = []
+    for model in dict.fromkeys(ids):
+        if not _OTHER_FORMS.search(model):
+            found = _KIND.search(model)
+            kind = found[0].casefold() if found else ""
+            seen[kind] = seen.get(kind, 0) + 1
+            turns.append((seen[kind], model))
+    return [model for _turn, model in sorted(turns, key=lambda each: each[0])]

@@ -18,8 +18,6 @@ LENGTH = 8192
 SHORTER = (4096, 2048, 1024)
 PRESETS = ("balanced", "aggressive", "auto")
 MOST_ROWS = 5
-# Other forms of a model that the engine can't load, by how their repositories are called.
-_OTHER_FORMS = re.compile(r"gguf|mlx|exl[23]|onnx|openvino|coreml|litert|\bggml", re.I)
 _SIZE = re.compile(r"^(?P<family>.+?)[-_.](?P<size>\d+(\.\d+)?)b(?![a-z])", re.I)
 
 # Plans one model entry on cards under a preset.
@@ -100,11 +98,6 @@ def related(model: str, known: Iterable[str]) -> list[str]:
         if other != model and match is not None and same_family and float(match["size"]) <= float(own["size"]):
             found.append((-float(match["size"]), other))
     return [other for _size, other in sorted(found)]
-
-
-def loadable(ids: Iterable[str]) -> list[str]:
-    """Return the ids of checkpoints that the engine can load, as far as their names tell."""
-    return [model for model in ids if not _OTHER_FORMS.search(model)]
 
 
 def screen(

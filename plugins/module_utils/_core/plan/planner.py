@@ -33,8 +33,9 @@ def make_plan(
     preset: str,
     profile: vllm.Profile,
     ttft_objective_s: float = 0,
+    remedies: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The plan as plain data, in the shape that the memory_plan module returns."""
+    """The plan as plain data, in the shape that the memory_plan module returns; `remedies` are settings with which it is known to fit."""
     placed, reasons = place(candidates, gpus, preset)
     on = {
         gpu.uuid: [
@@ -51,7 +52,7 @@ def make_plan(
         here = on[gpu.uuid]
         kv, short = fitted[gpu.uuid]
         if short > 0:
-            reasons.append(short_reason(here, gpu, preset, short))
+            reasons.append(short_reason(here, gpu, preset, short, remedies))
         models = [
             _model_entry(item, kv[item.index], gpu, placed[item.index], profile, ttft_objective_s) for item in here
         ]

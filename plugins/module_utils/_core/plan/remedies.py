@@ -20,8 +20,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 LENGTH_STEP = 256
 
 
-def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -> str:
-    """What is short, and the nearest thing that fits: each was planned before it is said."""
+def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int, more: Sequence[str] = ()) -> str:
+    """What is short, and what fits: each was planned before it is said. `more` are settings that were planned for all cards."""
     names = ", ".join(item.spec.name for item in here)
     text = (
         f"{names} {'needs' if len(here) == 1 else 'need'} {gib(short)} more than preset {preset} allows on {gpu.name}."
@@ -29,16 +29,8 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
     budget = budget_on(preset, gpu)
     if gpu.foreign_bytes and short <= budget_bytes(preset, gpu.usable_bytes) - budget:
         text += f" {gib(gpu.foreign_bytes)} of it are used by others now."
-    for other, share in SHARES.items():
-        if share > SHARES.get(preset, 1.0) and fit(here, budget_on(other, gpu))[1] == 0:
-            return f"{text} Set vllm_stack_preset: {other}, where they fit."
-    shorter = [(length, item) for item in here if (length := _shorter(item, here, budget))]
-    if shorter:
-        length, item = max(shorter, key=lambda found: (found[0] / found[1].length, found[1].spec.name))
-        return f"{text} Set max_model_len of {item.spec.name} to {length}, where they fit."
-    for item in sorted(here, key=lambda one: (-one.floor_bytes, one.spec.name)):
-        if remedy := _smaller_pin(item, gpu, short):
-            return f"{text} {remedy}, where they fit."
+    if settings := [*_settings(here, gpu, preset, budget, short), *more]:
+        return f"{text} Set {' or '.join(settings)}, where they fit."
     for count in range(len(here) - 1, 0, -1):
         kept = sorted(here, key=lambda item: (item.need_bytes, item.spec.name))[:count]
         if fit(kept, budget)[1] == 0:
@@ -47,6 +39,20 @@ def short_reason(here: Sequence[Candidate], gpu: Gpu, preset: str, short: int) -
     if kept_wide := [f"{item.spec.name}'s {item.shape.plain_parts}" for item in here if item.shape.plain_parts]:
         return f"{text} {', '.join(kept_wide)} stay in 16 bits: take a checkpoint that quantizes them too, or a larger card."
     return f"{text} Take a smaller or a quantized model, or a larger card."
+
+
+def _settings(here: Sequence[Candidate], gpu: Gpu, preset: str, budget: int, short: int) -> list[str]:
+    """Settings of which each alone makes room on this card: a larger preset, a shorter length, a smaller pinned cache."""
+    found = [
+        f"vllm_stack_preset: {other}"
+        for other, share in SHARES.items()
+        if share > SHARES.get(preset, 1.0) and fit(here, budget_on(other, gpu))[1] == 0
+    ][:1]
+    if shorter := [(length, item) for item in here if (length := _shorter(item, here, budget))]:
+        length, item = max(shorter, key=lambda one: (one[0] / one[1].length, one[1].spec.name))
+        found.append(f"max_model_len of {item.spec.name} to {length}")
+    largest_first = sorted(here, key=lambda one: (-one.floor_bytes, one.spec.name))
+    return found + [pin for item in largest_first if (pin := _smaller_pin(item, gpu, short))][:1]
 
 
 def _shorter(item: Candidate, here: Sequence[Candidate], budget: int) -> int:
@@ -71,9 +77,9 @@ def _smaller_pin(item: Candidate, gpu: Gpu, short: int) -> str:
     least, block = item.kv_bytes(1), item.pool.block_bytes
     enough = (item.pinned_kv_bytes - short) // block * block
     if item.spec.kv_cache_memory_bytes is not None:
-        return f"Lower kv_cache_memory_bytes of {item.spec.name} to {enough} ({gib(enough)})" if enough >= least else ""
+        return f"kv_cache_memory_bytes of {item.spec.name} to {enough} ({gib(enough)})" if enough >= least else ""
     profiled = item.part("weights") + estimate.profiled_bytes(item.shape, item.load)
     share = math.floor((profiled + enough) / gpu.usable_bytes * 100) / 100
     if int(share * gpu.usable_bytes) - profiled < least:
         return ""
-    return f"Lower gpu_memory_utilization of {item.spec.name} to {share:g}"
+    return f"gpu_memory_utilization of {item.spec.name} to {share:g}"

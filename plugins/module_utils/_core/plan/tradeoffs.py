@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, Choice, on_cards
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_on
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.remedies import LENGTH_STEP
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
@@ -57,6 +57,16 @@ def choose(
         result, found = plan(choices)
     if gpus[0].is_cpu:
         return result
+    if preset != "auto" and not result["feasible"]:
+        remedies = _smaller_caches(choices, gpus[0], plan)
+
+        def fits(other: str) -> bool:
+            return bool(choose(specs, shapes, gpus, other, profile, calibration)["feasible"])
+
+        # A larger share of the card is named where it is enough; auto trades besides.
+        if not any(fits(other) for other, share in SHARES.items() if share > SHARES[preset]) and fits("auto"):
+            remedies.append("vllm_stack_preset: auto")
+        return make_plan(found, gpus, preset, profile, ttft_objective_s, remedies)
     if preset != "auto":
         return _with_notes(choices, result, gpus[0], plan)
     for trade in (_smaller_cache, _fewer_graphs, _fewer_sequences, _no_graphs):
@@ -142,6 +152,17 @@ def _smaller_cache(choice: Choice, gpu: Gpu) -> Choice:
     if not capable or choice.spec.kv_cache_dtype != "auto" or choice.shape.latent or not choice.shape.has_kv_cache:
         return choice
     return choice.having("kv_cache_dtype fp8: nothing fits without it", kv_cache_dtype="fp8")
+
+
+def _smaller_caches(choices: Sequence[Choice], gpu: Gpu, plan: Callable[[Sequence[Choice]], Any]) -> list[str]:
+    """The one model, else all, whose caches in fp8 are enough, as a setting; nothing where they are not."""
+    smaller = [_smaller_cache(choice, gpu) for choice in choices]
+    able = [place for place, choice in enumerate(choices) if smaller[place] is not choice]
+    for places in dict.fromkeys([*((place,) for place in able), tuple(able)]):
+        tried = [smaller[place] if place in places else choice for place, choice in enumerate(choices)]
+        if places and plan(tried)[0]["feasible"]:
+            return [f"kv_cache_dtype of {' and '.join(choices[place].spec.name for place in places)} to fp8"]
+    return []
 
 
 def _fewer_graphs(choice: Choice, _gpu: Gpu) -> Choice:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ class Hub(Protocol):
 class HuggingFaceHub:
     """Hub over huggingface_hub, which is imported when it is first needed."""
 
-    def __init__(self, endpoint: str = "", token: str | bool = "") -> None:
+    def __init__(self, endpoint: str = "", token: str | bool = "", within_s: float = math.inf) -> None:
+        # All that it is ever asked has to be answered by then.
+        self._until = time.monotonic() + within_s
         self._library: ModuleType = importlib.import_module("huggingface_hub")
         self._http: ModuleType = importlib.import_module("huggingface_hub.utils")
         self._errors: ModuleType = importlib.import_module("huggingface_hub.errors")
@@ -96,7 +99,7 @@ class HuggingFaceHub:
         """Return what the repository is at a revision."""
         with self._translated():
             found = self._again(
-                lambda: self._api.model_info(model, revision=revision, files_metadata=True, timeout=READ_S)
+                lambda: self._api.model_info(model, revision=revision, files_metadata=True, timeout=self._read_s())
             )
         files = {str(item.rfilename): int(item.size or 0) for item in found.siblings or []}
         card = found.card_data.to_dict() if found.card_data is not None else {}
@@ -118,9 +121,29 @@ class HuggingFaceHub:
         asked: dict[str, Any] = {"limit": 100, "sort": "downloads"}
         asked |= {"search": text} if text else {}
         asked |= {"author": author} if author else {}
-        asked |= {"filter": f"base_model:quantized:{quantized_from}"} if quantized_from else {}
+        asked |= {"filter": [f"base_model:quantized:{quantized_from}", "safetensors"]} if quantized_from else {}
         with self._translated():
-            return [str(found.id) for found in self._api.list_models(**asked)]
+            found = self._again(lambda: self._list(asked))
+        if not isinstance(found, list) or not all(
+            isinstance(one, dict) and isinstance(one.get("id"), str) for one in found
+        ):
+            raise HubError(Trouble.NO_HUB, self.endpoint)
+        return [str(one["id"]) for one in found]
+
+    def _list(self, asked: dict[str, Any]) -> Any:
+        """Return a page of models. The library's own list_models waits for an answer without end."""
+        headers = self._http.build_hf_headers(token=self._token)
+        url = f"{self.endpoint}/api/models"
+        answer = self._http.get_session().get(url, params=asked, headers=headers, timeout=self._read_s())
+        self._http.hf_raise_for_status(answer)
+        return answer.json()
+
+    def _read_s(self) -> float:
+        """Return how long one read may take; nothing is asked once all time is over."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise HubError(Trouble.STALLED, f"{self.endpoint} took too long")
+        return min(READ_S, left)
 
     def fetch(self, model: str, revision: str, path: str, cache_dir: str, force: bool, progress: type) -> None:
         """Have a file in the cache whole; `progress` is a class like tqdm's that hears of bytes."""
@@ -137,10 +160,11 @@ class HuggingFaceHub:
             )
 
     def _stream(self, url: str, headers: dict[str, str], most: int) -> bytes:
-        deadline = time.monotonic() + WHOLE_S
+        began = time.monotonic()
+        deadline = min(began + WHOLE_S, self._until)
         got = bytearray()
         session = self._http.get_session()
-        with session.stream("GET", url, headers=headers, timeout=READ_S, follow_redirects=True) as answer:
+        with session.stream("GET", url, headers=headers, timeout=self._read_s(), follow_redirects=True) as answer:
             if answer.status_code >= 400:
                 answer.read()
             self._http.hf_raise_for_status(answer)
@@ -149,7 +173,9 @@ class HuggingFaceHub:
                 if len(got) >= most:
                     break
                 if time.monotonic() > deadline:
-                    raise HubError(Trouble.UNREACHABLE, f"{self.endpoint} sent {len(got)} bytes in {WHOLE_S:.0f} s")
+                    raise HubError(
+                        Trouble.UNREACHABLE, f"{self.endpoint} sent {len(got)} bytes in {deadline - began:.0f} s"
+                    )
         return bytes(got[:most])
 
     def _again(self, ask: Callable[[], T], passing: tuple[type[BaseException], ...] = ()) -> T:
@@ -162,13 +188,16 @@ class HuggingFaceHub:
             except self._errors.HfHubHTTPError as error:
                 status = error.response.status_code
                 wait = _wait_s(error) or 2.0**attempt / 4
-                if (status != 429 and status < 500) or attempt == ATTEMPTS or wait > MOST_WAIT_S:
+                if (status != 429 and status < 500) or self._gives_up(attempt, wait):
                     raise
             except passing:
                 wait = 2.0**attempt / 4
-                if attempt == ATTEMPTS:
+                if self._gives_up(attempt, wait):
                     raise
             time.sleep(wait)
+
+    def _gives_up(self, attempt: int, wait_s: float) -> bool:
+        return attempt == ATTEMPTS or wait_s > MOST_WAIT_S or time.monotonic() + wait_s > self._until
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -193,8 +222,8 @@ class HuggingFaceHub:
             raise HubError(Trouble.UNREACHABLE, "HF_HUB_OFFLINE is set") from error
         except errors.HfHubHTTPError as error:
             raise _by_status(error, self.endpoint) from error
-        except (KeyError, TypeError, ValueError) as error:
-            # What is no JSON, or JSON of another kind, does not come from a hub.
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # What is no JSON, or JSON of another kind, does not come from a hub: the library reads an error's body unchecked.
             raise HubError(Trouble.NO_HUB, self.endpoint) from error
         except self._transport_errors() as error:
             if isinstance(error, OSError) and error.errno in _DISK_ERRORS:

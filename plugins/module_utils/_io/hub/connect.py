@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -20,15 +21,18 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client impo
 )
 
 
-def connect_to(endpoint: str, token: str) -> Callable[[], Hub]:
-    """Return what makes the hub, once; an address with an account is refused whether or not somebody needs the hub."""
+def connect_to(endpoint: str, token: str, within_s: float = math.inf) -> Callable[[], Hub]:
+    """Return what makes the hub, once, which then answers within so many seconds or not at all.
+
+    An address with an account is refused whether or not somebody needs the hub.
+    """
     for refusal in credentials.refusals({"vllm_stack_hub_endpoint": endpoint}):
         fail("", refusal, "")
 
     @lru_cache(maxsize=1)
     def connect() -> Hub:
         try:
-            return HuggingFaceHub(endpoint, token)
+            return HuggingFaceHub(endpoint, token, within_s)
         except ImportError as error:
             raise HubError(Trouble.NO_LIBRARY, missing_required_lib("huggingface_hub")) from error
 

@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.action import memory_plan as module
 from ansible_collections.gpuserve.fleet.plugins.action.memory_plan import ActionModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import HubError, Repository, Trouble
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import AWAY_NOTE
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO
+from ansible_collections.gpuserve.fleet.tests.support.hub.repositories import safetensors
 
 MODEL = {"name": "tiny", "model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0"}
+LARGE = "Qwen/Qwen3-32B"
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
+BODY = safetensors({})
 WENT = {"plan": "made on the host"}
 
 
@@ -37,6 +48,86 @@ def test_the_plan_is_the_module_s_and_no_host_is_asked(monkeypatch: pytest.Monke
     expected = {"models": [MODEL], "gpus": [{"name": "NVIDIA GeForce RTX 5090"}], "preset": "balanced"}
     defaults = {"engine_version": "", "device": "cuda", "image": "", "calibration": {}, "proved": {}}
     assert planned == {"changed": False, "plan": plan({**expected, **defaults})}
+
+
+@dataclass
+class FakeHub:
+    """A hub that lists quantized checkpoints, of which some can be read."""
+
+    listed: list[str]
+    is_away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def search(self, text: str = "", author: str = "", quantized_from: str = "") -> list[str]:
+        self.asked.append(quantized_from)
+        if self.is_away:
+            raise HubError(Trouble.UNREACHABLE, "http://hub")
+        return self.listed
+
+    def describe(self, model: str, revision: str) -> Repository:
+        self.asked.append(model)
+        if "gated" in model:
+            raise HubError(Trouble.GATED)
+        return Repository(model, "c" * 40, False, False, "mit", {"config.json": 9, "model.safetensors": len(BODY)})
+
+    def read(self, model: str, commit: str, path: str, most: int) -> bytes:
+        quantized = {"quant_method": "awq", "bits": 4, "group_size": 128} if "AWQ" in model else None
+        config = {**CONFIGS[LARGE], "model_type": "qwen3", "quantization_config": quantized}
+        return BODY if path.endswith(".safetensors") else json.dumps(config).encode()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
+    """Be the hub that the action connects to, in a run of its own."""
+    made = FakeHub(["x/Qwen3-32B-GGUF", "x/gated-AWQ", "x/Qwen3-32B-BF16", "x/Qwen3-32B-AWQ"])
+    monkeypatch.setattr(f"{module.__name__}.connect_to", lambda endpoint, token, within_s: lambda: made)
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    return made
+
+
+def test_checkpoints_that_fit_are_named_once_they_were_planned(monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> None:
+    models: list[dict[str, Any]] = [{"name": "large", "model": LARGE, "max_model_len": 4096}, MODEL]
+    first, *others = (run(monkeypatch, models=models, ask_hub=True)["plan"]["reasons"] for _host in range(3))
+    said = f"Quantized checkpoints of {LARGE} that fit: x/Qwen3-32B-AWQ ("
+    assert others == [first, first] and first[-1].startswith(said) and "BF16" not in first[-1]
+    assert hub.asked == [LARGE, "x/gated-AWQ", "x/Qwen3-32B-BF16", "x/Qwen3-32B-AWQ"]
+    quiet = run(monkeypatch, models=models)["plan"]
+    assert quiet["reasons"] == first[:-1] and not quiet["feasible"]
+    in_its_place = [{**models[0], "config": {**CONFIGS[LARGE], "quantization_config": AWQ}}, MODEL]
+    assert run(monkeypatch, models=in_its_place)["plan"]["feasible"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quantization": "fp8", "max_model_len": 40960},
+        {"model": "/srv/large", "config": CONFIGS[LARGE]},
+        {"weights_bytes": 60 * GIB},
+    ],
+)
+def test_what_was_said_of_the_weights_themselves_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, hub: FakeHub, change: dict[str, Any]
+) -> None:
+    planned = run(monkeypatch, models=[{"name": "large", "model": LARGE, **change}], ask_hub=True)["plan"]
+    assert not planned["feasible"] and hub.asked == []
+
+
+def test_a_hub_that_is_away_says_nothing_and_is_not_asked_where_that_is_known(
+    monkeypatch: pytest.MonkeyPatch, hub: FakeHub, tmp_path: Path
+) -> None:
+    models = [{"name": "large", "model": LARGE}]
+    hub.is_away = True
+    expected = run(monkeypatch, models=models)
+    assert run(monkeypatch, models=models, ask_hub=True) == expected and hub.asked == [LARGE]
+    hub.asked.clear()
+    (tmp_path / MODEL_INFO).mkdir()
+    (tmp_path / MODEL_INFO / f"{AWAY_NOTE}.note").write_text('{"trouble": "unreachable"}')
+    (tmp_path / module.FOLDER / f"{LARGE.replace('/', '--')}.note").unlink()
+    assert run(monkeypatch, models=models, ask_hub=True) == expected and hub.asked == []
+
+
+def test_what_fits_asks_nobody(monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> None:
+    assert run(monkeypatch, models=[MODEL], ask_hub=True)["plan"]["feasible"] and hub.asked == []
 
 
 def test_a_folder_on_the_host_is_read_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -150,3 +150,21 @@ def test_every_small_file_comes_back_in_its_field() -> None:
 def test_pickled_weights_are_said_to_be_so(name: str) -> None:
     said = str(checkpoint.without_safetensors(["config.json", name], "x", "a/b"))
     assert f"a/b has its weights as pickled files only ({name})" in said
+
+
+def test_quantized_checkpoints_by_kind() -> None:
+    ids = [
+        "a/M-GGUF",
+        "a/M-FP8",
+        "b/M-FP8-dynamic",
+        "c/M-mlx-4bit",
+        "d/M-AWQ",
+        "a/M-FP8",
+        "e/M-NVFP4",
+        "f/M-quantized.w4a16",
+        "g/M-int4",
+        "h/M-awq-int4",
+        "i/M-exl2",
+    ]
+    found = ["a/M-FP8", "d/M-AWQ", "e/M-NVFP4", "f/M-quantized.w4a16", "g/M-int4", "b/M-FP8-dynamic", "h/M-awq-int4"]
+    assert checkpoint.loadable(ids) == found

@@ -322,7 +322,7 @@ def test_a_pinned_cache_that_does_not_fit_is_told_what_would(key: str, value: An
     pinned = {**GUIDE[2], key: value}
     result = plan([pinned, GUIDE[0]])
     assert not result["feasible"]
-    found = re.search(rf"Lower {key} of yi to ([0-9.]+)", result["reasons"][0])
+    found = re.search(rf"Set .*{key} of yi to ([0-9.]+)", result["reasons"][0])
     assert found, result["reasons"]
     lower = float(found[1]) if "." in found[1] else int(found[1])
     assert plan([{**pinned, key: lower}, GUIDE[0]])["feasible"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
@@ -38,6 +40,38 @@ def card(size_gib: float, index: int = 0, capability: str = "12.0") -> dict[str,
 
 
 LLAMA = {"name": "llama", "model": "meta-llama/Llama-3.1-8B-Instruct", "max_model_len": 8192}
+
+
+def reason(entry: dict[str, Any], size_gib: float, preset: str = "balanced", **gpu: Any) -> str:
+    """Return why one model does not fit a card."""
+    specs, gpus = parse_models([entry]), parse_gpus([{**card(size_gib), **gpu}])
+    shapes = [ModelShape.from_config(CONFIGS[spec.model], spec.dtype, spec.quantization) for spec in specs]
+    return " ".join(choose(specs, shapes, gpus, preset, vllm.profile("0.33.0"), Calibration())["reasons"])
+
+
+LARGER = "vllm_stack_preset: aggressive"
+SHORTER = "max_model_len of llama to 7936"
+SMALLER = "kv_cache_dtype of llama to fp8"
+
+
+@pytest.mark.parametrize(
+    ("size_gib", "preset", "more", "settings"),
+    [
+        # A larger share of the card is enough, and so are a shorter length and a smaller cache in this one.
+        (20.2, "balanced", {}, [LARGER, SHORTER, SMALLER]),
+        # Before compute capability 8.9 there is no fp8 cache.
+        (20.2, "balanced", {"compute_capability": "8.6"}, [LARGER, SHORTER]),
+        # No share is enough, but preset auto has other trades.
+        (17.62, "balanced", {}, ["vllm_stack_preset: auto"]),
+        (15.0, "balanced", {}, []),
+        (15.0, "auto", {}, []),
+    ],
+)
+def test_a_reason_ends_in_all_that_fits(
+    size_gib: float, preset: str, more: dict[str, Any], settings: list[str]
+) -> None:
+    ending = f" Set {' or '.join(settings)}, where they fit." if settings else " or a larger card."
+    assert reason(LLAMA, size_gib, preset, **more).endswith(ending)
 
 
 def test_auto_takes_more_sequences_where_there_is_room_and_says_so() -> None:

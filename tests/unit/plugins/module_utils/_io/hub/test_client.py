@@ -54,7 +54,7 @@ def answering(hub: HuggingFaceHub, *answers: Any) -> list[tuple[Any, ...]]:
             raise found
         return found
 
-    hub._api = SimpleNamespace(model_info=answer, list_models=answer)
+    hub._api = SimpleNamespace(model_info=answer)
     return asked
 
 
@@ -159,18 +159,73 @@ def test_a_hub_that_was_busy_for_a_moment_answers(hub: HuggingFaceHub) -> None:
     assert hub.describe("a/b", "main").commit == "c0ffee"
 
 
+class Listing:
+    """A session that answers a search."""
+
+    def __init__(self, body: Any, status: int = 200) -> None:
+        self.answer = httpx.Response(status, json=body, request=httpx.Request("GET", END))
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def get(self, url: str, **more: Any) -> httpx.Response:
+        self.asked.append((url, more))
+        return self.answer
+
+
+def listing(hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch, body: Any, status: int = 200) -> Listing:
+    """Have searches answered so."""
+    session = Listing(body, status)
+    monkeypatch.setattr(hub._http, "get_session", lambda: session)
+    return session
+
+
 @pytest.mark.parametrize(
     ("given", "asked"),
     [
         ({"text": "qwen"}, {"search": "qwen"}),
         ({"author": "Qwen"}, {"author": "Qwen"}),
-        ({"quantized_from": "Qwen/Q"}, {"filter": "base_model:quantized:Qwen/Q"}),
+        ({"quantized_from": "Qwen/Q"}, {"filter": ["base_model:quantized:Qwen/Q", "safetensors"]}),
     ],
 )
-def test_a_search_is_by_downloads(hub: HuggingFaceHub, given: dict[str, str], asked: dict[str, str]) -> None:
-    found = answering(hub, [SimpleNamespace(id="a/b"), SimpleNamespace(id="c/d")])
+def test_a_search_is_by_downloads_and_ends(
+    hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], asked: dict[str, Any]
+) -> None:
+    session = listing(hub, monkeypatch, [{"id": "a/b"}, {"id": "c/d"}])
     assert hub.search(**given) == ["a/b", "c/d"]
-    assert found == [({"limit": 100, "sort": "downloads", **asked},)]
+    ((url, more),) = session.asked
+    assert url == f"{END}/api/models" and more["params"] == {"limit": 100, "sort": "downloads", **asked}
+    assert more["timeout"] == 10.0 and more["headers"]["authorization"] == "Bearer hf_token"
+
+
+@pytest.mark.parametrize("body", [{"error": "no"}, ["a/b"], [{"name": "a/b"}], [{"id": 7}]])
+def test_a_search_that_no_hub_answered(hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
+    listing(hub, monkeypatch, body)
+    with pytest.raises(HubError) as caught:
+        hub.search("qwen")
+    assert caught.value.trouble is Trouble.NO_HUB
+
+
+def test_an_error_of_another_kind_of_server(hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing(hub, monkeypatch, ["no"], 404)
+    with pytest.raises(HubError) as caught:
+        hub.search("qwen")
+    assert caught.value.trouble is Trouble.NO_HUB
+
+
+def test_nothing_is_asked_or_waited_for_once_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    clock = iter((0.0, 1.0, 1.5, 18.0, 19.5))
+    monkeypatch.setattr(f"{module.__name__}.time.monotonic", lambda: next(clock, 21.0))
+    hub = HuggingFaceHub(END, "", 20.0)
+    session = listing(hub, monkeypatch, {}, 502)
+    with pytest.raises(HubError) as caught:
+        hub.search("qwen")
+    # A second try has what is left, and a third would come too late.
+    assert caught.value.detail == f"{END} answers 502" and slept == [0.5]
+    assert [more["timeout"] for _url, more in session.asked] == [10.0, 2.0]
+    with pytest.raises(HubError) as caught:
+        hub.describe("a/b", "main")
+    assert (caught.value.trouble, caught.value.detail) == (Trouble.STALLED, f"{END} took too long")
 
 
 class Stream:
@@ -240,7 +295,7 @@ def test_a_hub_that_drips_is_away(hub: HuggingFaceHub, monkeypatch: pytest.Monke
     monkeypatch.setattr(f"{module.__name__}.time.monotonic", lambda: next(moments))
     with pytest.raises(HubError) as caught:
         hub.read("a/b", "c0ffee", "x.json", 100)
-    assert caught.value.detail == f"{END} sent 3 bytes in 120 s"
+    assert caught.value.detail == f"{END} sent 2 bytes in 120 s"
 
 
 def test_a_file_is_fetched_as_it_was_asked_for(hub: HuggingFaceHub) -> None:
@@ -269,7 +324,7 @@ def test_which_token_is_sent(token: str | bool, sent: str | bool | None) -> None
 
 def test_a_hub_is_made_once_and_only_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    kind: Callable[..., Any] = lambda endpoint, token: made.append(endpoint) or SimpleNamespace()  # type: ignore[func-returns-value]  # noqa: E731
+    kind: Callable[..., Any] = lambda endpoint, token, within_s: made.append(endpoint) or SimpleNamespace()  # type: ignore[func-returns-value]  # noqa: E731
     monkeypatch.setattr("ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect.HuggingFaceHub", kind)
     connect = connect_to(END, "")
     assert made == []
