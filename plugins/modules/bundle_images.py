@@ -65,62 +65,16 @@ loaded:
   sample: ["docker.io/library/debian:13-slim"]
 """
 
-import hashlib
 import os
 import tempfile
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
-
-_MAX_LIST_BYTES = 16 << 20
-_CHUNK_BYTES = 1 << 20
-
-
-class Bundle:
-    """A bundle behind an address, whose files are believed by their checksums only."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self._module = module
-        self.url = module.params["url"].rstrip("/")
-
-    def read(self, name: str, sha256: str) -> str:
-        """Fetch a list; an empty checksum believes it."""
-        data = self._open(name).read(_MAX_LIST_BYTES)
-        if sha256 and hashlib.sha256(data).hexdigest() != sha256.lower():
-            raise self._wrong(name)
-        text: str = data.decode("utf-8", "replace")
-        return text
-
-    def fetch(self, name: str, sha256: str, path: str) -> None:
-        """Fetch an archive to a file, and compare it before anybody reads it."""
-        answer, digest = self._open(name), hashlib.sha256()
-        with open(path, "wb") as file:
-            while chunk := answer.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != sha256:
-            raise self._wrong(name)
-
-    def _wrong(self, name: str) -> FleetError:
-        remedy = "Carry the bundle over again. No image was loaded from it."
-        return FleetError("url", f"{self.url}/{name} is not the file that was bundled.", remedy)
-
-    def _open(self, name: str) -> Any:
-        params = self._module.params
-        try:
-            return open_url(
-                f"{self.url}/{name}",
-                timeout=params["timeout_s"],
-                ca_path=params["ca_file"],
-                http_agent="gpuserve.fleet",
-            )
-        except Exception as error:  # open_url lets every kind of network error through
-            fail("url", f"{self.url}/{name} can't be read ({error}).", "Check the address.")
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
 
 
 def image_id(module: AnsibleModule, name: str) -> str:
@@ -129,12 +83,12 @@ def image_id(module: AnsibleModule, name: str) -> str:
     return out.strip() if status == 0 else ""
 
 
-def load(module: AnsibleModule, source: Bundle, image: bundle.Image, sha256: str) -> None:
+def load(module: AnsibleModule, source: Bundle, image: bundle.Image) -> None:
     """Fetch, compare, load, compare."""
     # Not below /tmp, which may be small and in memory: an engine's image takes 10 GB.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         path = os.path.join(folder, "image.tar")
-        source.fetch(image.file, sha256, path)
+        source.fetch(image.file, path)
         status, out, err = module.run_command(["docker", "load", "--quiet", "--input", path])
     if status != 0:
         fail(image.name, f"it can't be loaded: {(err or out).strip()}.", "Free some space, and check Docker.")
@@ -149,9 +103,8 @@ def load(module: AnsibleModule, source: Bundle, image: bundle.Image, sha256: str
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Read the lists, then load what is missing."""
-    source = Bundle(module)
-    sums = bundle.read_sums(source.read(bundle.SUMS, module.params["sums_sha256"]))
-    images = bundle.read_images(source.read(bundle.IMAGES, bundle.expected(sums, bundle.IMAGES)))
+    source = Bundle(module.params)
+    images = bundle.read_images(source.read(bundle.IMAGES))
     wanted = module.params["images"] or [image.name for image in images]
     unknown = [name for name in wanted if name not in {image.name for image in images}]
     if unknown:
@@ -162,7 +115,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         )
     missing = [image for image in images if image.name in wanted and image_id(module, image.name) not in image.ids]
     for image in missing if not module.check_mode else ():
-        load(module, source, image, bundle.expected(sums, image.file))
+        load(module, source, image)
     return {"changed": bool(missing), "loaded": [image.name for image in missing]}
 
 

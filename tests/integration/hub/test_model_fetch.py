@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +129,23 @@ def test_what_goes_wrong_once_is_mended(
 
 
 @pytest.mark.parametrize(
-    ("fault", "fact"),
+    ("fault", "stall_timeout_s", "fact"),
     [
-        (Fault(99, wrong_hash=True), "what arrived is not what the hub has (another hash)"),
-        (Fault(99, stall_after=100), "nothing arrived for 2 s"),
-        (Fault(99, status=404), "can't be fetched"),
+        # On a busy machine a process may take seconds to begin: that is no stall.
+        (Fault(99, wrong_hash=True), 60, "what arrived is not what the hub has (another hash)"),
+        (Fault(99, stall_after=100), 4, "nothing arrived for 4 s"),
+        (Fault(99, status=404), 60, "can't be fetched"),
     ],
     ids=["wrong hash", "stalled", "gone"],
 )
 def test_what_goes_wrong_always_is_one_sentence_and_leaves_nothing_half(
-    hub: Hub, fetch: Any, tmp_path: Path, fault: Fault, fact: str, monkeypatch: pytest.MonkeyPatch
+    hub: Hub,
+    fetch: Any,
+    tmp_path: Path,
+    fault: Fault,
+    stall_timeout_s: float,
+    fact: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(download, "BACKOFF_S", (0.1,) * 4)
 
@@ -147,10 +153,9 @@ def test_what_goes_wrong_always_is_one_sentence_and_leaves_nothing_half(
         hub.repositories["acme/small"].faults[SHARD] = fault
 
     monkeypatch.setattr(fetching.Fetching, "check_disk", read_first)
-    started = time.monotonic()
-    answer = fetch("acme/small")
+    answer = fetch("acme/small", stall_timeout_s=stall_timeout_s)
     assert answer["failed"] and fact in answer["msg"] and f"acme/small: {SHARD}" in answer["msg"]
-    assert answer["msg"].endswith("Nothing that serves was touched.") and time.monotonic() - started < 40
+    assert answer["msg"].endswith("Nothing that serves was touched.")
     assert list((tmp_path / "cache").rglob("*.incomplete")) == []
     assert not any(path.name == SHARD for path in (tmp_path / "cache").rglob("snapshots/*/*"))
     # What came whole is not fetched again once the hub is well.
@@ -230,12 +235,12 @@ def test_large_and_slow_files_of_two_models_move_at_once(hub: Hub, fetch: Any, t
         files = {**small_llama(), "model.safetensors": safetensors({"model.layers.0.w": ("BF16", (2048, 1024))})}
         slow = Fault(99, bytes_per_s=1_000_000)
         hub.repositories[name] = Repository(files, faults={path: slow for path in files if is_lfs(path)})
-    started = time.monotonic()
-    answer = fetch("acme/one", "acme/two", progress_file=str(tmp_path / "progress"))
-    took = time.monotonic() - started
+    answer = fetch("acme/one", "acme/two", progress_file=str(tmp_path / "progress"), stall_timeout_s=60)
     lines = (tmp_path / "progress").read_text().splitlines()
-    assert answer["changed"] and took < 12, took
-    moving = [line for line in lines if "MiB/s" in line]
+    assert answer["changed"]
+    # When the first of them had ended, both had moved.
+    first_done = next(place for place, line in enumerate(lines) if "fetched, " in line)
+    moving = [line for line in lines[:first_done] if "MiB/s" in line]
     assert any("acme/one" in line for line in moving) and any("acme/two" in line and " left" in line for line in moving)
 
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+
 _READ_BYTES = 8 * 2**20
 
 
@@ -30,6 +32,12 @@ class Cache:
             return (self._storage(model) / "refs" / revision).read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             return ""
+
+    def refs(self, model: str, commit: str) -> list[str]:
+        """Return the branches and tags that were this commit when they were fetched."""
+        folder = self._storage(model) / "refs"
+        names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        return sorted(name for name in names if self.commit_of(model, name) == commit)
 
     def there(self, model: str, commit: str, paths: Iterable[str]) -> dict[str, int]:
         """Return the files of a commit that are there, with their sizes."""
@@ -67,6 +75,23 @@ class Cache:
             while chunk := file.read(_READ_BYTES):
                 digest.update(chunk)
         return digest.hexdigest() == blob.name
+
+    def blob(self, model: str, name: str) -> Path:
+        """Return where the content of a file is, by its name."""
+        return self._storage(model) / "blobs" / name
+
+    def link(self, model: str, commit: str, path: str, name: str) -> None:
+        """Make a blob that is there a file of a commit."""
+        pointer = self.snapshot(model, commit) / path
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.unlink(missing_ok=True)
+        pointer.symlink_to(os.path.relpath(self.blob(model, name), pointer.parent))
+
+    def name(self, model: str, revision: str, commit: str) -> None:
+        """Have a branch or tag be this commit for whoever asks the cache."""
+        ref = self._storage(model) / "refs" / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(ref, commit, 0o644)
 
     def drop(self, model: str, commit: str, path: str) -> None:
         """Remove a file that is not what it should be."""
