@@ -21,7 +21,9 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 HOST_MODULE = "gpuserve.fleet.gateway_host"
-ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "addresses")
+ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "follow")
+# What of a model says where its engines are met.
+MEETING = ("endpoints", "standby", "address", "listener_uid")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -60,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def _parsed(self) -> tuple[config.Gateway, host.Facts]:
         settings = plain(self._task.args.get("settings") or {})
         if self._flag("use_saved"):
-            facts = self._facts(settings, None)
+            facts = self._facts(settings, None, saved=True)
             if not facts.saved:
                 fail(
                     "gateway_keys_file",
@@ -68,10 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                     "Run playbooks/site.yml there first.",
                 )
             settings = {**settings, **facts.saved, "keys": settings.get("keys")}
-            if not self._flag("addresses", True):
-                settings["models"] = [
-                    {name: value for name, value in model.items() if name != "address"} for model in settings["models"]
-                ]
+            settings["models"] = _met_at(settings["models"], plain(self._task.args.get("follow") or []))
             return self._parse(settings), facts
         gateway = self._parse(settings)
         if self._task.args.get("state") == "checked":
@@ -106,8 +105,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             entries = registry.changed(entries, change, keys.digest("a key that is not made yet"))
         return registry.for_host(entries, str(self._variables.get("inventory_hostname", "")))
 
-    def _facts(self, settings: dict[str, Any], gateway: config.Gateway | None) -> host.Facts:
-        args: dict[str, Any] = {"state": "read", "image": str(settings.get("image", ""))}
+    def _facts(self, settings: dict[str, Any], gateway: config.Gateway | None, *, saved: bool = False) -> host.Facts:
+        args: dict[str, Any] = {"state": "read", "image": str(settings.get("image", "")), "saved": saved}
         if gateway:
             files = [gateway.tls_certificate, gateway.tls_key] if gateway.tls == "files" else []
             ports = [listener.port for listener in gateway.listeners.values()]
@@ -197,3 +196,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _flag(self, name: str, default: bool = False) -> bool:
         return str(self._task.args.get(name, default)).lower() in ("true", "yes", "1")
+
+
+def _met_at(models: list[dict[str, Any]], follow: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the models as they were, keys of their engines included, met where `follow` says."""
+    told = {str(entry.get("name")): entry for entry in follow}
+    found = []
+    for model in models:
+        entry = told.get(str(model.get("name")), model)
+        stays = {name: value for name, value in model.items() if name not in MEETING}
+        found.append({**stays, **{name: entry[name] for name in MEETING if name in entry}})
+    return found

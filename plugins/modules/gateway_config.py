@@ -44,12 +44,13 @@ options:
       - Take all settings but the keys as the host last got them.
     type: bool
     default: false
-  addresses:
+  follow:
     description:
-      - Whether the gateway answers at the addresses that models have of their own. V(false) is for O(use_saved), before engines are started
-        that listen there themselves.
-    type: bool
-    default: true
+      - Models of the gateway whose engines are about to move, with C(endpoints), C(standby), C(address) and C(listener_uid) as they are to
+        be. All else of O(use_saved) stays.
+    type: list
+    elements: dict
+    default: []
   change:
     description:
       - A change of O(keys_file) that is about to be made, as in M(gpuserve.fleet.gateway_keys), to be judged with the rest.

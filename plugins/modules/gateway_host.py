@@ -48,6 +48,11 @@ options:
     type: list
     elements: path
     default: []
+  saved:
+    description:
+      - Whether C(facts) hold the settings of the last run, which hold the keys that engines ask for. Not for a task, which prints them.
+    type: bool
+    default: false
   payload:
     description:
       - The rendered configuration as JSON, keys included.
@@ -94,7 +99,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.place import Place
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import probe
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import probe, settings
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -102,7 +107,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params, command = module.params, module.run_command
     folder = Path(params["folder"])
     if params["state"] == "read":
-        return {"changed": False, "facts": probe(folder, params["image"], params["ports"], params["paths"], command)}
+        facts = probe(folder, params["image"], params["ports"], params["paths"], command)
+        if params["saved"]:
+            facts["saved"] = settings(folder)
+        return {"changed": False, "facts": facts}
     return Place(folder, json.loads(params["payload"]), command, module.check_mode).put()
 
 
@@ -115,6 +123,7 @@ def main() -> NoReturn:
             "image": {"type": "str", "default": ""},
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "saved": {"type": "bool", "default": False},
             "payload": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,

@@ -154,14 +154,19 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
 
 
 def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
-    on_sockets = [sockets.endpoint(spec.name), sockets.endpoint(spec.name + SURGE_SUFFIX)]
-    if options.transport == SOCKET:
-        return {"endpoints": on_sockets[:1], "standby": on_sockets[1:], "address": f"127.0.0.1:{spec.port}"}
     surge = options.surge_offset if options.network == "bridge" else 0
-    standby = [f"127.0.0.1:{spec.port + surge}"] if surge else []
-    standby += on_sockets if options.moves else []
+    return meeting_points(spec.name, spec.port, options.transport, surge, options.moves)
+
+
+def meeting_points(name: str, port: int, transport: str, surge_offset: int, moves: bool) -> dict[str, Any]:
+    """Where a gateway meets a model's engine: `standby` is where its surge instance answers, and the sockets that it `moves` to."""
+    on_sockets = [sockets.endpoint(name), sockets.endpoint(name + SURGE_SUFFIX)]
+    if transport == SOCKET:
+        return {"endpoints": on_sockets[:1], "standby": on_sockets[1:], "address": f"127.0.0.1:{port}"}
+    standby = [f"127.0.0.1:{port + surge_offset}"] if surge_offset else []
+    standby += on_sockets if moves else []
     # Docker's proxy, and an engine on the host's network, are root's: who else listens there is no engine.
-    return {"endpoints": [f"127.0.0.1:{spec.port}"], **({"standby": standby} if standby else {}), "listener_uid": 0}
+    return {"endpoints": [f"127.0.0.1:{port}"], **({"standby": standby} if standby else {}), "listener_uid": 0}
 
 
 def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, Any]:

@@ -28,7 +28,6 @@ def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], 
     except OSError:
         has_compose = False
     container = _inspect(run) if has_compose else {}
-    saved = read(folder / SETTINGS)
     return {
         "has_compose": has_compose,
         "has_image": has_compose and bool(image) and run(["docker", "image", "inspect", image])[0] == 0,
@@ -38,8 +37,13 @@ def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], 
         "missing": [path for path in paths if not os.path.exists(path)],
         "first_key_sha256": (read(folder / FIRST_KEY) or b"").decode().strip(),
         **_account(),
-        "saved": json.loads(saved) if saved else None,
     }
+
+
+def settings(folder: Path) -> Any:
+    """Read what the last run kept of the role's variables, engines' keys included; None where there was none."""
+    saved = read(folder / SETTINGS)
+    return json.loads(saved) if saved else None
 
 
 def _account() -> dict[str, int]:

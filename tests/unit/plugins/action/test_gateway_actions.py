@@ -146,6 +146,32 @@ def test_keys_change_without_the_rest(controller: Controller) -> None:
     }
 
 
+def test_where_engines_are_met_follows_them_and_all_else_stays(controller: Controller) -> None:
+    model = {
+        "name": "qwen",
+        "endpoints": ["127.0.0.1:8001"],
+        "api_key": "the-key-that-they-still-ask-for",
+        "max_num_seqs": 9,
+    }
+    controller.facts["saved"] = settings(models=[model, {**model, "name": "yi", "endpoints": ["127.0.0.1:8002"]}])
+    socket = "unix:/run/gpuserve/engines/sockets/qwen/http"
+    ahead = {**model, "api_key": "another", "max_num_seqs": 1, "standby": [socket], "listener_uid": 0}
+    controller.run(settings=settings(models=[]), use_saved=True, follow=[ahead])
+    kept = json.loads(controller.payloads[0]["settings"])["models"]
+    assert kept[0] == {**model, "standby": [socket], "listener_uid": 0}
+    assert kept[1]["endpoints"] == ["127.0.0.1:8002"]
+    assert socket in controller.payloads[0]["files"]["data.json"]
+
+
+def test_a_model_whose_engine_comes_to_its_port_has_no_address_of_the_gateways(controller: Controller) -> None:
+    socket = "unix:/run/gpuserve/engines/sockets/qwen/http"
+    model = {"name": "qwen", "endpoints": [socket], "address": "127.0.0.1:8001"}
+    controller.facts["saved"] = settings(models=[model])
+    ahead = {"name": "qwen", "endpoints": [socket], "standby": ["127.0.0.1:8001"], "listener_uid": 0}
+    controller.run(settings=settings(models=[]), use_saved=True, follow=[ahead])
+    assert json.loads(controller.payloads[0]["settings"])["models"] == [ahead]
+
+
 def test_a_host_without_a_gateway_says_so(controller: Controller) -> None:
     assert "no gateway has been set up on this host" in controller.run(settings=settings(), use_saved=True)["msg"]
 

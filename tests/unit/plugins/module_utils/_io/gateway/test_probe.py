@@ -57,7 +57,6 @@ def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
         "listening": {},
         "missing": ["/nowhere"],
         "first_key_sha256": "",
-        "saved": None,
         "uid": 0,
         "gid": 0,
     }
@@ -70,7 +69,14 @@ def test_a_host_with_a_gateway_tells_what_it_has(tmp_path: Path) -> None:
     facts = probe.probe(tmp_path, "image", [8000], [str(tmp_path)], docker)
     assert facts["has_compose"] and facts["has_image"] and facts["is_running"] and facts["listen"] == "0.0.0.0:8000"
     assert (facts["listening"], facts["missing"]) == ({8000: "ours"}, [])
-    assert (facts["first_key_sha256"], facts["saved"]) == ("a" * 64, {"port": 8000})
+    assert facts["first_key_sha256"] == "a" * 64
+    assert probe.settings(tmp_path) == {"port": 8000} and probe.settings(tmp_path / "nowhere") is None
+
+
+def test_what_a_task_prints_of_a_host_holds_no_engine_key(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"models": [{"name": "qwen", "api_key": "planted-engine-key"}]}\n')
+    docker = Docker(compose="2.40.3", image="[]", container=json.dumps([CONTAINER]))
+    assert "planted-engine-key" not in json.dumps(probe.probe(tmp_path, "image", [8000], [], docker))
 
 
 @pytest.mark.parametrize("answers", [{"compose": "2"}, {"compose": "2", "container": "[]"}])
