@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return gateway.with_keys((*gateway.keys, keys.Key(keys.FIRST, digest))), digest, written
 
     def _change(self) -> registry.Change | None:
-        return registry.change(plain(self._task.args.get("change") or {}))
+        return registry.change(plain(self._task.args.get("change") or {}), now=time.time())
 
     def _first_key_file(self) -> Path:
         return Path(str(self._task.args.get("key_dir", ""))) / str(self._variables.get("inventory_hostname", ""))

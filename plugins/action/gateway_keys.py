@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = plain(self._task.args)
         try:
-            wanted = registry.change(args.get("change") or {}, args.get("hosts") or ())
+            wanted = registry.change(args.get("change") or {}, args.get("hosts") or (), time.time())
             store = Registry(Path(args["keys_file"]), self._loader)
             with store.locked():
                 return {**result, **self._run(store, wanted, Path(args["key_dir"]) / CLIENTS)}

@@ -56,7 +56,7 @@ data.limits = {
     body = bytes_of(data.max_body), body_text = data.max_body, key_bytes = bytes_of(data.max_key_bytes), all_bytes = bytes_of(data.max_bytes),
 }
 -- Widened and narrowed by a model's and a key's own (policy.lua).
-local policy = {n = 16, best_of = 16, logprobs = 20, images = 16, list_bytes = 16384, schema_bytes = 65536, schema_depth = 32, allow = {}}
+local policy = {n = 16, best_of = 16, sequences = 128, logprobs = 20, images = 16, list_bytes = 16384, schema_bytes = 65536, schema_depth = 32, allow = {}}
 for name, value in pairs(set(data.policy) or {}) do
     policy[name] = value
 end

@@ -27,8 +27,8 @@ local SIZES = {
     response_format = "schema_bytes", structured_outputs = "schema_bytes", guided_json = "schema_bytes", guided_choice = "schema_bytes",
     guided_grammar = "schema_bytes", chat_template_kwargs = "schema_bytes",
 }
--- Deeper ones cost a grammar's compiler more than they say.
-local NESTED = {response_format = true, structured_outputs = true, guided_json = true}
+-- Deeper ones cost a grammar's compiler more than they say; tools and the format of a text become grammars, too.
+local NESTED = {response_format = true, structured_outputs = true, guided_json = true, tools = true, functions = true, text = true}
 local OPERATORS = {
     chat_template = "chat_template", prompt_embeds = "prompt_embeds", priority = "priority", kv_transfer_params = "kv_transfer_params",
     request_id = "request_id", guided_regex = "regex", mm_processor_kwargs = "media_options", media_io_kwargs = "media_options",
@@ -43,13 +43,13 @@ local OF_TOKENIZERS = {
 local NO = {["false"] = true, ["0"] = true, ["0.0"] = true, off = true, f = true, no = true, n = true, null = true}
 
 policy.wanted = {model = true, stream = true, stream_options = true, ignore_eos = true}
-for _, names in ipairs({CAPS, SIZES, OPERATORS}) do
+for _, names in ipairs({CAPS, SIZES, OPERATORS, NESTED, {prompt = true}}) do
     for name in pairs(names) do
         policy.wanted[name] = true
     end
 end
 
-local NAMES = {"max_tokens", "n", "best_of", "logprobs", "images", "body_bytes", "list_bytes", "schema_bytes", "schema_depth"}
+local NAMES = {"max_tokens", "n", "best_of", "sequences", "logprobs", "images", "body_bytes", "list_bytes", "schema_bytes", "schema_depth"}
 
 -- What counts for a model and a key together; put together once.
 local merged = setmetatable({}, {__mode = "k"})
@@ -84,33 +84,6 @@ end
 
 local function refuse(param, message)
     return answers.refuse(400, "invalid_request_error", "parameter_not_allowed", message, param)
-end
-
-local function deepest(text)
-    local depth, most, at = 0, 0, 1
-    while true do
-        at = text:find('["{}%[%]]', at)
-        if not at then
-            return most
-        end
-        local mark = text:sub(at, at)
-        if mark == '"' then
-            repeat
-                at = text:find('["\\]', at + 1)
-                mark = at and text:sub(at, at)
-                at = mark == "\\" and at + 1 or at
-            until mark ~= "\\"
-            if not at then
-                return most
-            end
-        elseif mark == "{" or mark == "[" then
-            depth = depth + 1
-            most = math.max(most, depth)
-        else
-            depth = depth - 1
-        end
-        at = at + 1
-    end
 end
 
 -- Whether a value says yes to an engine, which takes 1, "true" and "on" for it, too.
@@ -183,12 +156,12 @@ function policy.admits(body, found, model, owner)
             if most and member.to - member.from > most then
                 return refuse(name, name .. " holds " .. member.to - member.from .. " bytes; " .. most .. " are the most here.")
             end
-            if NESTED[name] then
-                local text, depth = body:sub(member.from, member.to), rules.schema_depth
-                if depth and deepest(text) > depth then
-                    return refuse(name, name .. " is nested deeper than " .. depth .. " levels.")
-                end
-                local decoded = name == "structured_outputs" and not allow.regex and config.json.decode(text)
+            local depth = NESTED[name] and rules.schema_depth
+            if depth and member.levels > depth then
+                return refuse(name, name .. " is nested deeper than " .. depth .. " levels.")
+            end
+            if name == "structured_outputs" and not allow.regex then
+                local decoded = config.json.decode(body:sub(member.from, member.to))
                 if type(decoded) == "table" and decoded.regex ~= nil and decoded.regex ~= config.json.null then
                     return refuse(name, "A regular expression is the operator's to allow, not a request's to bring.")
                 end
@@ -202,6 +175,13 @@ function policy.admits(body, found, model, owner)
                 end
             end
         end
+    end
+    -- Each prompt of a list is answered n times at once.
+    local prompts = members.prompt and members.prompt.elements or 1
+    local each = math.max(members.n and number_of(body, members.n) or 1, members.best_of and number_of(body, members.best_of) or 1)
+    if rules.sequences and prompts * each > rules.sequences then
+        return refuse("prompt", prompts .. " prompts, each answered " .. each .. " times, are more than the " .. rules.sequences
+            .. " answers that one request may ask for.")
     end
     if members.min_tokens and members.ignore_eos and policy.says_yes(value_of(body, members.ignore_eos, 64))
         and members.min_tokens.kind ~= NULL and not allow.ignore_eos then

@@ -154,7 +154,7 @@ local NOT_JSON = "The body is not JSON (an object in UTF-8, at most 1000 levels 
 -- Small bodies that hold nothing out of the ordinary are parsed at once, which takes a tenth of the time. Members that need no more than
 -- a probe of their value; whatever else there is, and what this parser takes for no JSON, is for the scan to judge.
 local SMALL = 16384
-local PLAIN = {model = true, stream = true, max_tokens = true, max_completion_tokens = true}
+local PLAIN = {model = true, stream = true, max_tokens = true, max_completion_tokens = true, prompt = true}
 
 -- Whether a value is one, or not there.
 local function is_number(value)
@@ -173,6 +173,10 @@ local function glanced_at(body, wanted)
         return nil
     end
     if not (is_number(values.max_tokens) and is_number(values.max_completion_tokens)) then
+        return nil
+    end
+    -- Of a list of prompts it counts how many they are; one of numbers is one prompt.
+    if type(values.prompt) == "table" and type(values.prompt[1]) ~= "number" then
         return nil
     end
     local known = values.model and names[values.model]

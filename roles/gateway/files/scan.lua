@@ -106,8 +106,8 @@ Scan.__index = Scan
 local scan = {}
 
 -- wanted: the names of the members to be found, each with true. What was found is in `members`, by name: kind (its first character as a
--- number), from and to (offsets in the text, from 0, to exclusive); in `first` where they begin, in `remote` and `media` how many
--- parts point elsewhere, and to anything.
+-- number), from and to (offsets in the text, from 0, to exclusive), levels (how deep it is nested), elements (how many texts and
+-- containers it holds right below it); in `first` where they begin, in `remote` and `media` how many parts point elsewhere, and to anything.
 -- at_once: it is fed in one piece, so that nothing else is between.
 function scan.new(wanted, looks_at_sources, at_once)
     return setmetatable({
@@ -115,7 +115,7 @@ function scan.new(wanted, looks_at_sources, at_once)
         is_object = at_once and SHARED or ffi.new("uint8_t[?]", DEEPEST + 2), begun = "", had_escape = false,
         -- A name was seen whose value is media, or an object with their address ("source"); the depth of such an object; within such a value.
         -- Numbers all: LuaJIT holds true and false for two types.
-        pending = 0, media_at = 0, in_media = 0,
+        pending = 0, media_at = 0, in_media = 0, deepest = 1, elements = 0,
     }, Scan)
 end
 
@@ -154,13 +154,13 @@ function Scan:media_ended(text)
     end
 end
 
-function Scan:member_ended(to)
+function Scan:member_ended(to, deepest, elements)
     local member = self.members[self.opened]
     if not member then
         member = {}
         self.members[self.opened] = member
     end
-    member.kind, member.from, member.to = self.kind, self.from, to
+    member.kind, member.from, member.to, member.levels, member.elements = self.kind, self.from, to, deepest - 1, elements
     self.opened = nil
 end
 
@@ -174,6 +174,7 @@ end
 function Scan:feed(piece, length)
     local state, depth, is_object, base = self.state, self.depth, self.is_object, self.read
     local pending, in_media, at, from = self.pending, self.in_media, 0, 0
+    local deepest, elements = self.deepest, self.elements
     -- One loop and none within it, which LuaJIT compiles as one.
     while at < length do
         local place = state * 256 + piece[at]
@@ -187,8 +188,10 @@ function Scan:feed(piece, length)
                 self:media_ended(self:text(piece, from, at - 1))
                 in_media = 0
             end
-            if depth == 1 and self.opened then
-                self:member_ended(base + at)
+            if depth == 2 then
+                elements = elements + 1
+            elseif depth == 1 and self.opened then
+                self:member_ended(base + at, deepest, elements)
             end
         elseif action == END_NAME then
             if depth == 1 or self.had_escape or self.begun ~= "" or may_count(piece, from, at - 1, self.sources) then
@@ -202,7 +205,7 @@ function Scan:feed(piece, length)
             -- What ends it is looked at again.
             at = at - 1
             if depth == 1 and self.opened then
-                self:member_ended(base + at)
+                self:member_ended(base + at, deepest, elements)
             end
         elseif action == CLOSE then
             if depth == self.media_at then
@@ -211,8 +214,10 @@ function Scan:feed(piece, length)
             depth = depth - 1
             if depth > 0 then
                 state = is_object[depth] == 1 and OBJECT_AFTER or LIST_AFTER
-                if depth == 1 and self.opened then
-                    self:member_ended(base + at)
+                if depth == 2 then
+                    elements = elements + 1
+                elseif depth == 1 and self.opened then
+                    self:member_ended(base + at, deepest, elements)
                 end
             end
         elseif action == ESCAPE_NAME then
@@ -224,12 +229,14 @@ function Scan:feed(piece, length)
             if depth == 1 and self.name then
                 self.opened, self.name = self.name, nil
                 self.kind, self.from = piece[at - 1], base + at - 1
+                deepest, elements = 1, 0
             end
             if action == OPEN then
                 depth = depth + 1
                 if depth > DEEPEST then
                     return nil, "too_deep"
                 end
+                deepest = depth > deepest and depth or deepest
                 is_object[depth] = state == FIRST_KEY and 1 or 0
                 if depth == 1 then
                     self.first = base + at
@@ -248,7 +255,7 @@ function Scan:feed(piece, length)
             end
         end
     end
-    self.in_media = in_media
+    self.in_media, self.deepest, self.elements = in_media, deepest, elements
     if in_string[state] and #self.begun <= LONGEST_NAME then
         self.begun = self:text(piece, from, length)
     end

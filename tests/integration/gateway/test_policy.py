@@ -45,6 +45,14 @@ REFUSED: dict[str, dict[str, Any]] = {
     "many images": {"messages": [{"content": [{"image_url": {"url": "data:image/png;base64,AA"}}] * 17}]},
     "nested schema": {"response_format": schema(40)},
     "nested schema elsewhere": {"structured_outputs": {"json": schema(40)}},
+    "nested tools": {"tools": [{"function": {"parameters": schema(40)["json_schema"]["schema"]}}]},
+    "nested functions": {"functions": [{"parameters": schema(40)["json_schema"]["schema"]}]},
+    "nested format of a response": {"text": {"format": schema(40)["json_schema"]}},
+    "many prompts": {"prompt": ["a"] * 129},
+    "many prompts, escaped": {"prompt": ['a"]\\'] * 129},
+    "many lists of tokens": {"prompt": [[1, 2]] * 129},
+    "some prompts, often": {"prompt": ["a"] * 33, "n": 4},
+    "some prompts, best of many": {"prompt": ["a"] * 33, "best_of": 4, "n": 1},
     "regex": {"structured_outputs": {"regex": "((a|aa)+)+$"}},
     "guided regex": {"guided_regex": "((a|aa)+)+$"},
     "bad words": {"bad_words": [f"w{number}" for number in range(100_000)]},
@@ -81,6 +89,11 @@ TAKEN: dict[str, dict[str, Any]] = {
     "usual priority": {"priority": 0},
     "min tokens": {"min_tokens": 5},
     "stop": {"stop": ["a", "b"]},
+    "prompts": {"prompt": ["a"] * 32, "n": 4},
+    "tokens": {"prompt": list(range(5000))},
+    "lists of tokens": {"prompt": [[1, 2], [3]]},
+    "a text": {"text": "a" * 3000},
+    "tools": {"tools": [{"function": {"parameters": schema(4)["json_schema"]["schema"]}}] * 200},
 }
 
 

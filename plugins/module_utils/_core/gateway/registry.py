@@ -59,8 +59,11 @@ class Change:
         return {**key.as_entry(), **({"hosts": list(self.hosts)} if self.hosts else {})}
 
 
-def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | None:
-    """Return the change that variables ask for, None for none: key_add, key_revoke or key_rotate name the key."""
+def change(request: Mapping[str, Any], hosts: Sequence[str] = (), now: float = 0) -> Change | None:
+    """Return the change that variables ask for, None for none: key_add, key_revoke or key_rotate name the key.
+
+    now is in seconds since 1970, for days that are over already.
+    """
     verbs = [verb for verb in VERBS if request.get(verb)]
     if not verbs:
         return None
@@ -72,7 +75,7 @@ def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | No
     if isinstance(models, str):
         models = [model.strip() for model in models.split(",") if model.strip()]
     keep_until = str(request.get("keep_until") or "")
-    keys.expiry(keep_until, "key_keep_until")
+    _to_come(keep_until, "key_keep_until", now)
     if keep_until and verb != "rotate":
         fail("key_keep_until", "it is for a key that is rotated.", "Leave it out, or set key_rotate.")
     if verb != "add":
@@ -84,10 +87,22 @@ def change(request: Mapping[str, Any], hosts: Sequence[str] = ()) -> Change | No
         name=name,
         models=tuple(str(model) for model in checks.items(models, "key_models")),
         **{limit: keys.limit(request.get(limit), f"key_{limit}", most) for limit, most in LIMITS.items()},
-        expires=keys.expiry(request.get("expires"), "key_expires"),
+        expires=_to_come(request.get("expires"), "key_expires", now),
         keep_until=keep_until,
         hosts=tuple(hosts),
     )
+
+
+def _to_come(day: Any, where: str, now: float) -> int:
+    """Return the second from which a key opens nothing more; 0 where there is none."""
+    ends = keys.expiry(day, where)
+    if ends and ends <= now:
+        fail(
+            where,
+            f"{checks.shown(day)} has begun, in UTC: the key would open nothing.",
+            "Write a later day, or leave it out for a key without an end.",
+        )
+    return ends
 
 
 def for_host(entries: Sequence[Mapping[str, Any]], host: str) -> list[Entry]:

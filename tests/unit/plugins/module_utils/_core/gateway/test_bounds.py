@@ -141,7 +141,18 @@ def test_a_day_begins_in_utc() -> None:
     assert keys.expiry("2027-01-31", "x") == 1801353600
 
 
-CAPS = ["max_tokens", "n", "best_of", "logprobs", "images", "body_bytes", "list_bytes", "schema_bytes", "schema_depth"]
+CAPS = [
+    "max_tokens",
+    "n",
+    "best_of",
+    "sequences",
+    "logprobs",
+    "images",
+    "body_bytes",
+    "list_bytes",
+    "schema_bytes",
+    "schema_depth",
+]
 ALLOWED = [
     "chat_template",
     "prompt_embeds",

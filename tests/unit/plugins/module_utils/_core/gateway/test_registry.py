@@ -48,6 +48,27 @@ def test_a_key_is_added_with_its_limits() -> None:
     assert after(("box-1",), add="new")[-1] == {"name": "new", "sha256": NEW, "hosts": ["box-1"]}
 
 
+# Noon of 2027-01-30, in UTC.
+NOON = 1801310400
+
+
+@pytest.mark.parametrize(
+    ("request_", "variable"),
+    [
+        ({"add": "a", "expires": "2027-01-30"}, "key_expires"),
+        ({"rotate": "team-a", "keep_until": "2026-12-31"}, "key_keep_until"),
+    ],
+)
+def test_a_day_that_is_over_is_refused(request_: dict[str, str], variable: str) -> None:
+    with pytest.raises(
+        FleetError, match=rf"^{variable}: .* has begun, in UTC: the key would open nothing\. Write a later day"
+    ):
+        registry.change(request_, now=NOON)
+    for setting in ("expires", "keep_until"):
+        if setting in request_:
+            assert registry.change({**request_, setting: "2027-01-31"}, now=NOON)
+
+
 def test_each_host_gets_its_own() -> None:
     assert [entry["name"] for entry in registry.for_host(ENTRIES, "box-1")] == ["team-a", "batch"]
     assert [entry["name"] for entry in registry.for_host(ENTRIES, "box-3")] == ["team-a"]
