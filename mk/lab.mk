@@ -13,3 +13,7 @@ test: $(VENV)/.ready ## everything CI runs: check, molecule scenarios, one end-t
 
 clean: ## remove every box, image, volume and cache that this checkout made
 	@$(LAB) clean
+
+.PHONY: image-digests
+image-digests: $(VENV)/.ready ## ask registries for the digests of the default images, and write them beside their tags
+	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.image_digests

@@ -13,7 +13,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 
-# Counts (sequences: prompts of a request times answers to each), but for those in bytes: the whole body, members that are lists (bad_words, stop, logit_bias ...), grammars and schemas.
+# Counts (sequences: prompts of a request times answers to each), but for those in bytes: the whole body, members that are lists
+# (bad_words, stop, logit_bias ...), grammars and schemas.
 CAPS = (
     "max_tokens",
     "n",
