@@ -376,6 +376,8 @@ def main() -> NoReturn:
         module.fail_json(
             msg=f"{error.filename or 'A file'} can't be written ({error.strerror}): free space or mend its folder, then run again."
         )
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if result.get("failures"):
         msg = failure.message(
             result["failures"], result.get("restored", []), result["serving"], result.get("missing", [])

@@ -388,7 +388,10 @@ def main() -> NoReturn:
     models = module.params["models"]
     module.params["models"] = secrets.masked(models)
     try:
-        module.exit_json(**run(module, models))
+        result = run(module, models)
+        for warning in result.pop("warnings"):
+            module.warn(warning)
+        module.exit_json(**result)
     except FleetError as error:
         more: dict[str, Any] = {}
         if error.where in secrets.VARIABLES.values():

@@ -85,6 +85,14 @@ def test_a_set_is_put_there_closed_and_a_second_time_nothing_is(
     assert len(docker.asked) == 1
 
 
+def test_what_it_warns_of_is_shown_without_a_word_on_how_it_was_handed_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
+) -> None:
+    answer = call(capsys, tmp_path, transport="tcp", docker_version="26.1.5")
+    assert "moby issue 45610" in str(answer["warnings"])
+    assert not answer.get("deprecations")
+
+
 def test_what_compose_judges_is_the_whole_set_and_none_of_it_is_there_yet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
 ) -> None:
