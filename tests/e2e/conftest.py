@@ -80,6 +80,12 @@ class Box:
 
     container: str
     url: str
+    key_file: Path
+
+    @property
+    def key(self) -> str:
+        """Return the key that the play wrote down for its clients."""
+        return self.key_file.read_text().strip()
 
     def run(self, *argv: str) -> str:
         """Run a command in the box and return what it printed."""
@@ -111,6 +117,7 @@ def box() -> Iterator[Box]:
     )
     assert made.returncode == 0, "the box could not be made; what the lab said stands above"
     hostvars = json.loads(made.stdout)
-    yield Box(hostvars["gpuserve_demo_box"], hostvars["gpuserve_demo_url"])
+    key_file = Path(hostvars["gateway_key_dir"]) / "demo"
+    yield Box(hostvars["gpuserve_demo_box"], hostvars["gpuserve_demo_url"], key_file)
     if os.environ.get("GPUSERVE_KEEP") != "1":
         command(LAB, "demo", "down")

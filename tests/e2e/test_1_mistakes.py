@@ -18,8 +18,8 @@ from ansible_collections.gpuserve.fleet.tests.e2e.conftest import Box, Run, play
 def model(**different: Any) -> dict[str, Any]:
     """Return a model as an inventory has it, with differences."""
     right = {
-        "name": "llama",
-        "model": "/srv/gpuserve-demo/llama",
+        "name": "smollm2",
+        "model": "/srv/gpuserve-demo/smollm2",
         "port": 8001,
         "max_model_len": 512,
         "max_num_seqs": 4,
@@ -59,7 +59,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown preset": ({"vllm_stack_preset": "wild"}, ["vllm_stack_preset", "wild", "balanced"]),
     "two models on one port": (
         {"vllm_stack_models": [model(), model(name="other")]},
-        ["vllm_stack_models[1].port", "8001", "llama"],
+        ["vllm_stack_models[1].port", "8001", "smollm2"],
     ),
     "missing model directory": (
         {"vllm_stack_models": [model(model="/srv/gpuserve-demo/nowhere")]},

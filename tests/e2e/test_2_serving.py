@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, LAB, Box, command, play
+from ansible_collections.gpuserve.fleet.tests.support.lab import answers
 
-MODELS = ["llama", "qwen", "mistral"]
+CHAT, EMBEDDING, RANDOM = MODELS = ["smollm2", "minilm", "qwen-random"]
 SCREEN = 48  # lines
 SITE_TAGS = sorted(
     {
@@ -29,10 +30,11 @@ SITE_TAGS = sorted(
 )
 
 
-def call(url: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
-    """Return the status and the text of an answer."""
+def call(box: Box, path: str, body: dict[str, Any] | None = None, key: str | None = None) -> tuple[int, str]:
+    """Return the status and the text of an answer, asked with the key that a client has."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {box.key if key is None else key}"}
+    request = urllib.request.Request(f"{box.url}{path}", data, headers)
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, answer.read().decode()
@@ -40,15 +42,26 @@ def call(url: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_the_demonstration_ends_with_a_table_and_three_answers(box: Box) -> None:
+def test_the_demonstration_ends_with_answers_a_table_and_how_to_stop(box: Box) -> None:
     run = command(LAB, "demo", "up")
     assert run.code == 0
     print(f"the first play and its preparation took {run.seconds:.0f} s")
+    assert box.url in run.text
+    # The play's own last screen has a row a model, too; the demonstration's comes after the recap.
+    last = run.text.split("PLAY RECAP", 1)[1].splitlines()
+    table = last[next(place for place, line in enumerate(last) if "memory planned" in line) :]
     for name in MODELS:
-        # The play's own last screen has a row a model, too; the demonstration's table is the one with its addresses.
-        row = next(line for line in run.text.splitlines() if line.split()[:1] == [name] and box.url in line)
+        row = next(line for line in table if line.split()[:1] == [name])
         assert row.count(" GiB") == 2, "planned and measured memory stand in the table"
-        assert any(line.strip().startswith(f"{name}: ") for line in run.text.splitlines()), "what the model said"
+        told = next(
+            place for place, line in enumerate(last) if line.startswith((f"  {name} was asked", f"  {name} looked"))
+        )
+        assert last[told + 1].strip(" '\""), "what the model said"
+    answer = last[next(place for place, line in enumerate(last) if answers.QUESTION in line) + 1]
+    assert answers.ANSWER in answer, "a real model answers in English"
+    nearest = [line for line in run.text.splitlines() if line.split()[:1] == ["nearest"]]
+    assert len(nearest) == 1
+    assert answers.NEAREST in nearest[0], "what means the same is found without a word in common"
     assert "make demo-down" in run.text
 
 
@@ -61,15 +74,42 @@ def test_the_report_measures_what_was_planned(box: Box) -> None:
 
 
 def test_the_gateway_lists_and_routes(box: Box) -> None:
-    status, text = call(f"{box.url}/v1/models")
+    status, text = call(box, "/v1/models")
     assert status == 200
     assert sorted(model["id"] for model in json.loads(text)["data"]) == sorted(MODELS)
-    for name in MODELS:
-        status, text = call(f"{box.url}/v1/completions", {"model": name, "prompt": "Hello", "max_tokens": 4})
+    for name in (CHAT, RANDOM):
+        status, text = call(box, "/v1/completions", {"model": name, "prompt": "Hello", "max_tokens": 4})
         assert status == 200
         answer = json.loads(text)
         assert answer["model"] == name
         assert answer["usage"]["completion_tokens"] >= 1
+    status, text = call(box, "/v1/embeddings", {"model": EMBEDDING, "input": "Hello"})
+    assert status == 200
+    answer = json.loads(text)
+    assert answer["model"] == EMBEDDING
+    assert len(answer["data"][0]["embedding"]) == 384
+
+
+def test_the_gateway_asks_for_the_key(box: Box) -> None:
+    assert call(box, "/v1/models", key="none")[0] == 401
+    assert box.key_file.stat().st_mode & 0o077 == 0
+
+
+def test_an_answer_is_right_and_the_same_every_time(box: Box) -> None:
+    client = answers.Client(box.url, box.key)
+    said = [client.chat(CHAT, answers.QUESTION) for _attempt in range(2)]
+    assert answers.ANSWER in said[0]
+    assert said[0] == said[1]
+
+
+def test_an_embedding_knows_a_cat_from_a_truck(box: Box) -> None:
+    client = answers.Client(box.url, box.key)
+    kitten, truck = client.similarities(EMBEDDING, "a cat", ["a kitten", "a truck"])
+    assert kitten > 0.7
+    assert truck < 0.4
+    # What the engine derives from the model's own files is what was planned: no longer text gets in.
+    status, text = call(box, "/v1/embeddings", {"model": EMBEDDING, "input": "word " * 300})
+    assert status == 400 and "256" in text
 
 
 def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -> None:
@@ -87,26 +127,28 @@ def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -
 
 
 def test_a_stream_comes_in_pieces(box: Box) -> None:
-    body = {"model": "qwen", "prompt": "Once", "max_tokens": 40, "ignore_eos": True, "stream": True}
-    status, text = call(f"{box.url}/v1/completions", body)
+    body = {"model": CHAT, "prompt": "Once", "max_tokens": 40, "ignore_eos": True, "stream": True}
+    status, text = call(box, "/v1/completions", body)
     assert status == 200
     events = [line for line in text.splitlines() if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]"
-    # Random weights make half characters, which an engine keeps until they are whole: fewer pieces than tokens.
+    # An engine that is behind puts two tokens into a piece.
     assert len(events) >= 8
+    pieces = [json.loads(event.removeprefix("data: "))["choices"][0]["text"] for event in events[:-1]]
+    assert sum(piece.isascii() and bool(piece.strip()) for piece in pieces) >= 8, "real words"
 
 
 def test_anthropic_s_messages_are_answered(box: Box) -> None:
-    body = {"model": "qwen", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
-    status, text = call(f"{box.url}/v1/messages", body)
+    body = {"model": CHAT, "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+    status, text = call(box, "/v1/messages", body)
     assert status == 200
     answer = json.loads(text)
-    assert (answer["type"], answer["role"], answer["model"]) == ("message", "assistant", "qwen")
+    assert (answer["type"], answer["role"], answer["model"]) == ("message", "assistant", CHAT)
     assert answer["usage"]["output_tokens"] >= 1
 
 
 def test_an_unknown_model_is_refused(box: Box) -> None:
-    status, text = call(f"{box.url}/v1/completions", {"model": "nobody", "prompt": "Hello"})
+    status, text = call(box, "/v1/completions", {"model": "nobody", "prompt": "Hello"})
     assert status == 404
     assert "nobody" in text
 
@@ -142,12 +184,12 @@ def test_each_tag_runs_alone_on_a_host_that_serves(box: Box, tag: str, more: lis
 
 def test_only_a_killed_engine_is_started_again(box: Box) -> None:
     started = box.started()
-    box.run("docker", "kill", "vllm-qwen")
+    box.run("docker", "kill", f"vllm-{RANDOM}")
     run = play()
     assert run.code == 0
     again = box.started()
-    assert {name for name in again if again[name] != started.get(name)} == {"vllm-qwen"}
-    status, text = call(f"{box.url}/v1/completions", {"model": "qwen", "prompt": "Hello", "max_tokens": 2})
+    assert {name for name in again if again[name] != started.get(name)} == {f"vllm-{RANDOM}"}
+    status, text = call(box, "/v1/completions", {"model": RANDOM, "prompt": "Hello", "max_tokens": 2})
     assert status == 200, text
     print(f"starting one engine again took {run.seconds:.0f} s")
 

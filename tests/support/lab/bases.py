@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     docker_ok,
     key_of,
     locked,
+    making,
     run,
     run_inside,
     say,
@@ -92,7 +93,10 @@ def ensure_base(base: Base) -> str:
         return base.image
     with locked(f"base-{base.name}"):
         if not docker_ok("image", "inspect", base.image):
-            with tempfile.TemporaryDirectory(prefix="gpuserve-base-", dir=scratch()) as folder:
+            with (
+                making(f"{base.name} (built)"),
+                tempfile.TemporaryDirectory(prefix="gpuserve-base-", dir=scratch()) as folder,
+            ):
                 root = Path(folder) / "root"
                 make_root(base, root)
                 import_root(root, base.image, ['CMD ["/lib/systemd/systemd"]'] if base.systemd else [])

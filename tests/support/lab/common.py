@@ -30,6 +30,10 @@ INSIDE_PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+# What this run had to make or fetch, and the seconds that each took.
+MADE: dict[str, float] = {}
+
+
 class LabError(Exception):
     """One sentence that names the thing and the remedy."""
 
@@ -37,6 +41,21 @@ class LabError(Exception):
 def say(text: str) -> None:
     """Tell a person what is going on; standard output is kept for results."""
     print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def making(what: str) -> Iterator[None]:
+    """Note how long it takes to make or fetch the thing called what, and tell when it is there."""
+    started = time.monotonic()
+    yield
+    MADE[what] = time.monotonic() - started
+    say(f"{what}: there after {MADE[what]:.0f} s")
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person writes it, and as a shell takes it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def run(

@@ -6,38 +6,53 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
+import platform
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, boxes, engine, images, models, registry
+from ansible_collections.gpuserve.fleet.tests.support.lab import (
+    answers,
+    bases,
+    boxes,
+    engine,
+    images,
+    last_screen,
+    models,
+    registry,
+)
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
     CHECKOUT,
+    MADE,
     LabError,
     docker_ok,
     run,
     say,
+    shown,
 )
 
 # The end-to-end test runs the same path beside a demonstration, in a box of another name.
 BOX = os.environ.get("GPUSERVE_DEMO") or "demo"
 NOTE = CACHE / "demo" / f"{BOX}.json"
+# What the play writes for its clients: the first key, as beside any inventory, and what playbooks/keys.yml keeps.
+KEYS = CACHE / "demo" / f"{BOX}.keys"
 TIMES = CACHE / "demo" / "times.json"
 MODELS_ON_HOST = "/srv/gpuserve-demo"
 REPORT = "/var/lib/gpuserve/report.json"
 GATEWAY_PORT = 8000
-GREETING = "Hello! Who are you, and what can you do?"
-GIB = 1 << 30
+GB = 1_000_000_000
+# While vLLM's image is built it is there three times: as files, as layers, and in the registry.
+DISK_COLD = 16 * GB
 
 
 @dataclass(frozen=True)
@@ -66,11 +81,17 @@ class Target:
         as_root = self.hostvars.get("ansible_user") == "root"
         return [*self.ssh, command if as_root else f"sudo -n sh -c {shlex.quote(command)}"]
 
+    @property
+    def client(self) -> answers.Client:
+        """Return a client of its gateway, with the key that the play wrote down."""
+        return answers.Client(self.url, first_key_file().read_text().strip())
+
 
 def up() -> None:
     """Bring the demonstration up and show it."""
     started = time.monotonic()
     warm = _is_warm()
+    can_begin(warm)
     target = _prepare()
     prepared = time.monotonic()
     command = ["ansible-playbook", "-i", "inventories/demo", "site.yml"]
@@ -80,21 +101,25 @@ def up() -> None:
             "The play above did not finish; `make demo` carries on from there, `make demo-down` removes the box."
         )
     played = time.monotonic()
-    report = read_report(target)
-    print(table(report, target.url))
-    for model in report["models"]:
-        print(f"  {model['name']}: {ask(target, model['name'], GREETING)!r}")
-    print("\nThe weights are random, so the words mean nothing; everything around them is real.")
+    said = last_screen.talk(target.client)
     whole = time.monotonic() - started
-    print(
-        f"\nTook {whole:.0f} s {'with warm' if warm else 'with cold'} caches:"
-        f" {prepared - started:.0f} s for the host and its images, {played - prepared:.0f} s for the play."
-    )
+    print("", *last_screen.table(read_report(target)), "", *said, "", sep="\n")
+    print(*last_screen.took(whole, warm, MADE, played - prepared, _registry_of(target)), "", sep="\n")
+    print(*last_screen.go_on(target.url, shown(first_key_file())), sep="\n")
     _remember_time("warm" if warm else "cold", whole)
-    print(
-        "\nTo stop it:\n  make demo-down   # removes what the demonstration made on its host\n"
-        "  make clean       # removes that, the caches and everything else that this checkout made here"
-    )
+
+
+def can_begin(warm: bool) -> None:
+    """Stop before anything is made where the end is known."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise LabError(f"The demonstration needs x86_64, for which vLLM's CPU build is: this is {platform.machine()}.")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(CACHE).free
+    if not warm and free < DISK_COLD:
+        raise LabError(
+            f"The first demonstration needs {DISK_COLD / GB:.0f} GB of free disk at {shown(CACHE)}, and {free / GB:.0f} are free:"
+            " free some, or name another place with GPUSERVE_CACHE."
+        )
 
 
 def down() -> None:
@@ -112,6 +137,12 @@ def down() -> None:
     else:
         say("the demonstration's box is removed" if boxes.down(BOX) else "there was no demonstration box")
     NOTE.unlink(missing_ok=True)
+    shutil.rmtree(KEYS, ignore_errors=True)
+
+
+def first_key_file() -> Path:
+    """Return where the play writes the first key, as beside any inventory: under the host's name."""
+    return KEYS / "demo"
 
 
 def prepare() -> None:
@@ -125,46 +156,6 @@ def read_report(target: Target) -> dict[str, Any]:
     return report
 
 
-def table(report: dict[str, Any], url: str) -> str:
-    """Return the report's models as a table with units."""
-    head = ("model", "endpoint", "ready", "memory planned", "memory measured")
-    rows = [
-        (
-            model["name"],
-            f"{url}/v1 (model: {model['name']})",
-            f"{model['ready_s']:.0f} s" if model.get("ready_s") is not None else "was up",
-            _gib(model.get("planned_bytes")),
-            _gib(model.get("measured_bytes")),
-        )
-        for model in report["models"]
-    ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
-    ]
-    return "\n".join(["", *(f"  {line}" for line in lines), ""])
-
-
-def ask(target: Target, model: str, question: str) -> str:
-    """Return what a model says to a question, through the gateway."""
-    body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 24, "temperature": 0.7}
-    url = target.url
-    headers = {"Content-Type": "application/json"}
-    for entry in target.hostvars.get("gateway_keys", []):
-        headers["Authorization"] = f"Bearer {entry['key']}"
-    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            said: str = json.load(answer)["choices"][0]["message"]["content"]
-            return said
-    except urllib.error.HTTPError as error:
-        raise LabError(
-            f"{model} answered {error.code} through {url}: {error.read().decode(errors='replace')[:200]}"
-        ) from None
-    except OSError as error:
-        raise LabError(f"{model} could not be asked through {url}: {error}.") from None
-
-
 def current() -> Target:
     """Return the demonstration's host as it was last made."""
     if not NOTE.exists():
@@ -174,20 +165,17 @@ def current() -> Target:
 
 def _prepare() -> Target:
     address = os.environ.get("DEMO_HOST", "")
-    folder = models.ensure_models()
-    if address:
-        say(f"the demonstration goes to {address}: Docker Engine, three small models and a gateway go in there")
-        hostvars = real_host(address)
-    else:
-        say(
-            "the demonstration goes into one simulated Debian 13 box on this machine: Docker Engine, three small "
-            f"models and a gateway inside it; outside it only http://localhost:{_port()} and files in {CACHE}"
-        )
+    if not address:
+        say(f"the demonstration goes into a simulated host on this machine; its gateway is http://localhost:{_port()}")
         engine.ensure_engine()
         if not docker_ok("container", "inspect", boxes.container_name(BOX)):
             _port_is_free()
-        hostvars = _simulated_host()
-    images_by_variable = images.named_by_user() or images.ensure_images()
+    # Side by side: one waits for a network where the other unpacks.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        making_models = pool.submit(models.ensure_models)
+        making_images = pool.submit(lambda: images.named_by_user() or images.ensure_images())
+        hostvars = real_host(address) if address else _simulated_host()
+        folder, images_by_variable = making_models.result(), making_images.result()
     if not images.named_by_user() and any(image.startswith(registry.HOST) for image in images_by_variable.values()):
         if address:
             raise LabError(
@@ -200,6 +188,9 @@ def _prepare() -> Target:
     hostvars = {
         **hostvars,
         **images_by_variable,
+        # Not beside the inventory: a demonstration and a test of it may run from one checkout.
+        "gateway_key_dir": str(KEYS),
+        "gateway_keys_file": str(KEYS / "gateway-keys.yml"),
         "vllm_stack_engine_version": images.VLLM,
         # The engines ask for a key of their own, which only the gateway and the bring-up know.
         "vllm_stack_api_key": _note().get("vllm_stack_api_key") or secrets.token_urlsafe(24),
@@ -221,7 +212,7 @@ def _put_models(target: Target, folder: Path) -> None:
         f"rm -rf {there_now} && mkdir -p {there_now} && tar -C {there_now} -x && echo {folder.name} > {there_now}/.made"
     )
     tar = subprocess.Popen(
-        ["tar", "-C", str(folder), "--owner=0", "--group=0", "-c", *(shape.name for shape in models.SHAPES)],
+        ["tar", "-C", str(folder), "--owner=0", "--group=0", "-c", *models.NAMES],
         stdout=subprocess.PIPE,
     )
     done = subprocess.run(target.root(unpack), stdin=tar.stdout, capture_output=True, text=True, check=False)
@@ -237,8 +228,6 @@ def _simulated_host() -> dict[str, Any]:
         "gpuserve_demo_box": box.container,
         "gpuserve_other_variables": ["gpuserve_demo_*"],
         "gpuserve_demo_url": f"http://localhost:{_port()}",
-        # Only this machine reaches the box's port, so the gateway asks for no key.
-        "gateway_auth": False,
         "ansible_host": box.address,
         "ansible_port": box.port,
         "ansible_user": box.user,
@@ -248,14 +237,12 @@ def _simulated_host() -> dict[str, Any]:
 
 
 def real_host(address: str) -> dict[str, Any]:
-    """Return how ansible reaches DEMO_HOST, with a key for its gateway."""
+    """Return how ansible reaches DEMO_HOST."""
     user, _at, host = address.rpartition("@")
     host, _colon, port = host.partition(":")
     return {
         "gpuserve_demo_url": f"http://{host}:{GATEWAY_PORT}",
         "gpuserve_other_variables": ["gpuserve_demo_*"],
-        # The gateway is open to the host's network: it asks for this key.
-        "gateway_keys": [{"name": "demo", "key": _key()}],
         "ansible_host": host,
         **({"ansible_port": int(port)} if port else {}),
         **({"ansible_user": user} if user else {}),
@@ -267,17 +254,16 @@ def _target_of(hostvars: dict[str, Any]) -> Target:
     return Target(hostvars, str(hostvars["gpuserve_demo_url"]), box)
 
 
+def _registry_of(target: Target) -> str:
+    """Return the host that the engine's image is pulled from: what stands before the first slash, if it names one."""
+    host, slash, _rest = target.hostvars["vllm_stack_engine_image"].partition("/")
+    return host if slash and ("." in host or ":" in host) else "Docker Hub"
+
+
 def _note() -> dict[str, Any]:
     """What an earlier run wrote down of its host."""
     found: dict[str, Any] = json.loads(NOTE.read_text()) if NOTE.exists() else {}
     return found
-
-
-def _key() -> str:
-    """Return the key of an earlier run, or a new one."""
-    for entry in _note().get("gateway_keys", []):
-        return str(entry["key"])
-    return secrets.token_urlsafe(24)
 
 
 def _port() -> int:
@@ -298,7 +284,12 @@ def _port_is_free() -> None:
 
 def _is_warm() -> bool:
     """Tell whether an earlier run has filled the caches."""
-    return engine.answers() and docker_ok("image", "inspect", bases.host_base("trixie").image) and images.are_there()
+    return (
+        models.are_there()
+        and engine.answers()
+        and docker_ok("image", "inspect", bases.host_base("trixie").image)
+        and images.are_there()
+    )
 
 
 def _remember_time(kind: str, seconds: float) -> None:
@@ -309,7 +300,3 @@ def _remember_time(kind: str, seconds: float) -> None:
     other = {"cold": "warm", "warm": "cold"}[kind]
     if other in times:
         print(f"The last run with {other} caches took {times[other]} s.")
-
-
-def _gib(size: float | None) -> str:
-    return "-" if size is None else f"{size / GIB:.2f} GiB"

@@ -10,12 +10,12 @@ from PyPI and Debian packages and put into the lab's registry, so that the role 
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     LabError,
     key_of,
     locked,
+    making,
     run,
     run_inside,
     say,
@@ -85,7 +86,10 @@ def ensure_images() -> dict[str, str]:
         say(f"a container registry answers: the official {OFFICIAL_VLLM} will be pulled")
         return {"vllm_stack_engine_image": OFFICIAL_VLLM}
     registry.ensure_registry()
-    return {"vllm_stack_engine_image": ensure_vllm(), "gateway_image": ensure_gateway()}
+    # Side by side: one waits for PyPI where the other unpacks Debian.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        engine, gateway = pool.submit(ensure_vllm), pool.submit(ensure_gateway)
+        return {"vllm_stack_engine_image": engine.result(), "gateway_image": gateway.result()}
 
 
 def named_by_user() -> dict[str, str]:
@@ -118,10 +122,11 @@ def ensure(repository: str, key: str, build: Callable[[str, str, Path], str]) ->
     with locked(f"image-{repository}"):
         digest = registry.digest_of(repository, key)
         if digest is None:
-            started = time.monotonic()
-            with tempfile.TemporaryDirectory(prefix=f"gpuserve-{repository}-", dir=scratch()) as folder:
+            with (
+                making(f"image of {repository} (built)"),
+                tempfile.TemporaryDirectory(prefix=f"gpuserve-{repository}-", dir=scratch()) as folder,
+            ):
                 digest = build(repository, key, Path(folder))
-            say(f"{repository} is in the lab's registry after {time.monotonic() - started:.0f} s")
     return f"{registry.HOST}:{registry.PORT}/{repository}@{digest}"
 
 

@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Three small models for the demonstration: real architectures and tokenizers, random weights.
-
-They answer with words that mean nothing: nothing has to be downloaded, and nobody takes them for more.
-"""
+"""A small model with random weights: a third architecture for the demonstration, which nobody takes for more."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, key_of, locked, say
+from ansible_collections.gpuserve.fleet.tests.support.lab import checkpoint
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
 
-MODELS = CACHE / "models"
+if TYPE_CHECKING:
+    import numpy
+
+    Array = numpy.ndarray[Any, Any]
+
 VOCABULARY = 2048
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 NOTE = "Random weights, made on this machine for a demonstration: what this model says means nothing.\n"
@@ -26,24 +26,17 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-# Bump when the steps below change what a model's folder holds.
-RECIPE = 1
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What sets one demonstration model apart from the others."""
+    """What a model of Qwen2's architecture is as large as; its embedding is its head as well."""
 
-    name: str
-    architecture: str
-    model_type: str
     layers: int
     hidden: int
     heads: int
     kv_heads: int
     intermediate: int
-    tied: bool = False
-    qkv_bias: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -52,9 +45,9 @@ class Shape:
 
     def config(self) -> dict[str, Any]:
         """Return config.json as the model's family writes it."""
-        config: dict[str, Any] = {
-            "architectures": [self.architecture],
-            "model_type": self.model_type,
+        return {
+            "architectures": ["Qwen2ForCausalLM"],
+            "model_type": "qwen2",
             "num_hidden_layers": self.layers,
             "hidden_size": self.hidden,
             "intermediate_size": self.intermediate,
@@ -68,19 +61,13 @@ class Shape:
             "hidden_act": "silu",
             "initializer_range": 0.02,
             "attention_dropout": 0.0,
-            "tie_word_embeddings": self.tied,
+            "tie_word_embeddings": True,
             "bos_token_id": 0,
             "eos_token_id": 2,
             "torch_dtype": "bfloat16",
             "use_cache": True,
+            "use_sliding_window": False,
         }
-        if self.model_type == "llama":
-            config |= {"attention_bias": False, "mlp_bias": False}
-        if self.model_type == "qwen2":
-            config |= {"use_sliding_window": False}
-        if self.model_type == "mistral":
-            config |= {"sliding_window": None}
-        return config
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every tensor of a checkpoint."""
@@ -94,69 +81,29 @@ class Shape:
                 f"{at}.self_attn.k_proj.weight": (kv, self.hidden),
                 f"{at}.self_attn.v_proj.weight": (kv, self.hidden),
                 f"{at}.self_attn.o_proj.weight": (self.hidden, self.hidden),
+                f"{at}.self_attn.q_proj.bias": (self.hidden,),
+                f"{at}.self_attn.k_proj.bias": (kv,),
+                f"{at}.self_attn.v_proj.bias": (kv,),
                 f"{at}.post_attention_layernorm.weight": (self.hidden,),
                 f"{at}.mlp.gate_proj.weight": (self.intermediate, self.hidden),
                 f"{at}.mlp.up_proj.weight": (self.intermediate, self.hidden),
                 f"{at}.mlp.down_proj.weight": (self.hidden, self.intermediate),
             }
-            if self.qkv_bias:
-                shapes |= {
-                    f"{at}.self_attn.q_proj.bias": (self.hidden,),
-                    f"{at}.self_attn.k_proj.bias": (kv,),
-                    f"{at}.self_attn.v_proj.bias": (kv,),
-                }
         shapes["model.norm.weight"] = (self.hidden,)
-        if not self.tied:
-            shapes["lm_head.weight"] = (VOCABULARY, self.hidden)
         return shapes
 
 
-SHAPES = (
-    Shape("llama", "LlamaForCausalLM", "llama", layers=4, hidden=512, heads=8, kv_heads=4, intermediate=1408),
-    Shape(
-        "qwen",
-        "Qwen2ForCausalLM",
-        "qwen2",
-        layers=6,
-        hidden=384,
-        heads=6,
-        kv_heads=2,
-        intermediate=1024,
-        tied=True,
-        qkv_bias=True,
-    ),
-    Shape("mistral", "MistralForCausalLM", "mistral", layers=3, hidden=512, heads=4, kv_heads=2, intermediate=1408),
-)
+QWEN = Shape(layers=6, hidden=384, heads=6, kv_heads=2, intermediate=1024)
 
 
-def ensure_models() -> Path:
-    """Return the folder with one folder a model, made unless it is there."""
-    try:
-        import numpy
-        import tokenizers
-    except ImportError as error:
-        sys.exit(f"lab: making models needs {error.name}: run this in the project's venv (make venv).")
-    made_with = [numpy.__version__, tokenizers.__version__]
-    key = key_of(RECIPE, [(shape.config(), shape.tensors()) for shape in SHAPES], made_with)
-    folder = MODELS / key
-    with locked("models"):
-        if not (folder / ".ready").exists():
-            say(f"making {len(SHAPES)} small models with random weights in {folder}")
-            shutil.rmtree(folder, ignore_errors=True)
-            for seed, shape in enumerate(SHAPES):
-                make(shape, folder / shape.name, seed)
-            (folder / ".ready").touch()
-    return folder
-
-
-def make(shape: Shape, folder: Path, seed: int) -> None:
-    """Write one model into a new folder."""
+def make(shape: Shape, folder: Path) -> None:
+    """Write the model into a new folder."""
     folder.mkdir(parents=True)
     (folder / "README.md").write_text(NOTE)
-    (folder / "config.json").write_text(json.dumps(shape.config(), indent=2) + "\n")
-    (folder / "generation_config.json").write_text(json.dumps({"bos_token_id": 0, "eos_token_id": 2}, indent=2) + "\n")
+    checkpoint.write_json(folder / "config.json", shape.config())
+    checkpoint.write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 2})
     _write_tokenizer(folder)
-    _write_weights(folder / "model.safetensors", shape, seed)
+    checkpoint.write(folder / "model.safetensors", _weights(shape), NOTE.strip())
 
 
 def _write_tokenizer(folder: Path) -> None:
@@ -183,27 +130,13 @@ def _write_tokenizer(folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
         "chat_template": CHAT_TEMPLATE,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    checkpoint.write_json(folder / "tokenizer_config.json", settings)
 
 
-def _write_weights(path: Path, shape: Shape, seed: int) -> None:
-    """Write a safetensors file (a JSON header, then the numbers) of bfloat16, which numpy itself does not have."""
+def _weights(shape: Shape) -> Iterator[tuple[str, Array]]:
     import numpy
 
-    random = numpy.random.default_rng(seed)
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", "note": NOTE.strip()}}
-    chunks: list[bytes] = []
-    offset = 0
+    random = numpy.random.default_rng(1)
     for name, size in shape.tensors().items():
-        if name.endswith("norm.weight"):
-            numbers = numpy.ones(size, dtype=numpy.float32)
-        else:
-            numbers = random.normal(0.0, 0.05, size).astype(numpy.float32)
-        # The upper half of a float32 is a bfloat16.
-        chunk = (numbers.view(numpy.uint32) >> 16).astype("<u2").tobytes()
-        header[name] = {"dtype": "BF16", "shape": list(size), "data_offsets": [offset, offset + len(chunk)]}
-        chunks.append(chunk)
-        offset += len(chunk)
-    words = json.dumps(header).encode()
-    words += b" " * (-len(words) % 8)
-    path.write_bytes(len(words).to_bytes(8, "little") + words + b"".join(chunks))
+        whole = numpy.ones(size) if name.endswith("norm.weight") else random.normal(0.0, 0.05, size)
+        yield name, whole.astype(numpy.float32)

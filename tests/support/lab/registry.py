@@ -28,6 +28,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     docker_ok,
     labels,
     locked,
+    making,
     run_inside,
     say,
     wait_for,
@@ -199,7 +200,10 @@ def _answers() -> bool:
 
 def _start() -> None:
     if not docker_ok("image", "inspect", _BASE.image):
-        with tempfile.TemporaryDirectory(prefix="gpuserve-registry-", dir=scratch()) as folder:
+        with (
+            making("registry (built)"),
+            tempfile.TemporaryDirectory(prefix="gpuserve-registry-", dir=scratch()) as folder,
+        ):
             root = Path(folder) / "root"
             make_root(_BASE, root)
             (root / "etc/lab").mkdir()

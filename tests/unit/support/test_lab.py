@@ -4,52 +4,33 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 
 import pytest
-from safetensors import safe_open
-from tokenizers import Tokenizer
+import yaml
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
-from ansible_collections.gpuserve.fleet.tests.support.lab import bases, demo, failures, models, whole
-from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models")
-    for seed, shape in enumerate(models.SHAPES):
-        models.make(shape, place / shape.name, seed)
-    return place
+from ansible_collections.gpuserve.fleet.tests.support.lab import (
+    answers,
+    bases,
+    demo,
+    failures,
+    last_screen,
+    models,
+    whole,
+)
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, LabError, shown
 
 
-@pytest.mark.parametrize("shape", models.SHAPES, ids=lambda shape: shape.name)
-def test_a_checkpoint_is_as_large_as_the_planner_thinks(shape: models.Shape) -> None:
-    tensors_bytes = 2 * sum(math.prod(size) for size in shape.tensors().values())
-    planned = ModelShape.from_config(shape.config()).weights_bytes()
-    assert planned == pytest.approx(tensors_bytes, rel=0.03)
-
-
-@pytest.mark.parametrize("shape", models.SHAPES, ids=lambda shape: shape.name)
-def test_what_was_written_reads_back(folder: Path, shape: models.Shape) -> None:
-    with safe_open(str(folder / shape.name / "model.safetensors"), framework="numpy") as file:
-        assert {name: tuple(file.get_slice(name).get_shape()) for name in set(file.keys())} == shape.tensors()
-        assert "Random weights" in file.metadata()["note"]
-    assert json.loads((folder / shape.name / "config.json").read_text())["architectures"] == [shape.architecture]
-
-
-def test_the_tokenizer_keeps_any_text_and_ends_a_turn_where_the_model_stops(folder: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(folder / "llama" / "tokenizer.json"))
-    text = "Hello, 안녕하세요: def fibonacci(n):"
-    assert tokenizer.decode(tokenizer.encode(text).ids) == text
-    assert tokenizer.token_to_id("<|im_end|>") == models.SHAPES[0].config()["eos_token_id"]
-    assert tokenizer.get_vocab_size() <= models.VOCABULARY
-
-
-def test_the_architectures_differ() -> None:
-    assert len({shape.architecture for shape in models.SHAPES}) == 3
+def test_the_inventory_serves_what_is_made_and_the_first_lines_say_so() -> None:
+    served = yaml.safe_load((CHECKOUT / "inventories/demo/group_vars/gpu_hosts.yml").read_text())["vllm_stack_models"]
+    assert [model["model"] for model in served] == [f"{demo.MODELS_ON_HOST}/{name}" for name in models.NAMES]
+    assert [model["name"] for model in served] == list(models.NAMES)
+    opening = (CHECKOUT / "mk/demo.txt").read_text()
+    assert all(name in opening for name in models.NAMES)
+    assert f"{demo.DISK_COLD / demo.GB:.0f} GB of free disk" in opening
+    assert f":{demo.GATEWAY_PORT}" in opening
+    assert len(opening.splitlines()) <= 20, "a first screen"
+    assert max(map(len, opening.splitlines())) <= 120
 
 
 def test_a_base_image_is_named_after_what_went_in() -> None:
@@ -66,13 +47,66 @@ def test_the_table_has_units_and_says_what_was_up_already() -> None:
             {"name": "llama", "ready_s": None, "planned_bytes": 1 << 30, "measured_bytes": None},
         ]
     }
-    lines = demo.table(report, "http://localhost:8000").splitlines()
-    assert "memory planned" in lines[1]
-    assert "31 s" in lines[2]
-    assert "1.50 GiB" in lines[2]
-    assert "1.25 GiB" in lines[2]
-    assert "was up" in lines[3]
-    assert lines[3].endswith("-")
+    lines = last_screen.table(report)
+    assert "memory planned" in lines[0]
+    assert "31 s" in lines[1]
+    assert "1.50 GiB" in lines[1]
+    assert "1.25 GiB" in lines[1]
+    assert "was up" in lines[2]
+    assert lines[2].endswith("-")
+
+
+class _Client:
+    """A client whose models answer what it was told."""
+
+    def __init__(self, near: list[float]) -> None:
+        self._near = near
+
+    def chat(self, model: str, _question: str, max_tokens: int = 40) -> str:
+        return f"{model} said {max_tokens} words"
+
+    def similarities(self, _model: str, _text: str, _sentences: object) -> list[float]:
+        return self._near
+
+
+def test_the_nearest_sentence_comes_first() -> None:
+    lines = last_screen.talk(_Client([0.1, 0.25, 0.7]))  # type: ignore[arg-type]
+    place = next(n for n, line in enumerate(lines) if "nearest " in line and "0.70" in line)
+    assert answers.SENTENCES[2] in lines[place]
+    assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["0.25", "0.10"]
+    assert lines[1].strip() == "smollm2 said 40 words"
+    assert any("weights are random" in line for line in lines)
+
+
+def test_the_last_lines_say_what_was_made_and_pulled_and_how_to_stop_without_a_key() -> None:
+    text = "\n".join(
+        [
+            *last_screen.took(171.2, False, {"models (fetched)": 14.4}, 150, "registry.lab:5000"),
+            *last_screen.go_on("http://localhost:8000", "~/keys/demo"),
+        ]
+    )
+    assert "171 s with cold caches, 150 s of it in site.yml (images: pulled from registry.lab:5000)" in text
+    assert "models (fetched) 14 s" in text
+    assert '"Authorization: Bearer $(cat ~/keys/demo)"' in text
+    assert "make demo-down" in text
+    assert "Nothing had to be built" in last_screen.took(9, True, {}, 8, "Docker Hub")[1]
+
+
+def test_a_path_is_shown_as_a_person_writes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert shown(tmp_path / "a" / "b") == "~/a/b"
+    assert shown(Path("/srv/x")) == "/srv/x"
+
+
+def test_a_machine_that_cannot_do_it_is_told_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(LabError, match="x86_64"):
+        demo.can_begin(warm=True)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 3_000_000_000})())
+    with pytest.raises(LabError, match=r"16 GB of free disk .* and 3 are free"):
+        demo.can_begin(warm=False)
+    demo.can_begin(warm=True)
 
 
 def test_every_scenario_is_in_the_whole_test() -> None:
@@ -100,14 +134,13 @@ def test_the_steps_compile_what_they_read_once_and_outside_of_the_checkout(monke
     assert not Path(environment["PYTHONPYCACHEPREFIX"]).is_relative_to(CHECKOUT)
 
 
-def test_a_real_host_is_read_from_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(demo, "NOTE", tmp_path / "none.json")
+def test_a_real_host_is_read_from_its_address() -> None:
     hostvars = demo.real_host("ops@192.0.2.10:2222")
     assert hostvars["ansible_host"] == "192.0.2.10"
     assert hostvars["ansible_user"] == "ops"
     assert hostvars["ansible_port"] == 2222
     assert hostvars["gpuserve_demo_url"] == "http://192.0.2.10:8000"
-    assert len(hostvars["gateway_keys"][0]["key"]) >= 24, "a gateway that the network can reach asks for a key"
+    assert "gateway_auth" not in hostvars, "a gateway that the network can reach asks for a key"
     assert "ansible_user" not in demo.real_host("gpu01")
 
 
