@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "sockets": BASE,
     "credentials": BASE,
     "closing": BASE,
+    "backup": BASE,
     "gpu": WORDS,
     "ports": BASE,
     "spec": WORDS,

@@ -27,6 +27,7 @@ _SHARED = (
     "key_",
     "calibration_",
     "benchmark_",
+    "backup_",
 )
 PREFIXES = _OURS + _SHARED
 # With its prefix, a name is like every other name of it: this much alike is a slip of the hand.
