@@ -23,7 +23,11 @@ HOST = {
     "gateway/tls/tls.key": "a-private-key",
     "state/calibration.json": '{"starts": {}}',
 }
-CONTROLLER = {".gpuserve/keys/gpu01": SECRET, ".gpuserve/gateway-keys.yml": "keys: []\n", "model_info/a--b.json": "{}\n"}
+CONTROLLER = {
+    ".gpuserve/keys/gpu01": SECRET,
+    ".gpuserve/gateway-keys.yml": "keys: []\n",
+    "model_info/a--b.json": "{}\n",
+}
 
 
 @pytest.fixture
@@ -80,7 +84,10 @@ def test_a_host_and_its_controller_come_back(place: Path) -> None:
 
 
 def test_what_was_not_kept_is_said_before_anything_changes(place: Path) -> None:
-    for more, said in ((["backup_dir=none"], "there is no backup of gpu01 in none"), ([], "in a folder that is not named")):
+    for more, said in (
+        (["backup_dir=none"], "there is no backup of gpu01 in none"),
+        ([], "in a folder that is not named"),
+    ):
         refused = run(place, "restore", *more)
         assert refused.returncode == 2 and said in refused.stdout + refused.stderr, refused.stdout
     assert "backup_dir: it is not set." in run(place, "backup").stdout
