@@ -97,8 +97,8 @@ def read(text: str, asked: int, held_to: Mapping[str, float], where: str) -> Res
         duration_s=float(found["duration"]),
         input_tokens=_count(found, "total_input_tokens"),
         output_tokens=_count(found, "total_output_tokens"),
-        ttft_ms=_spread([ttft for ttft, _ in times]),
-        itl_ms=_spread([gap for _, gaps in times for gap in gaps]),
+        ttft_ms=_spread([ttft for ttft, _gaps in times]),
+        itl_ms=_spread([gap for _ttft, gaps in times for gap in gaps]),
         e2e_ms=_spread([ttft + sum(gaps) for ttft, gaps in times]) or _told(found, "e2el"),
         goodput=_goodput(times, held_to, max(asked, completed)) if held_to and times else None,
         # The last line of a traceback says what it is about.

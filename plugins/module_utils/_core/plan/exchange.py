@@ -145,7 +145,11 @@ def _together(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, 
         *zip(second["fixed_bytes"], second["errors_bytes"], strict=True),
     ]
     kept = sorted(pairs)[-calibration.KEPT :]
-    return {**first, "fixed_bytes": [fixed for fixed, _ in kept], "errors_bytes": [error for _, error in kept]}
+    return {
+        **first,
+        "fixed_bytes": [fixed for fixed, _error in kept],
+        "errors_bytes": [error for _fixed, error in kept],
+    }
 
 
 def _unfit(entry: Any) -> str:
@@ -179,7 +183,9 @@ def _unfit_sizes(fixed: Any, errors: Any) -> str:
         if (
             not isinstance(sizes, list)
             or not 1 <= len(sizes) <= calibration.KEPT
-            or not all(type(size) is int and least <= size <= MOST_BYTES for size in sizes)
+            or not all(
+                isinstance(size, int) and not isinstance(size, bool) and least <= size <= MOST_BYTES for size in sizes
+            )
         ):
             return f"its {name} are no list of 1 to {calibration.KEPT} sizes"
     return "" if len(fixed) == len(errors) else "its fixed_bytes and errors_bytes are not of one length"

@@ -15,7 +15,7 @@ _QUERY = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,nohead
 
 def read(run: Run) -> list[dict[str, Any]]:
     """Return what each card is and how it is now; none where there is no nvidia-smi."""
-    status, out, _ = run(_QUERY)
+    status, out, _err = run(_QUERY)
     cells = (
         [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line.strip()] if status == 0 else []
     )
