@@ -13,8 +13,9 @@ copy=$root/ansible_collections/gpuserve/fleet
 home=$cache/sanity/home
 mkdir -p "$copy" "$home/.ansible/test/cache"
 
-# The test venvs are bootstrapped by a get-pip.py from a server of the Ansible project; Python's own ensurepip does the same without it.
-cat > "$home/.ansible/test/cache/get_pip_24_2.py" <<'PY'
+# The test venvs are bootstrapped by a get-pip.py from a server of the Ansible project, of a pip that each release of Ansible names; Python's
+# own ensurepip does the same without it.
+cat > "$home/.ansible/test/cache/get_pip.py" <<'PY'
 import ensurepip
 import os
 import subprocess
@@ -28,6 +29,9 @@ if pins:
     trust = ["--cert", system] if os.path.exists(system) else []
     subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *trust, *pins])
 PY
+for pip in $(grep -rhoE "pip='[0-9.]+'" "$venv"/lib/python*/site-packages/ansible_test/_internal/python_requirements.py | tr -d "pi='" | sort -u); do
+  cp "$home/.ansible/test/cache/get_pip.py" "$home/.ansible/test/cache/get_pip_${pip//./_}.py"
+done
 
 cd "$here"
 find "$copy" -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +

@@ -11,6 +11,9 @@ copyright = "2026, gpuserve.fleet contributors"
 language = "en"
 html_title = "gpuserve.fleet"
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
 # Nothing is fetched from elsewhere when a page is read.
 html_show_sphinx = False
 html_copy_source = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +36,7 @@ def for_the_site(text: str) -> str:
 
 def lay_out(source: Path) -> None:
     """Lay out the hand-written pages and what they show or hand out."""
-    for path in (CHECKOUT / "docs/docsite").iterdir():
-        shutil.copy(path, source / path.name)
+    shutil.copytree(CHECKOUT / "docs/docsite", source, dirs_exist_ok=True)
     (source / "docs").mkdir()
     for path in (CHECKOUT / "docs").iterdir():
         if path.is_file():
@@ -45,6 +45,18 @@ def lay_out(source: Path) -> None:
         shutil.copy(CHECKOUT / name, source / name)
     for page in [*source.glob("*.md"), *source.glob("docs/*.md")]:
         page.write_text(for_the_site(page.read_text(encoding="utf-8")), encoding="utf-8")
+    index = source / "index.md"
+    pages = sorted(path.relative_to(source).with_suffix("").as_posix() for path in source.glob("docs/*.md"))
+    index.write_text(with_all(index.read_text(encoding="utf-8"), pages), encoding="utf-8")
+
+
+def with_all(index: str, pages: list[str]) -> str:
+    """Return the first page with those at its end that it does not list."""
+    missing = [
+        page for page in pages if not re.search(rf"^{re.escape(page)}$|<{re.escape(page)}>$", index, re.MULTILINE)
+    ]
+    toctree = ["```{toctree}", ":caption: More", ":maxdepth: 1", "", *missing, "```", ""]
+    return "\n".join([index, *toctree]) if missing else index
 
 
 def make_reference(source: Path, scratch: Path) -> None:
@@ -62,6 +74,23 @@ def make_reference(source: Path, scratch: Path) -> None:
     options = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--no-add-antsibull-docs-version"]
     command = ["antsibull-docs", "collection", *options, "--dest-dir", str(reference), "gpuserve.fleet"]
     _run(command, ANSIBLE_COLLECTIONS_PATH=str(scratch))
+    for page in reference.rglob("*.rst"):
+        page.write_text(without_contents(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def without_contents(text: str) -> str:
+    """Leave out a page's own table of contents: the theme has one beside it."""
+    return re.sub(r"^\.\. contents::\n(?: +:\w+:.*\n)+", "", text, flags=re.MULTILINE)
+
+
+def accessible(html: str) -> str:
+    """Return a page that a keyboard and a screen reader get through: what Sphinx and antsibull leave out is put in."""
+    html = html.replace('aria-role="button"', 'role="button"')
+    html = re.sub(r'(<p class="caption" role="heading")(?! aria-level)', r'\1 aria-level="2"', html)
+    # What scrolls sideways can be reached without a mouse.
+    return html.replace("<pre>", '<pre tabindex="0">').replace(
+        '<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'
+    )
 
 
 def _run(command: list[str], **settings: str) -> None:
@@ -80,6 +109,8 @@ def build(site: Path) -> None:
         make_reference(source, scratch / "collections")
         sphinx = ["sphinx-build", "--builder", "html", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "auto"]
         _run([*sphinx, "--doctree-dir", str(scratch / "doctrees"), str(source), str(made)])
+        for page in made.rglob("*.html"):
+            page.write_text(accessible(page.read_text(encoding="utf-8")), encoding="utf-8")
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(made, site)
 

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import spec, spec_reference
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
 from ansible_collections.gpuserve.fleet.tests.support import reference_docs
 
 
@@ -59,3 +62,27 @@ def test_no_module_writes_the_fragment_s_words_itself() -> None:
     for path in (reference_docs.CHECKOUT / "plugins/modules").glob("*.py"):
         source = path.read_text()
         assert "gpuserve.fleet.attributes" in source and "Can run in check mode" not in source, path.name
+
+
+# What only playbooks read begins so; a word before or behind a dot is a module's or a filter's name, and key_file is one of a mapping.
+_OF_PLAYBOOKS = re.compile(
+    r"(?<![\w./])(?:gpuserve|airgap|preflight|plan|diagnose|usage|fit|key(?!_file)|calibration|benchmark)_[a-z0-9_]+(?![\w.])"
+)
+
+
+def test_every_variable_that_a_playbook_reads_has_a_row_in_meta_playbooks_yml() -> None:
+    collection = collection_variables.COLLECTION
+    found = set()
+    for path in collection.glob("playbooks/**/*.yml"):
+        found |= set(_OF_PLAYBOOKS.findall(path.read_text()))
+    table = {name for specs in collection_variables.playbooks().values() for name in specs}
+    roles = {name for specs in collection_variables.specifications().values() for name in specs}
+    tasks = {path.stem for path in collection.glob("playbooks/**/*.yml")}
+    assert sorted({name for name in found - roles - tasks if not name.endswith("_")} - table) == []
+    read = "".join(
+        path.read_text()
+        for folder in ("playbooks", "roles", "plugins")
+        for path in (collection / folder).rglob("*.*")
+        if path.suffix in (".yml", ".py")
+    )
+    assert [name for name in table if name not in read] == [], "nothing reads them"

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +26,6 @@ RIGHT: dict[str, Any] = {
     "playbook_dir": "/nowhere",
     "vllm_stack_models": [MODEL],
 }
-# What only playbooks read begins so; a word before or behind a dot is a module's or a filter's name.
-OURS = re.compile(r"(?<![\w./])(?:gpuserve|airgap|preflight|plan|diagnose|usage|fit|key)_[a-z0-9_]+(?![\w.])")
 
 
 def encrypted(text: str) -> Any:
@@ -349,23 +346,6 @@ def test_options_of_playbooks_are_checked_where_names_alone_are() -> None:
 def test_an_option_that_docker_gets_one_day_is_left_to_dockerd() -> None:
     right = {"features": {"cdi": True}, "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 1}}}
     assert "failed" not in run({"gpu01": {"docker_engine_options": {**right, "tomorrow": [1]}}})
-
-
-def test_every_variable_that_a_playbook_reads_is_in_the_table() -> None:
-    found = set()
-    for path in Path(collection_variables.COLLECTION).glob("playbooks/**/*.yml"):
-        found |= set(OURS.findall(path.read_text()))
-    table = {name for specs in collection_variables.playbooks().values() for name in specs}
-    roles = {name for specs in collection_variables.specifications().values() for name in specs}
-    assert {name for name in found - roles if not name.endswith("_")} <= table
-    # And nothing is in it that no playbook, no role and no plugin reads.
-    read = "".join(
-        path.read_text()
-        for folder in ("playbooks", "roles", "plugins")
-        for path in (collection_variables.COLLECTION / folder).rglob("*.*")
-        if path.suffix in (".yml", ".py")
-    )
-    assert [name for name in table if name not in read] == []
 
 
 def test_every_playbook_of_the_table_is_there() -> None:
