@@ -10,9 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.gpuserve.fleet.tests.support import recording, terminal_svg
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 # In the order in which site.yml plays them.
 ROLES = ("nvidia_driver", "docker_engine", "nvidia_container_toolkit", "vllm_stack", "gateway")
+DEMO_CAST = CHECKOUT / "docs/demo.cast"
 _MADE = "<!-- Made by `make docs` from the role's meta/argument_specs.yml. -->\n"
 
 
@@ -92,11 +95,26 @@ def picture() -> str:
     return "\n".join([*drawn, "</svg>"]) + "\n"
 
 
+def demo_lines() -> list[tuple[float, str] | None]:
+    """Return what of the recorded demonstration its picture shows."""
+    lines = recording.read(DEMO_CAST.read_text(encoding="utf-8"))
+    # Whole are what it says first and its last screen; of what lies between: what was made, the bring-up's news, the play's count.
+    return terminal_svg.cut(
+        lines, r"^lab: ", r"^  model  ", r"^lab: .*(there after|\$ ansible)|ready|to start:|^demo  .*changed="
+    )
+
+
+def demo_picture() -> str:
+    """Return the picture of the recorded demonstration, as SVG."""
+    return terminal_svg.draw(demo_lines(), "A run of make demo, from its first lines to an answer in English")
+
+
 def pages() -> dict[Path, str]:
     """Every page by its place."""
     made = {
         CHECKOUT / "docs/inventory-sample.yml": inventory_sample(),
         CHECKOUT / "docs/picture.svg": picture(),
+        CHECKOUT / "docs/demo.svg": demo_picture(),
     }
     for role in ROLES:
         made[CHECKOUT / "roles" / role / "README.md"] = role_readme(CHECKOUT / "roles" / role)

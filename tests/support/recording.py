@@ -39,13 +39,13 @@ def record(target: Path, command: Sequence[str]) -> int:
             pass
     code = running.wait()
     if code == 0:
-        target.write_text(cast(lines, " ".join(command)), encoding="utf-8")
+        target.write_text(cast(lines), encoding="utf-8")
     return code
 
 
-def cast(lines: Iterable[tuple[float, str]], command: str) -> str:
+def cast(lines: Iterable[tuple[float, str]]) -> str:
     """Return the lines as asciicast; folders of this machine are written as anybody's."""
-    header = {"version": 2, "width": COLUMNS, "height": ROWS, "command": command}
+    header = {"version": 2, "width": COLUMNS, "height": ROWS}
     places = {str(CHECKOUT): "~/gpuserve.fleet", str(Path.home()): "~"}
     rows = [json.dumps(header)]
     for seconds, line in lines:

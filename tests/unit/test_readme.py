@@ -42,6 +42,13 @@ def test_both_languages_link_to_the_same_pages() -> None:
 
 
 @pytest.mark.parametrize("path", [README, KOREAN], ids=lambda path: path.name)
+def test_the_first_section_shows_the_recorded_demonstration(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").split("\n## ")[1]
+    assert "make demo" in first
+    assert re.search(r"^!\[[^]]{20,}\]\(docs/demo\.svg\)$", first, re.MULTILINE), "with words for who can't see it"
+
+
+@pytest.mark.parametrize("path", [README, KOREAN], ids=lambda path: path.name)
 def test_what_is_named_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for link in LINK.findall(text):

@@ -5,17 +5,21 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.tests.support import recording, terminal_svg
+import pytest
+
+from ansible_collections.gpuserve.fleet.tests.support import first_pages, recording, terminal_svg
+from ansible_collections.gpuserve.fleet.tests.support.lab import answers
 
 GREEN = "\x1b[0;32mok\x1b[0m <b>"
 
 
 def test_what_was_recorded_reads_back_without_this_machine_s_folders() -> None:
     lines = [(0.04, f"in {recording.CHECKOUT}/site.yml"), (61.26, f"{Path.home()}/x {GREEN}")]
-    text = recording.cast(lines, "make demo")
+    text = recording.cast(lines)
     assert json.loads(text.splitlines()[0])["version"] == 2
     assert recording.read(text) == [(0.0, "in ~/gpuserve.fleet/site.yml"), (61.3, f"~/x {GREEN}")]
 
@@ -35,3 +39,24 @@ def test_the_picture_keeps_colours_blanks_and_each_time_once() -> None:
     texts = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
     assert texts == ["0:05", "ok <b>", "  same second", terminal_svg.LEFT_OUT, "1:05", "later"]
     assert '<tspan fill="#7ee787">ok</tspan> &lt;b&gt;' in svg
+
+
+@pytest.fixture
+def shown() -> str:
+    return "\n".join(
+        terminal_svg.plain(entry[1]) if entry else terminal_svg.LEFT_OUT for entry in first_pages.demo_lines()
+    )
+
+
+def test_the_demonstration_s_picture_shows_a_real_run_from_its_first_line_to_how_to_stop(shown: str) -> None:
+    opening = (recording.CHECKOUT / "mk/demo.txt").read_text(encoding="utf-8").splitlines()
+    assert shown.splitlines()[0] == opening[0]
+    assert answers.QUESTION in shown and answers.ANSWER in shown
+    assert re.search(rf"nearest +0\.\d\d  {re.escape(answers.NEAREST)}", shown)
+    assert "make demo-down" in shown
+    assert max(len(line) for line in shown.splitlines()) <= recording.COLUMNS
+
+
+def test_no_folder_of_the_machine_it_was_recorded_on_is_in_it() -> None:
+    text = first_pages.DEMO_CAST.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.~-])/(root|home|work|tmp)/", text)
