@@ -40,6 +40,8 @@ VARIABLES: dict[str, Any] = {
     "vllm_stack_preset": "balanced",
     "vllm_stack_image_disk": "1GiB",
     "vllm_stack_mode": "parallel",
+    # Tests ask the engines themselves.
+    "vllm_stack_auth": False,
     # The engines are doubles: they load no weights, and there is no hub to fetch any from.
     "vllm_stack_fetch": False,
     "vllm_stack_max_parallel": 3,

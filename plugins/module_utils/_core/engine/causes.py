@@ -229,7 +229,7 @@ MET = (
         "no_shell",
         (r'"/bin/sh": stat /bin/sh: no such file', r'exec: "/bin/sh": executable file not found'),
         "the engine's image holds no /bin/sh, by which an engine gets its secrets",
-        "Take an image with a shell, or leave out env, vllm_stack_api_key and vllm_stack_hf_token.",
+        "Take an image with a shell, or set vllm_stack_auth to false and leave out env, vllm_stack_api_key and vllm_stack_hf_token.",
     ),
     Rule(
         "permission",
