@@ -104,10 +104,11 @@ def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool
 
 
 def _encoders(read: Config, counts_on: bool) -> Encoders:
-    if not encoders.sections(read.outer):
-        return NO_ENCODERS
     try:
-        family = str(read.outer.get("model_type") or "")
+        encoders.check_all_read(read.outer, read.where)
+        if not encoders.sections(read.outer):
+            return NO_ENCODERS
+        family = encoders.family_of(read.outer)
         if family not in encoders.COUNTED:
             fail(
                 f"{read.where}.model_type",
@@ -166,7 +167,7 @@ def is_tied(read: Config, kind: Architecture) -> bool:
 def whisper(read: Config) -> Counted:
     """Whisper: an encoder, and a decoder that keeps its own tokens and the encoder's output."""
     hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
-    count = read.whole("decoder_layers", read.whole("num_hidden_layers"))
+    count = read.whole("num_hidden_layers" if read.own("decoder_layers") is None else "decoder_layers")
     positions = read.whole("max_source_positions", 1500)
     outer = encoders.whisper_encoder(
         hidden,

@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import TEXT_SECTIONS, Config
 
 _VISION = ("vision_config", "vit_config", "visual", "vision_tower_config", "img_processor")
 _AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config")
+# Parts that speak, beside the one that is served; and what only a part with weights has.
+_NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config")
+_SIZES = (
+    *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
+    *("num_hidden_layers", "num_layers", "n_layers", "depth", "encoder_layers", "depths"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,7 @@ _ITEM_TOKENS: Mapping[str, int] = {
 def read(config: Config) -> Encoders:
     """Encoders of a multimodal model; one whose tensors can't be counted is a FleetError."""
     found = NO_ENCODERS
-    # Qwen-Omni: a thinker has the sections.
-    thinker = config.outer.get("thinker_config")
-    outer: Mapping[str, Any] = thinker if isinstance(thinker, Mapping) else config.outer
+    outer = _holder(config.outer)
     for kinds, name, count in ((_VISION, "vision", _vision), (_AUDIO, "audio", _audio)):
         key = next((key for key in kinds if isinstance(outer.get(key), Mapping) and outer[key]), None)
         if key is None:
@@ -74,6 +78,17 @@ def read(config: Config) -> Encoders:
             _first(section, "patch_size", "spatial_patch_size", default=14) if name == "vision" else found.patch_size,
         )
     return found
+
+
+def family_of(outer: Mapping[str, Any]) -> str:
+    """Return the family by which encoders and projectors differ."""
+    return str(_holder(outer).get("model_type") or "")
+
+
+def _holder(outer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what has the sections: in Qwen-Omni the thinker."""
+    thinker = outer.get("thinker_config")
+    return thinker if isinstance(thinker, Mapping) else outer
 
 
 def limited(found: Encoders, pixels: int | None) -> Encoders:
@@ -123,9 +138,9 @@ def _vision(section: Config, config: Config, family: str) -> tuple[int, int, int
     if family in ("glm4v", "glm4v_moe"):
         # What it calls so is its merger's; layers are as wide as the language model.
         inner = section.count("out_hidden_size") or config.whole("hidden_size")
-    gated = family in ("qwen2_5_vl", "qwen2_5_omni", "glm4v", "glm4v_moe", "mistral3", "pixtral") or section.values.get(
-        "model_type"
-    ) in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
+    gated = family in (
+        *("qwen2_5_vl", "qwen2_5_omni_thinker", "glm4v", "glm4v_moe", "glm_ocr", "mistral3", "pixtral"),
+    ) or section.values.get("model_type") in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
     layer = (
         4 * hidden * hidden
         + (3 if gated else 2) * hidden * inner
@@ -136,12 +151,17 @@ def _vision(section: Config, config: Config, family: str) -> tuple[int, int, int
     frames = section.count("temporal_patch_size") or 1
     image = section.own("image_size")
     edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
-    positions = section.count("num_position_embeddings", "position_embedding_size")
+    positions = section.count("num_position_embeddings", "position_embedding_size", "num_patches")
     # Gemma 4 has a table for each axis.
     positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
     if not positions and edge and not gated:
         positions = (edge // patch) ** 2 + 1
     parameters = layer * layers + 3 * patch * patch * frames * hidden + positions * hidden + 2 * hidden
+    if (
+        section.values.get("model_type") == "siglip2_vision_model"
+        and section.values.get("vision_use_head") is not False
+    ):
+        parameters += 4 * hidden * hidden + 2 * hidden * inner + 8 * hidden + inner
     project = _PROJECTORS.get(family, _two_layers)
     return parameters + project(section, config, hidden), hidden, inner
 
@@ -157,10 +177,14 @@ _LIBRARY: Mapping[str, Mapping[str, int]] = {
 }
 
 
+_LOOKED_INTO = ("vision_feature_layer", "vision_feature_layers")
+
+
 def _two_layers(_section: Config, config: Config, hidden: int) -> int:
-    """LLaVA's: in and out of the language model's width."""
+    """LLaVA's: in and out of the language model's width, from one layer of the encoder or several beside each other."""
     text = config.whole("hidden_size")
-    return hidden * text + text * text + 2 * text
+    looked = next((config.outer[key] for key in _LOOKED_INTO if isinstance(config.outer.get(key), (list, tuple))), (0,))
+    return len(looked) * hidden * text + text * text + 2 * text
 
 
 def _one_layer(_section: Config, config: Config, hidden: int) -> int:
@@ -203,18 +227,44 @@ def _glm4v(section: Config, config: Config, hidden: int) -> int:
     return 4 * hidden * text + text * text + 3 * text * (section.count("intermediate_size") or 4 * hidden) + 3 * text
 
 
+def _glm_ocr(section: Config, config: Config, _hidden: int) -> int:
+    """The same, three times as wide as the language model's section says."""
+    hidden, text = section.whole("hidden_size"), section.count("out_hidden_size") or config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 9 * text * text + 3 * text
+
+
+def _unshuffled(_section: Config, config: Config, hidden: int) -> int:
+    """LFM2-VL's: neighbouring patches as one, by a layer of its own width."""
+    outer = Config(config.outer, config.outer, config.where)
+    factor, wide, text = (
+        outer.whole("downsample_factor", 2),
+        outer.whole("projector_hidden_size", 2560),
+        config.whole("hidden_size"),
+    )
+    merged = factor * factor * hidden
+    return 2 * merged + merged * wide + wide + wide * text + text
+
+
 _PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     **dict.fromkeys(
-        ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen2_5_omni_thinker"),
+        (
+            *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+            *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"),
+        ),
         _merged,
     ),
     **dict.fromkeys(("internvl_chat", "internvl"), _shuffled),
     **dict.fromkeys(("gemma3", "paligemma"), _one_layer),
     "gemma4": _gemma4,
     "mistral3": _mistral3,
+    "lighton_ocr": _mistral3,
+    "lfm2_vl": _unshuffled,
+    "glm_ocr": _glm_ocr,
     **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
     **dict.fromkeys(("glm4v", "glm4v_moe"), _glm4v),
 }
+_CONVOLVED_TWICE = ("qwen3_asr", "qwen3_omni_moe_thinker")
+_AUDIO_FAMILIES = ("qwen2_audio", "voxtral", "ultravox", "qwen2_5_omni_thinker", *_CONVOLVED_TWICE)
 # Encoders whose sections are read right; a family that is not here is counted only from its tensors.
 COUNTED = frozenset(
     (
@@ -224,9 +274,7 @@ COUNTED = frozenset(
         "llava_onevision",
         "vipllava",
         "pixtral",
-        "qwen2_audio",
-        "ultravox",
-        "voxtral",
+        *_AUDIO_FAMILIES,
     )
 )
 
@@ -235,11 +283,19 @@ def _audio(section: Config, config: Config, family: str) -> tuple[int, int, int]
     """Whisper's encoder, under its own names; a projector of two layers."""
     hidden = section.count("d_model", "hidden_size")
     layers = section.count("encoder_layers", "num_hidden_layers")
-    if family not in ("qwen2_audio", "voxtral", "ultravox") or not hidden or not layers:
+    if family not in _AUDIO_FAMILIES or not hidden or not layers:
         raise _unknown(section)
     inner = section.count("encoder_ffn_dim", "intermediate_size") or 4 * hidden
     mels, positions = section.count("num_mel_bins") or 128, section.count("max_source_positions") or 1500
-    text = config.whole("hidden_size")
+    text = section.count("output_dim") or config.whole("hidden_size")
+    if family in _CONVOLVED_TWICE:
+        # Sound is a picture of its frequencies first; then Whisper's layers, without its convolutions and positions.
+        channels = section.count("downsample_hidden_size") or 480
+        heard = 20 * channels + 2 * 9 * channels * channels + hidden * channels * -(-mels // 8)
+        own = whisper_encoder(hidden, inner, layers, 0, 0) - 3 * hidden * hidden - 2 * hidden
+        return own + heard + hidden * hidden + hidden + hidden * text + text, hidden, inner
+    if family == "qwen2_5_omni_thinker":
+        return whisper_encoder(hidden, inner, layers, mels, 0) + hidden * text + 3 * text, hidden, inner
     project = hidden * text + text if family == "qwen2_audio" else (4 * hidden * text + text * text)
     return whisper_encoder(hidden, inner, layers, mels, positions) + project, hidden, inner
 
@@ -258,8 +314,19 @@ def _unknown(section: Config) -> FleetError:
     )
 
 
+def check_all_read(outer: Mapping[str, Any], where: str) -> None:
+    """Refuse to count a model with a section of sizes that is not read here: it may be an encoder as large as the rest."""
+    for key, value in _holder(outer).items():
+        named = key in (*_VISION, *_AUDIO, *TEXT_SECTIONS, *_NOT_SERVED) or "quantiz" in str(key)
+        if not named and isinstance(value, Mapping) and any(value.get(size) for size in _SIZES):
+            fail(
+                f"{where}.{key}",
+                "nothing is known of this part, so the model can't be counted from its config.json.",
+                "Let model_info read the model's tensors, or set weights_bytes.",
+            )
+
+
 def sections(outer: Mapping[str, Any]) -> bool:
     """Whether a config.json has a section of an encoder."""
-    inner = outer.get("thinker_config")
-    where = inner if isinstance(inner, Mapping) else outer
+    where = _holder(outer)
     return any(isinstance(where.get(key), Mapping) and where[key] for key in (*_VISION, *_AUDIO))

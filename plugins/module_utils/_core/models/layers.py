@@ -89,7 +89,7 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
     head_dim = config.whole(
         "head_dim", config.whole("attention_head_dim", max(1, config.whole("hidden_size") // heads))
     )
-    kv_heads = config.by_layer("num_key_value_heads", count, _kv_heads(config, heads))
+    kv_heads = _kv_heads(config, count, heads)
     widths = config.by_layer("intermediate_size", count, _dense_width(config, kind, all(sparse)))
     if config.count("intermediate_size_mlp"):
         widths = (config.count("intermediate_size_mlp"),) * count
@@ -208,10 +208,11 @@ def window(config: Config, kind: Architecture | None) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
-def _kv_heads(config: Config, heads: int) -> int:
+def _kv_heads(config: Config, count: int, heads: int) -> tuple[int, ...]:
     if config.own("multi_query") is True and not config.flag("new_decoder_architecture"):
-        return 1
-    return heads
+        # Falcon's, whatever number of them is written beside.
+        return (1,) * count
+    return config.by_layer("num_key_value_heads", count, heads)
 
 
 def _dense_width(config: Config, kind: Architecture, all_sparse: bool) -> int:

@@ -343,10 +343,25 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:size]) for size in range(len(parts), 0, -1)]
 
 
+def _fused(name: str) -> tuple[str, ...]:
+    """The names by which the engine asks for a part of a name: experts are one layer to it, and so are gate and up, or q, k and v."""
+    before, experts, _after = name.partition(".experts.")
+    if experts:
+        return (f"{before}.experts",)
+    base, _dot, last = name.rpartition(".")
+    return (name, f"{base}.{_FUSED[last]}") if last in _FUSED else (name,)
+
+
+_FUSED = {
+    **dict.fromkeys(("gate_proj", "up_proj"), "gate_up_proj"),
+    **dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj"),
+}
+
+
 def _is_named(rule: Rule, known: Sequence[str]) -> bool:
     match rule.match:
         case Match.PART:
-            return any(rule.pattern in name for name in known)
+            return any(rule.pattern in name for each in known for name in _fused(each))
         case Match.WILDCARD:
             # "module*" stands for the module and all below it; some exporters leave out the last dot.
             wanted = _wildcard(rule.pattern)

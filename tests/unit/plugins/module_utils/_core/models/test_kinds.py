@@ -106,6 +106,67 @@ def test_a_kind_of_layer_that_nobody_knows_is_refused() -> None:
         ModelShape.from_config({**LLAMA, "layer_types": ["holographic"] * 32})
 
 
+MIXTRAL: dict[str, Any] = {
+    **LLAMA,
+    "architectures": ["MixtralForCausalLM"],
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+}
+
+
+@pytest.mark.parametrize("word", ["gate", "block_sparse_moe.gate", "mlp.gate"])
+def test_a_router_that_is_left_out_leaves_no_expert_out(word: str) -> None:
+    # casper-hansen's Mixtral names its router so; experts are one layer to the engine, which has no "gate" in its name.
+    quantized = {
+        "quant_method": "awq",
+        "bits": 4,
+        "group_size": 128,
+        "zero_point": True,
+        "modules_to_not_convert": [word],
+    }
+    shape = ModelShape.from_config({**MIXTRAL, "quantization_config": quantized})
+    assert 23.0 < shape.weights_bytes() / GIB < 23.9
+    kept = {**quantized, "modules_to_not_convert": ["experts"]}
+    assert ModelShape.from_config({**MIXTRAL, "quantization_config": kept}).weights_bytes() > 84 * GIB
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"encoder_config": {"input_dim": 160, "num_layers": 10, "hidden_dim": 1024}},
+        {"acoustic_tokenizer_encoder_config": {"hidden_size": 64, "depths": [3, 3, 3]}},
+        {"perception": {"model_type": "eva", "width": 1024}},
+    ],
+)
+def test_a_part_under_a_key_that_is_not_read_is_no_part_of_a_dense_model(part: dict[str, Any]) -> None:
+    speech = {"model_type": "speech", "architectures": ["SpeechForConditionalGeneration"], "text_config": LLAMA, **part}
+    (key,) = part
+    with pytest.raises(FleetError, match=f"config.{key}: nothing is known of this part"):
+        ModelShape.from_config(speech)
+    assert ModelShape.from_config(speech, weights_bytes=20 * GIB).weights_bytes() == 20 * GIB
+    whole = {**LLAMA, "rope_parameters": {"rope_type": "default"}, "compression_config": None}
+    assert ModelShape.from_config(whole).weights_bytes() == ModelShape.from_config(LLAMA).weights_bytes()
+
+
+def test_whisper_needs_no_count_but_its_own() -> None:
+    tiny = {
+        "d_model": 384,
+        "encoder_layers": 4,
+        "decoder_layers": 4,
+        "encoder_attention_heads": 6,
+        "encoder_ffn_dim": 1536,
+    }
+    more = {"decoder_attention_heads": 6, "decoder_ffn_dim": 1536, "vocab_size": 51865, "num_mel_bins": 80}
+    config = {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper", **tiny, **more}
+    limits = {"max_source_positions": 1500, "max_target_positions": 448, "torch_dtype": "float16"}
+    shape = ModelShape.from_config({**config, **limits})
+    assert abs(shape.weights_bytes() / 2 / 37_760_640 - 1) < 0.01
+    # Distilled ones have as many layers before, and two after.
+    assert ModelShape.from_config({**config, **limits, "decoder_layers": 2, "num_hidden_layers": 4}).layers == 2
+
+
 SCHEME = {"num_bits": 4, "type": "int", "group_size": 128, "symmetric": True}
 
 
@@ -114,6 +175,13 @@ SCHEME = {"num_bits": 4, "type": "int", "group_size": 128, "symmetric": True}
     [
         ({"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["self_attn"]}, 16, 4.25, 16),
         ({"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["lm_head"]}, 4.25, 4.25, 16),
+        # The engine asks for "gate" in gate_up_proj, and leaves that whole; down_proj is a third of the MLP.
+        (
+            {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["gate"]},
+            4.25,
+            (2 * 16 + 4.25) / 3,
+            16,
+        ),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*self_attn.*": {}}}, 16, 4.25, 16),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"+:.*mlp.*": {"bits": 8}}}, 4.25, 8.25, 16),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "lm_head": True}, 4.25, 4.25, 4.25),
