@@ -35,9 +35,13 @@ def is_wanted(gates: Gates, service: Service, closed: Closed) -> bool:
 
 
 def is_in_the_way(gates: Gates, service: Service, closed: Closed) -> bool:
-    """Whether all that keeps a service from its start is the memory that its own surge instance holds."""
+    """Whether all that keeps a service from its start is the memory that its own surge instance holds, now that it has its port.
+
+    One that had its port all the while had room beside its surge instance, and waits for who took that.
+    """
     track, surge = gates.tracks[service.name], gates.surge(service.name)
-    short = track.surged and closed.cause is Cause.MEMORY and not gates.is_moving(service)
+    waited = track.surged and track.committed is None
+    short = waited and closed.cause is Cause.MEMORY and not gates.is_moving(service)
     return short and gates.memory_closed_without(service, surge) is None
 
 

@@ -76,9 +76,9 @@ def _yield(turn: Turn, name: str) -> None:
     """The surge instance that served until the port was free ends its requests and goes, where the service has no room beside it."""
     track, surge = turn.tracks[name], turn.surge(name)
     if track.drained is None:
-        port = surge.port
-        turn.act(ActionKind.DRAIN, name, track.reason, port)
-        turn.note(name, drained=turn.now, drained_port=port)
+        turn.undrain(name)
+        turn.act(ActionKind.DRAIN, name, track.reason, surge.port)
+        turn.note(name, drained=turn.now, drained_port=surge.port)
     elif track.surge_ending is None:
         if _has_ended(turn, surge, track.drained):
             turn.act(ActionKind.REMOVE_SURGE, name, "its service has its port")

@@ -248,4 +248,5 @@ def test_a_surge_instance_is_in_the_way_only_of_its_own_service() -> None:
     assert not in_the_way(GIB // 2 - 1), "somebody else's memory is missing as well"
     assert not in_the_way(GIB // 2, PORT)
     assert not in_the_way(GIB // 2, small=replace(serves, surged=False))
+    assert not in_the_way(GIB // 2, small=replace(serves, committed=1.0)), "it had room, and somebody took it"
     assert not in_the_way(GIB // 2, large=Track(Step.STARTING, "changed", started=1.0)), "more may be given back yet"
