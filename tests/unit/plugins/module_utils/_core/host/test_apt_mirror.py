@@ -77,3 +77,37 @@ def test_patterns_that_only_some_repositories_have_may_match_nothing() -> None:
     index = [(name, "595.84.01-1", hm.File(f"{name}.deb", 1, "0" * 64)) for name in names]
     wanted = [hm.Wanted(**entry) for entry in driver_packages("595.*")]
     assert {name.split("=")[0] for name in hm.select(index, wanted)} == set(names)
+
+
+@pytest.mark.parametrize("text", ["", "12a", "-1", "1" * 16, "1.5"])
+def test_a_size_that_is_none_or_that_nothing_has(text: str) -> None:
+    with pytest.raises(FleetError, match="for a size"):
+        hm.size(text)
+
+
+def test_a_size_is_a_number_of_bytes() -> None:
+    assert hm.size("1" * 15) == int("1" * 15)
+    assert hm.size("0") == 0
+
+
+def test_an_index_grows_to_what_its_plain_form_is_said_to_be_and_no_further() -> None:
+    assert (hm.MAX_RELEASE_BYTES, hm.MAX_INDEX_BYTES) == (8 * 1024 * 1024, 512 * 1024 * 1024)
+    plain, packed = hm.File("x/Packages", 7, "0" * 64), hm.File("x/Packages.gz", 3, "0" * 64)
+    assert hm.unpacked_bytes([packed, plain]) == 7
+    assert hm.unpacked_bytes([packed]) == hm.MAX_INDEX_BYTES
+    assert hm.unpacked_bytes([hm.File("x/Packages", hm.MAX_INDEX_BYTES + 1, "0" * 64)]) == hm.MAX_INDEX_BYTES
+
+
+def test_a_package_is_read_whole_or_not_at_all() -> None:
+    stanza = {"Package": "a", "Version": "1:2-3", "Filename": "pool/a.deb", "Size": "9", "SHA256": "AB" * 32}
+
+    def index(**change: str | None) -> str:
+        return "".join(f"{key}: {value}\n" for key, value in {**stanza, **change}.items() if value is not None)
+
+    assert hm.packages(index()) == [("a", "1:2-3", hm.File("pool/a.deb", 9, "ab" * 32))]
+    for key in stanza:
+        assert hm.packages(index(**{key: None})) == [], key
+    with pytest.raises(FleetError, match="is no SHA-256"):
+        hm.packages(index(SHA256="x" * 64))
+    # A line that goes on is none of its own.
+    assert hm.packages(index() + " Size: 7\n")[0][2].size_bytes == 9

@@ -88,3 +88,24 @@ def test_what_a_new_key_would_mend(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["404 Not Found", "Hash Sum mismatch", "Could not resolve 'mirror.internal'"])
 def test_what_no_key_would_mend(reason: str) -> None:
     assert not distribution.is_about_the_key(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("ID=centos\n", "redhat"),
+        ("ID=fedora\n", "redhat"),
+        ('ID=rocky\nID_LIKE="rhel centos fedora"\n', "redhat"),
+        ("ID=debian\n", "debian"),
+        ("ID=linuxmint\nID_LIKE=ubuntu\n", "debian"),
+        ("ID=arch\n", ""),
+        ("", ""),
+    ],
+)
+def test_whose_family_a_system_is_of(text: str, family: str) -> None:
+    assert distribution.parse_os_release(text).family == family
+
+
+def test_only_what_is_installed_counts() -> None:
+    found = distribution.parse_dpkg("a\t1\tii\nb\t2\thi \nc\t3\trc\nd\t4\ti\ne\t5\nf\t6\tii\tx\n")
+    assert {name: (one.version, one.held) for name, one in found.items()} == {"a": ("1", False), "b": ("2", True)}

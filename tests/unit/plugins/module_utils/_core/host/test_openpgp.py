@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
@@ -100,3 +102,104 @@ def test_two_expected_keys_in_one_file_are_fine() -> None:
 def test_what_is_no_key_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(FleetError, match="the file: it is not an OpenPGP public key"):
         openpgp.read_key(data, "the file")
+
+
+def packet(body: bytes, form: str) -> bytes:
+    """A packet of a public key, with its length written in one of the ways there are."""
+    size = len(body)
+    if form == "old 1":
+        return bytes([0x98, size]) + body
+    if form == "old 2":
+        return b"\x99" + size.to_bytes(2, "big") + body
+    if form == "old 4":
+        return b"\x9a" + size.to_bytes(4, "big") + body
+    if form == "new 1":
+        return bytes([0xC6, size]) + body
+    if form == "new 2":
+        return bytes([0xC6, 192 + ((size - 192) >> 8), (size - 192) & 0xFF]) + body
+    return b"\xc6\xff" + size.to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    ("size", "form"),
+    [
+        (180, "old 1"),
+        (300, "old 2"),
+        (300, "old 4"),
+        (191, "new 1"),
+        (192, "new 2"),
+        (193, "new 2"),
+        (700, "new 2"),
+        (8383, "new 2"),
+        (300, "new 5"),
+    ],
+)
+def test_a_length_in_each_of_its_forms(version: int, size: int, form: str) -> None:
+    body = bytes([version]) + bytes(at % 251 for at in range(size - 1))
+    if version == 4:
+        wanted = hashlib.sha1(b"\x99" + size.to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper()
+    else:
+        wanted = hashlib.sha256(b"\x9b" + size.to_bytes(4, "big") + body).hexdigest().upper()
+    data = packet(body, form)
+    assert openpgp.read_key(data, "key").fingerprints == (wanted,)
+    assert openpgp.read_key(data + data, "key").fingerprints == (wanted, wanted)
+    with pytest.raises(FleetError, match="it is not an OpenPGP public key"):
+        openpgp.read_key(data[:-1], "key")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packet(b"\x03old", "old 1"),  # a version that nobody trusts
+        b"\xc6\xe0\x04abc",  # a part of a packet
+        b"\x9b\x04abc",  # without a length
+        packet(b"\x04abc", "old 1") + b"\x00",
+        b"\xc6",
+    ],
+)
+def test_what_is_no_whole_key(data: bytes) -> None:
+    with pytest.raises(FleetError, match="it is not an OpenPGP public key"):
+        openpgp.read_key(data, "key")
+
+
+SIGNED = """-----BEGIN PGP SIGNED MESSAGE-----
+Hash: SHA512
+
+Origin: x
+- -dashed
+-----BEGIN PGP SIGNATURE-----
+
+abc=
+-----END PGP SIGNATURE-----
+"""
+
+
+def test_a_signed_text_and_its_signature() -> None:
+    text, signature = openpgp.split_signed(SIGNED.encode(), "InRelease")
+    assert text == "Origin: x\n-dashed"
+    assert signature == "-----BEGIN PGP SIGNATURE-----\n\nabc=\n-----END PGP SIGNATURE-----\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"before\n{SIGNED}",
+        f"{SIGNED}after\n",
+        SIGNED.replace("Hash: SHA512", "Hash: SHA512\nNote: x"),
+        SIGNED.replace("Origin: x", "-----BEGIN PGP SIGNED MESSAGE-----"),
+        SIGNED.replace("abc=", "-----BEGIN PGP SIGNATURE-----"),
+        SIGNED.replace("SIGNED MESSAGE", "MESSAGE"),
+    ],
+)
+def test_more_than_one_signed_text_is_none(text: str) -> None:
+    with pytest.raises(
+        FleetError, match=r"InRelease: it holds more than one signed text. Nothing in it can be believed"
+    ):
+        openpgp.split_signed(text.encode(), "InRelease")
+
+
+@pytest.mark.parametrize("data", [b"<html>", b"", b"\xff\xfe", SIGNED.replace("\n\n", "\n").encode()])
+def test_what_is_no_signed_text(data: bytes) -> None:
+    with pytest.raises(FleetError, match=r"InRelease: it is not a signed file. Check the address"):
+        openpgp.split_signed(data, "InRelease")

@@ -185,3 +185,50 @@ def test_a_container_is_not_told_of_kernels_headers_and_secure_boot() -> None:
 def test_a_host_whose_only_card_is_bound_is_not_told_to_install_a_driver() -> None:
     checks = {check.id for check in hp.judge(snapshot(cards=[BOUND], driver=DriverState(K, K)))}
     assert "driver" not in checks
+
+
+def of(check: str, **values: Any) -> hp.Check | None:
+    """The check of this name, whatever it says; None where there is none."""
+    return next((one for one in hp.judge(snapshot(**values)) if one.id == check), None)
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [(1 << 28, "warn"), ((1 << 28) + 1, "ok"), (1 << 24, "warn"), (1 << 30, "ok")]
+)
+def test_a_window_of_a_quarter_of_a_gibibyte_is_small(size: int, status: str) -> None:
+    found = of("bar", cards=[Card("0000:01:00.0", 0x2B85, bar_bytes=size)])
+    assert found is not None and found.status == status
+    assert bool(found.remedy) is (status == "warn")
+
+
+@pytest.mark.parametrize(("there", "status"), [(16 << 30, "ok"), ((16 << 30) - 1, "warn")])
+def test_memory_is_enough_where_it_is_what_is_asked_for(there: int, status: str) -> None:
+    found = of("ram", ram_bytes=there)
+    assert found is not None and found.status == status
+
+
+@pytest.mark.parametrize(("free", "status"), [(40 << 30, "ok"), ((40 << 30) - 1, "fail")])
+def test_a_disk_is_enough_where_it_has_what_is_asked_for(free: int, status: str) -> None:
+    found = of("disk", disks=[hp.Disk("/var/lib/docker", "images", free, 40 << 30)])
+    assert found is not None and found.status == status
+
+
+def test_nothing_is_said_of_modules_that_nobody_knows() -> None:
+    assert of("modules", driver=driver(on_disk_open=None)) is None
+    assert of("modules", driver=driver(on_disk_open=True)) is not None
+
+
+def test_an_image_for_an_older_cuda_is_named_where_the_driver_is_too_old() -> None:
+    found = of("cuda", driver=driver("570.86.10"))
+    assert found is not None and found.status == "fail"
+    assert "or an image with CUDA 12." in found.remedy
+
+
+def test_a_line_without_a_remedy_ends_with_what_was_found() -> None:
+    text = hp.table("gpu01", [hp.Check("ram", hp.OK, "64 GiB of memory"), hp.Check("port", "fail", "8000", "End it.")])
+    assert text == ["gpu01   fail", "  ok    ram   64 GiB of memory", "  fail  port  8000   End it."]
+
+
+def test_a_driver_that_can_t_be_mended_by_a_reboot_fails() -> None:
+    found = of("driver", driver=driver(userspace="570.1"))
+    assert found is not None and found.status == "fail"
