@@ -134,7 +134,7 @@ def test_a_flag_is_what_it_says() -> None:
 
 
 def test_a_role_s_variables_are_each_named_once() -> None:
-    specs = {
+    specs: dict[str, dict[str, Any]] = {
         "port": {"type": "int"},
         "name": {"required": True},
         "keys": {"type": "list", "elements": "int"},
