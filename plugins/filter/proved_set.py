@@ -34,13 +34,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import is_as_written
 
 
 def proved_set(record: Any) -> dict[str, Any]:
     """Return what a gateway needs of a set; a record that can't be read is none."""
     try:
         found = Target.of(record).as_result
-    except (KeyError, TypeError, AttributeError):
+        whole = is_as_written(record) and isinstance(found["endpoints"], list)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        whole, found = False, {}
+    if not whole:
         return {"endpoints": [], "generating": []}
     return {"endpoints": found["endpoints"], "generating": found["generating"]}
 

@@ -44,7 +44,7 @@ def slurped_mapping(result: Any) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(base64.b64decode(content))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -208,6 +208,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     check_preset,
     parse_models,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import is_as_written
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check, masked
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 
@@ -373,7 +374,8 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)
     calibration = Calibration.read(params["calibration"], params["image"])
-    proved = params["proved"].get("plan") if params["proved"].get("inputs_digest") == digest else None
+    record = params["proved"]
+    proved = record.get("plan") if record.get("inputs_digest") == digest and is_as_written(record) else None
     # A record of another shape counts as none.
     whole = proved if isinstance(proved, dict) and proved.get("gpus") else None
     objective_s = admission.objective(params.get("ttft_objective_s", 0))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import record as record_sums
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.notes import Notes
@@ -109,9 +109,9 @@ class Sets(Notes):
     def _record(self, name: str) -> dict[str, Any] | None:
         try:
             found = json.loads((self.folder / name / _PLAN).read_text(encoding="utf-8"))
-            # What can't be made into a target can't be gone back to either. One without a sum is of an older version.
+            # What can't be made into a target can't be gone back to either.
             whole = bool(Target.of(found).cards) and isinstance(found.get("endpoints", []), list)
-            whole = whole and found.get("sum", _sum(found)) == _sum(found) and self.compose_file(name).is_file()
+            whole = whole and record_sums.is_as_written(found) and self.compose_file(name).is_file()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return found if whole else None
@@ -127,7 +127,7 @@ class Sets(Notes):
             "services": services,
             "endpoints": endpoints,
         }
-        text = json.dumps({**record, "sum": _sum(record)}, indent=1, sort_keys=True) + "\n"
+        text = json.dumps({**record, record_sums.SUM: record_sums.sum_of(record)}, indent=1, sort_keys=True) + "\n"
         known = self.read(PROVED)
         new = known is None or known["services"] != services
         with self._noted(PROVED):
@@ -228,12 +228,6 @@ class Sets(Notes):
         for content in files.values():
             found.update({name: value for name, value in secrets.parse(content).items() if name in secrets.TOKENS})
         return found
-
-
-def _sum(record: Mapping[str, Any]) -> str:
-    """What a record adds up to, as it is read again."""
-    read = json.loads(json.dumps({key: value for key, value in record.items() if key != "sum"}))
-    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
 def _text(path: Path) -> str:

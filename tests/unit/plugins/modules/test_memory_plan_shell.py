@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import sum_of
 from ansible_collections.gpuserve.fleet.plugins.modules import memory_plan
 from tests.bench.plan import GUIDE
 
@@ -58,3 +59,11 @@ def test_a_record_of_another_shape_is_planned_anew(capsys: pytest.CaptureFixture
     known = call(capsys)["plan"]
     again = call(capsys, proved={"inputs_digest": known["inputs_digest"], "plan": plan})["plan"]
     assert again["gpus"] == known["gpus"]
+
+
+def test_a_plan_in_a_record_that_somebody_changed_is_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    known = call(capsys)["plan"]
+    other = {**known, "gpus": [{**known["gpus"][0], "used_bytes": -1}]}
+    record = {"inputs_digest": known["inputs_digest"], "plan": other}
+    assert call(capsys, proved={**record, "sum": sum_of(record)})["plan"]["gpus"][0]["used_bytes"] == -1
+    assert call(capsys, proved={**record, "sum": "0" * 64})["plan"]["gpus"] == known["gpus"]
