@@ -118,3 +118,117 @@ def test_an_engine_s_cause_follows_from_the_host_s() -> None:
 def test_the_table_of_a_host_that_is_well_is_two_lines() -> None:
     assert findings.table("gpu01", [], "qwen serves") == ["gpu01   ok", "  qwen serves"]
     assert (findings.worst([]), findings.worst([FOREIGN])) == ("ok", "warn")
+
+
+def of(cause_line: str, *host: str, **change: object) -> Finding:
+    """What is said of an engine that ended with this line, on a host of which these rules were found."""
+    ended = replace(QWEN, status="exited", exit_code=1, log=[cause_line], **change)  # type: ignore[arg-type]
+    seen = [Finding(rule, Severity.WARN, "host", "x", "y") for rule in host]
+    (found,) = judge(replace(WELL, containers=[ended, GATEWAY]), *seen)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "cause", "because"),
+    [
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "xid_79"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "no_card"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "driver_reboot"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "no_driver"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "nvml"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "api_mismatch"),
+        ("RuntimeError: CUDA error: unspecified launch failure", "gpu_fault", "module_rejected"),
+        ("Failed to initialize NVML: Driver/library version mismatch", "driver_mismatch", "api_mismatch"),
+        ("Failed to initialize NVML: Driver/library version mismatch", "driver_mismatch", "driver_broken"),
+        ("could not select device driver", "no_device", "no_driver"),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "out_of_memory", "foreign_process"),
+        ("ValueError: No available memory for the cache blocks.", "no_cache_memory", "foreign_process"),
+        (
+            "ValueError: Free memory on device cuda:0 (3/31 GiB) on startup is less than desired GPU memory utilization",
+            "free_memory",
+            "foreign_process",
+        ),
+        ("OSError: [Errno 28] No space left on device", "disk_full", "disk_full"),
+    ],
+)
+def test_what_a_cause_follows_from(line: str, cause: str, because: str) -> None:
+    assert (of(line, because).rule, of(line, because).because) == (cause, because)
+    assert of(line, "somebody_elses").because == "", "another finding explains nothing"
+
+
+def test_the_first_reason_that_was_found_counts() -> None:
+    line = "RuntimeError: CUDA error: unspecified launch failure"
+    assert of(line, "driver_reboot", "xid_79", "no_card").because == "xid_79"
+
+
+def test_what_explains_each_cause() -> None:
+    gpu = ("xid_", "no_card", "driver_", "no_driver", "nvml", "api_mismatch", "module_rejected")
+    assert dict(engine_rules._BECAUSE) == {
+        **dict.fromkeys(("gpu_fault", "no_gpu_in_container", "lost_gpu", "driver_not_loaded", "no_device"), gpu),
+        "driver_mismatch": ("driver_", "api_mismatch"),
+        "illegal_access": ("xid_",),
+        **dict.fromkeys(("killed", "host_memory"), ("kernel_oom",)),
+        **dict.fromkeys(("out_of_memory", "free_memory", "no_cache_memory", "cublas_memory"), ("foreign_process",)),
+        "disk_full": ("disk_full",),
+        **dict.fromkeys(("disk_fault", "read_only"), ("disk_errors",)),
+        **dict.fromkeys(("dns", "no_network"), ("dns",)),
+        "clock": ("clock",),
+        "no_docker": ("docker_down",),
+    }
+
+
+def test_what_docker_refused_is_the_cause_and_not_what_the_log_has() -> None:
+    found = of(
+        "torch.OutOfMemoryError: CUDA out of memory.", error="Bind for 127.0.0.1:8001 failed: port is already allocated"
+    )
+    assert found.rule == "port_taken"
+    assert of("torch.OutOfMemoryError: CUDA out of memory.").rule == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"status": "running", "health": "unhealthy"}, "it runs and does not answer"),
+        ({"status": "exited", "health": ""}, "it does not run (exited)"),
+        ({"status": "created", "health": "healthy"}, "it does not run (created)"),
+    ],
+)
+def test_a_gateway_that_is_down(change: dict[str, str], text: str) -> None:
+    log = ["2026 [notice] x", "[emerg] bind() failed", "[alert] later", "[notice] end"]
+    down = replace(GATEWAY, log=log, **change)
+    (found,) = judge(replace(WELL, containers=[QWEN, down]))
+    assert (found.rule, found.severity, found.text, found.line) == (
+        "gateway_down",
+        Severity.FAIL,
+        text,
+        "[alert] later",
+    )
+    (refused,) = judge(replace(WELL, containers=[QWEN, replace(down, error="no such image")]))
+    assert refused.line == "no such image"
+    assert judge(replace(WELL, containers=[QWEN, replace(GATEWAY, health="starting")])) == []
+
+
+def test_a_gateway_that_is_gone_is_named_where_one_is_expected() -> None:
+    (found,) = judge(replace(WELL, containers=[QWEN]))
+    assert (found.rule, found.subject, found.text) == ("gateway_missing", "gateway", "its container is gone")
+    assert found.remedy == "Run site.yml with --tags gateway."
+    assert judge(replace(WELL, containers=[QWEN], gateway_expected=False)) == []
+
+
+def test_several_engines_serve() -> None:
+    assert engine_rules.healthy(replace(WELL, containers=[QWEN, replace(QWEN, model="yi")])) == "qwen, yi serve"
+
+
+def test_a_finding_is_shown_with_its_line_and_what_it_follows_from() -> None:
+    first = Finding("disk_full", Severity.FAIL, "disk", "0.5 GiB free", "Free some.", "the line")
+    second = Finding("out_of_memory", Severity.WARN, "engine qwen", "it ended", "Lower it.", because="foreign_process")
+    assert findings.table("gpu01", [first, second], "well") == [
+        "gpu01   fail",
+        "  fail  disk: 0.5 GiB free [disk_full]",
+        "        Free some.",
+        "        > the line",
+        "  warn  engine qwen: it ended [out_of_memory]",
+        "        follows from foreign_process",
+    ]
+    assert findings.table("gpu01", [], "well") == ["gpu01   ok", "  well"]
+    assert findings.worst([second]) == "warn"

@@ -105,3 +105,69 @@ def test_a_finding_says_what_to_do_in_a_sentence() -> None:
     assert finding.severity is Severity.WARN and finding.subject == "card GPU-1"
     assert finding.text == "a process that is not ours (py\\x1b[2J, pid 7) uses 8.00 GiB"
     assert finding.remedy == "End it, or leave room for it: vllm_stack_reserved."
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "rule"),
+    [
+        (GIB - 1, 900 * GIB, "disk_full"),
+        (GIB, 900 * GIB, "disk_nearly_full"),
+        (GIB, 20 * GIB, ""),
+        (GIB, 20 * GIB + 1024, "disk_nearly_full"),
+        (GIB, 0, ""),
+    ],
+)
+def test_a_disk_at_its_bounds(free: int, total: int, rule: str) -> None:
+    found = rules(replace(WELL, disks=[Disk("/x", "weights", free, total)]))
+    assert [name for name, _severity in found] == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(("used", "named"), [(256 * 1024**2 - 1, False), (256 * 1024**2, True)])
+def test_a_foreign_process_at_its_bound(used: int, named: bool) -> None:
+    card = CardMemory("GPU-1", "x", 32 * GIB, 4 * GIB, [Process(7, "python3", used, False)])
+    assert bool(rules(replace(WELL, memory=[card]))) is named
+
+
+@pytest.mark.parametrize(("age_s", "said"), [(7200.0, ""), (7201.0, "for 2 hours"), (5.4 * 3600, "for 5 hours")])
+def test_an_endpoint_that_is_left_out_for_long(age_s: float, said: str) -> None:
+    found = host_rules.judge(replace(WELL, drained=[("127.0.0.1:8001", age_s)]))
+    assert [one.text for one in found] == ([f"the gateway has left 127.0.0.1:8001 out {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("PKCS#7 signature not signed with a trusted key; Key was rejected by service", "module_rejected"),
+        ("Loading of unsigned module is rejected", "module_rejected"),
+        ("nvidia: module verification failed: signature and/or required key missing - rejected", "module_rejected"),
+        ("pcieport 0000:00:01.0: AER: Uncorrected (Fatal) error received", "pcie_errors"),
+        ("PCIe Bus Error: severity=Uncorrected (Non-Fatal)", "pcie_errors"),
+        ("oom-kill:constraint=CONSTRAINT_NONE,task=python3", "kernel_oom"),
+        ("XFS (nvme0n1p1): Metadata corruption detected", "disk_errors"),
+        ("Remounting filesystem read-only", "disk_errors"),
+        ("NVRM: API mismatch: the client has the version 570", "api_mismatch"),
+    ],
+)
+def test_a_line_of_the_kernel(line: str, rule: str) -> None:
+    assert [name for name, _severity in rules(replace(WELL, kernel_log=["first", line, "last"]))] == [rule]
+
+
+@pytest.mark.parametrize(
+    ("driver", "rule", "remedy"),
+    [
+        (replace(DRIVER, loaded="570.1.2"), "driver_not_loaded", "which loads it"),
+        (replace(DRIVER, loaded=None), "driver_not_loaded", "which loads it"),
+        (replace(DRIVER, userspace="570.1.2"), "driver_broken", "which says what has to be repaired first"),
+        (replace(DRIVER, nouveau=True), "driver_reboot", "Reboot the host"),
+    ],
+)
+def test_a_driver_that_does_not_work(driver: DriverState, rule: str, remedy: str) -> None:
+    (found,) = host_rules.judge(replace(WELL, driver=driver))
+    assert (found.rule, found.severity, found.subject) == (rule, Severity.FAIL, "driver")
+    assert remedy in found.remedy
+
+
+def test_what_nvml_says_is_shown_where_the_driver_itself_is_well() -> None:
+    (found,) = host_rules.judge(replace(WELL, nvml="NVML answered 999"))
+    assert (found.subject, found.text) == ("driver", "NVML does not answer: NVML answered 999")
+    assert found.remedy == "See `dmesg | grep NVRM` on the host."

@@ -46,3 +46,47 @@ def test_154_names_what_the_card_needs(words: str, action: xid.Action, fatal: bo
 
 def test_other_lines_of_the_driver_are_no_xid() -> None:
     assert xid.events(["NVRM: loading NVIDIA UNIX Open Kernel Module", "Xid is a word", ""]) == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "action", "fatal"),
+    [
+        ((8, 11, 13, 31, 32, 43, 45, 68, 69, 94), xid.Action.RESTART_APP, False),
+        ((46, 48, 61, 62, 64, 74, 95, 109, 110, 119, 120, 140, 143, 154, 158), xid.Action.RESET_GPU, True),
+        ((38, 79), xid.Action.RESTART_HOST, True),
+        ((63, 92, 121), xid.Action.NOTHING, False),
+    ],
+)
+def test_what_each_number_asks_for(numbers: tuple[int, ...], action: xid.Action, fatal: bool) -> None:
+    found = {number for number, meaning in xid.MEANINGS.items() if (meaning.action, meaning.fatal) == (action, fatal)}
+    assert found == set(numbers)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (31, "a program reached for memory that it does not have"),
+        (43, "a program's work was stopped by the driver"),
+        (48, "a memory error that could not be corrected"),
+        (63, "a bad piece of the card's memory is taken out of use at the next reset"),
+        (79, "the card has fallen off the bus"),
+        (119, "the card's system processor (GSP) does not answer"),
+    ],
+)
+def test_what_the_numbers_that_come_most_mean(number: int, words: str) -> None:
+    (event,) = xid.events([f"NVRM: Xid (PCI:0000:01:00): {number}, pid=1"])
+    assert event.meaning.text == words
+
+
+def test_cards_are_told_apart_whatever_the_case_of_their_address() -> None:
+    found = xid.events(["NVRM: Xid (PCI:0000:AF:00): 13, a", "NVRM: Xid (0000:af:00): 13, b"])
+    assert [(event.address, event.line[-1]) for event in found] == [("0000:af:00", "b")]
+
+
+@pytest.mark.parametrize(
+    ("what", "action"),
+    [("Drain P2P", xid.Action.RESET_GPU), ("Drain and Reset", xid.Action.RESET_GPU), ("None.", xid.Action.NOTHING)],
+)
+def test_154_in_words_alone(what: str, action: xid.Action) -> None:
+    (event,) = xid.events([f"NVRM: Xid (PCI:0000:01:00): 154, GPU recovery action changed from None to {what}"])
+    assert event.meaning.action is action
