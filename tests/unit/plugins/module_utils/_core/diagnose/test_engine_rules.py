@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -67,9 +68,9 @@ def test_nothing_is_said_of_what_serves() -> None:
     ],
 )
 def test_an_engine_that_does_not_serve_is_explained_by_the_table_of_causes(
-    change: dict[str, object], rule: str, text: str
+    change: dict[str, Any], rule: str, text: str
 ) -> None:
-    (finding,) = judge(replace(WELL, containers=[replace(QWEN, **change), GATEWAY]))  # type: ignore[arg-type]
+    (finding,) = judge(replace(WELL, containers=[replace(QWEN, **change), GATEWAY]))
     assert (finding.rule, finding.severity, finding.subject) == (rule, Severity.FAIL, "engine qwen")
     assert finding.text.startswith(text) and finding.remedy and not finding.because
 
@@ -120,9 +121,9 @@ def test_the_table_of_a_host_that_is_well_is_two_lines() -> None:
     assert (findings.worst([]), findings.worst([FOREIGN])) == ("ok", "warn")
 
 
-def of(cause_line: str, *host: str, **change: object) -> Finding:
+def of(cause_line: str, *host: str, **change: Any) -> Finding:
     """What is said of an engine that ended with this line, on a host of which these rules were found."""
-    ended = replace(QWEN, status="exited", exit_code=1, log=[cause_line], **change)  # type: ignore[arg-type]
+    ended = replace(QWEN, status="exited", exit_code=1, log=[cause_line], **change)
     seen = [Finding(rule, Severity.WARN, "host", "x", "y") for rule in host]
     (found,) = judge(replace(WELL, containers=[ended, GATEWAY]), *seen)
     return found
@@ -193,7 +194,7 @@ def test_what_docker_refused_is_the_cause_and_not_what_the_log_has() -> None:
         ({"status": "created", "health": "healthy"}, "it does not run (created)"),
     ],
 )
-def test_a_gateway_that_is_down(change: dict[str, str], text: str) -> None:
+def test_a_gateway_that_is_down(change: dict[str, Any], text: str) -> None:
     log = ["2026 [notice] x", "[emerg] bind() failed", "[alert] later", "[notice] end"]
     down = replace(GATEWAY, log=log, **change)
     (found,) = judge(replace(WELL, containers=[QWEN, down]))
