@@ -38,6 +38,7 @@ class Engine:
     port: int = 8000
     socket: bool = False
     digest: str = ""
+    program: tuple[str, ...] = ("vllm",)
 
     @property
     def max_model_len(self) -> int:
@@ -56,7 +57,7 @@ class Engine:
 
 
 def engine_of(inspected: Mapping[str, Any], label: str, task: str = "generate") -> Engine:
-    """Return an engine as Docker describes its container; of the entrypoint only what follows the engine's own counts."""
+    """Return an engine as Docker describes its container."""
     config = inspected.get("Config") or {}
     labels = config.get("Labels") or {}
     command = tuple(str(part) for part in config.get("Cmd") or ())
@@ -71,7 +72,14 @@ def engine_of(inspected: Mapping[str, Any], label: str, task: str = "generate") 
         port=int(port) if port.isdigit() else 8000,
         socket=f"{label}.transport" in labels,
         digest=str(labels.get(f"{label}.digest", "")),
+        program=_program([str(part) for part in config.get("Entrypoint") or ()]),
     )
+
+
+def _program(entrypoint: Sequence[str]) -> tuple[str, ...]:
+    """What the image calls vLLM, from its entrypoint: behind our own shell, if that comes first, and before `serve`."""
+    words = entrypoint[3:] if list(entrypoint[:2]) == ["/bin/sh", "-c"] else entrypoint
+    return tuple(words[:-1]) if len(words) > 1 and words[-1] == "serve" else ("vllm",)
 
 
 def unsupported(engine: Engine, version: Sequence[int], url: str) -> str:
@@ -90,13 +98,14 @@ def unsupported(engine: Engine, version: Sequence[int], url: str) -> str:
 
 
 def arguments(engine: Engine, load: Load, url: str) -> list[str]:
-    """Return the command line after `vllm bench serve`, for the gateway at `url` or, without one, for the engine itself."""
+    """Return the client's whole command line, for the gateway at `url` or, without one, for the engine itself."""
     backend, endpoint, dataset = {
         "embed": ("openai-embeddings", "/v1/embeddings", "random"),
         "score": ("vllm-rerank", "/v1/rerank", "random-rerank"),
     }.get(engine.task, ("openai", "/v1/completions", "random"))
     metrics = "e2el" if engine.task in POOLING else "ttft,tpot,itl,e2el"
     args = [
+        *(*engine.program, "bench", "serve"),
         *("--backend", backend, "--base-url", url or f"http://127.0.0.1:{engine.port}", "--endpoint", endpoint),
         *("--model", engine.model, "--served-model-name", engine.name, "--tokenizer", engine.model),
         *("--dataset-name", dataset, "--seed", str(SEED), "--random-input-len", str(load.input_tokens)),

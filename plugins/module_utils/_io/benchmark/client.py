@@ -24,7 +24,7 @@ _OFFLINE = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_MODULES_CACHE": "/tmp/modules",
 }
-_ASK = f'vllm bench serve "$@" >&2 && cat {RESULT}'
+_ASK = f'"$@" >&2 && cat {RESULT}'
 _ENGINE = f'[ ! -f {SECRETS_FILE} ] || . {SECRETS_FILE}; export OPENAI_API_KEY="${{VLLM_API_KEY:-}}"; {_ASK}'
 _GATEWAY = f"IFS= read -r OPENAI_API_KEY; export OPENAI_API_KEY; {_ASK}"
 

@@ -75,6 +75,24 @@ def test_an_engine_is_what_its_container_says() -> None:
     assert engine_of({}, "fleet.gpuserve").name == ""
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "program"),
+    [
+        (["vllm", "serve"], ("vllm",)),
+        (["python3", "-m", "vllm.entrypoints.cli.main", "serve"], ("python3", "-m", "vllm.entrypoints.cli.main")),
+        (["/bin/sh", "-c", 'exec "$0" "$@"', "/opt/vllm", "serve"], ("/opt/vllm",)),
+        (["python3", "-m", "vllm.entrypoints.openai.api_server"], ("vllm",)),
+        (["serve"], ("vllm",)),
+        (None, ("vllm",)),
+    ],
+)
+def test_the_client_is_called_as_the_image_calls_its_engine(
+    entrypoint: list[str] | None, program: tuple[str, ...]
+) -> None:
+    engine = engine_of(inspected(Entrypoint=entrypoint), "fleet.gpuserve")
+    assert arguments(engine, Load(1, 1, 1, 1), "")[: len(program) + 2] == [*program, "bench", "serve"]
+
+
 def test_each_model_is_asked_alone_both_ways_and_then_all_at_once() -> None:
     other = replace(QWEN, name="yi")
     found = runs.planned([QWEN, other], loads("quick"), gateway=True, together=True)
