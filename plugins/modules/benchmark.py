@@ -225,7 +225,11 @@ class Benchmark:
             key = self.params["gateway_key"] if url else None
             try:
                 text = client.measure(
-                    self.docker, run.engine, arguments(run.engine, run.load, url), key, self.params["timeout_s"]
+                    self.docker,
+                    run.engine,
+                    arguments(run.engine, run.load, url, self.version),
+                    key,
+                    self.params["timeout_s"],
                 )
                 found = result.read(text, run.load.requests, self.held_to, run.engine.name).as_data()
             except (client.ClientError, FleetError) as error:

@@ -17,10 +17,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.loa
 RESULT = "/tmp/benchmark.json"
 PERCENTILES = (50, 95, 99)
 POOLING = ("embed", "score", "classify")
-# Seen in the wheels: 0.10.2 has the backend for embeddings, 0.26.0 the others' and --insecure, and neither is in the release that we have
-# of before.
+# Seen in the wheels of 0.10.1.1, 0.10.2, 0.26.0 and 0.33.0: what came between two of them is said to have come with the later.
 EMBEDDINGS_SINCE = (0, 10, 2)
-INSECURE_SINCE = RERANK_SINCE = (0, 26, 0)
+INSECURE_SINCE = RERANK_SINCE = WARMUPS_SINCE = (0, 26, 0)
 # The same prompts in every run, so that runs compare; different ones in each profile's loads would not.
 SEED = 20260101
 
@@ -97,7 +96,7 @@ def unsupported(engine: Engine, version: Sequence[int], url: str) -> str:
     return ""
 
 
-def arguments(engine: Engine, load: Load, url: str) -> list[str]:
+def arguments(engine: Engine, load: Load, url: str, version: Sequence[int]) -> list[str]:
     """Return the client's whole command line, for the gateway at `url` or, without one, for the engine itself."""
     backend, endpoint, dataset = {
         "embed": ("openai-embeddings", "/v1/embeddings", "random"),
@@ -111,7 +110,7 @@ def arguments(engine: Engine, load: Load, url: str) -> list[str]:
         *("--dataset-name", dataset, "--seed", str(SEED), "--random-input-len", str(load.input_tokens)),
         *("--random-output-len", str(max(1, load.output_tokens)), "--random-range-ratio", "0"),
         *("--num-prompts", str(load.requests), "--max-concurrency", str(load.concurrency)),
-        # One request before those that count: it waits until the engine answers, and what is made at first use is made then.
+        # One request before those that count, which waits until the engine answers.
         *("--ready-check-timeout-sec", "60", "--disable-tqdm"),
         *("--percentile-metrics", metrics, "--metric-percentiles", ",".join(map(str, PERCENTILES))),
         *("--save-result", "--save-detailed", "--result-dir", "/tmp", "--result-filename", RESULT.rsplit("/", 1)[1]),
@@ -121,4 +120,7 @@ def arguments(engine: Engine, load: Load, url: str) -> list[str]:
         args.append("--ignore-eos")
     if "--trust-remote-code" in engine.args:
         args.append("--trust-remote-code")
+    if tuple(version) >= WARMUPS_SINCE:
+        # As many as are asked at once: what is made for a batch of this size at first use is made before those that count.
+        args += ["--num-warmups", str(load.concurrency)]
     return [*args, "--insecure"] if url.startswith("https:") else args

@@ -90,7 +90,7 @@ def test_the_client_is_called_as_the_image_calls_its_engine(
     entrypoint: list[str] | None, program: tuple[str, ...]
 ) -> None:
     engine = engine_of(inspected(Entrypoint=entrypoint), "fleet.gpuserve")
-    assert arguments(engine, Load(1, 1, 1, 1), "")[: len(program) + 2] == [*program, "bench", "serve"]
+    assert arguments(engine, Load(1, 1, 1, 1), "", (0, 33, 0))[: len(program) + 2] == [*program, "bench", "serve"]
 
 
 def test_each_model_is_asked_alone_both_ways_and_then_all_at_once() -> None:
@@ -117,27 +117,34 @@ def test_no_more_is_asked_at_once_than_the_engine_takes() -> None:
 
 
 def test_what_generates_answers_with_as_many_tokens_each_time() -> None:
-    args = arguments(QWEN, Load(100, 10, 64, 100), "")
+    args = arguments(QWEN, Load(100, 10, 64, 100), "", (0, 33, 0))
     found = flags(args)
     assert found["--base-url"] == "http://127.0.0.1:8000" and found["--endpoint"] == "/v1/completions"
     assert found["--model"] == "Qwen/Qwen2.5-3B-Instruct" and found["--served-model-name"] == "qwen"
     assert (found["--num-prompts"], found["--max-concurrency"]) == ("100", "10")
     assert (found["--random-input-len"], found["--random-output-len"]) == ("64", "100")
     assert "--ignore-eos" in args and "--insecure" not in args and "--trust-remote-code" not in args
-    assert "--trust-remote-code" in arguments(replace(QWEN, args=("--trust-remote-code",)), Load(1, 1, 1, 1), "")
+    assert "--trust-remote-code" in arguments(
+        replace(QWEN, args=("--trust-remote-code",)), Load(1, 1, 1, 1), "", (0, 33, 0)
+    )
 
 
 def test_the_gateway_is_asked_the_same_at_its_own_address() -> None:
-    direct, through = (arguments(QWEN, Load(9, 3, 8, 8), url) for url in ("", "https://127.0.0.1:8000"))
+    direct, through = (arguments(QWEN, Load(9, 3, 8, 8), url, (0, 33, 0)) for url in ("", "https://127.0.0.1:8000"))
     assert {*through} ^ {*direct} == {"http://127.0.0.1:8000", "https://127.0.0.1:8000", "--insecure"}
 
 
+def test_what_a_batch_makes_at_first_is_made_before_it_counts() -> None:
+    assert flags(arguments(QWEN, Load(9, 3, 8, 8), "", (0, 26, 0)))["--num-warmups"] == "3"
+    assert "--num-warmups" not in arguments(QWEN, Load(9, 3, 8, 8), "", (0, 10, 2))
+
+
 def test_embeddings_and_scores_are_asked_by_their_task() -> None:
-    args = arguments(EMBED, Load(9, 3, 8, 0), "")
+    args = arguments(EMBED, Load(9, 3, 8, 0), "", (0, 33, 0))
     found = flags(args)
     assert (found["--backend"], found["--endpoint"]) == ("openai-embeddings", "/v1/embeddings")
     assert found["--percentile-metrics"] == "e2el" and "--ignore-eos" not in args
-    scores = flags(arguments(replace(EMBED, task="score"), Load(9, 3, 8, 0), ""))
+    scores = flags(arguments(replace(EMBED, task="score"), Load(9, 3, 8, 0), "", (0, 33, 0)))
     assert (scores["--backend"], scores["--dataset-name"]) == ("vllm-rerank", "random-rerank")
 
 

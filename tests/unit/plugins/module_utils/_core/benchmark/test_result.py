@@ -8,12 +8,15 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark import comparison, result, table
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+
+DATA = Path(__file__).parents[5] / "data/benchmarks"
 
 
 def measured(**change: Any) -> dict[str, Any]:
@@ -84,6 +87,22 @@ def test_figures_are_those_of_the_answered_requests() -> None:
     assert read(measured()).goodput is None
     data = found.as_data()
     assert data["tokens_per_s"] == 3.0 and data["ttft_ms"] == {"p50": 200.0, "p95": 290.0, "p99": 298.0}
+
+
+def test_figures_are_vllm_s_own_where_it_tells_them() -> None:
+    """What `vllm bench serve` 0.32.0 left, asked by the module's own command against the real engine (CPU build, random weights)."""
+    text = (DATA / "vllm-0.32.0-cpu-llama.json").read_text()
+    own = json.loads(text)
+    found = read(text, {"ttft_ms": 100.0}, asked=6)
+    assert (found.completed, found.success, found.first_error) == (6, 1.0, "")
+    assert (found.input_tokens, found.output_tokens) == (98, 48)
+    assert found.tokens_per_s == pytest.approx(own["output_throughput"])
+    assert found.requests_per_s == pytest.approx(own["request_throughput"])
+    for spread, metric in ((found.ttft_ms, "ttft"), (found.itl_ms, "itl"), (found.e2e_ms, "e2el")):
+        assert spread is not None
+        for percent in (50, 95, 99):
+            assert getattr(spread, f"p{percent}") == pytest.approx(own[f"p{percent}_{metric}_ms"], abs=0.001)
+    assert found.goodput == 0.6667
 
 
 def test_what_embeds_has_the_client_s_own_percentiles_and_the_prompts_tokens() -> None:
