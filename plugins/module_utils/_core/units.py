@@ -26,7 +26,9 @@ _FACTORS = {
     "GB": 1000**3,
     "TB": 1000**4,
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", re.ASCII)
+# An exbibyte: more than any machine has, and what a number without end is, too.
+_MOST_BYTES = 2**60
 
 
 def parse_size(value: Any, field: str = "size") -> int:
@@ -34,14 +36,14 @@ def parse_size(value: Any, field: str = "size") -> int:
     if isinstance(value, bool):
         fail(field, f"{value!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
     if isinstance(value, (int, float)):
-        if value < 0 or value != int(value):
+        if not 0 <= value < _MOST_BYTES or value != int(value):
             fail(field, f"{value!r} is not a number of bytes.", "Write it like 6GiB.")
         return int(value)
     match = _SIZE.fullmatch(str(value).strip())
     factor = _FACTORS.get(match.group(2).upper()) if match else None
-    if match is None or factor is None:
-        fail(field, f"{value!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
-    return int(float(match.group(1)) * factor)
+    if match is None or factor is None or (size := float(match.group(1)) * factor) >= _MOST_BYTES:
+        fail(field, f"{str(value)[:80]!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
+    return int(size)
 
 
 def gib(size_bytes: float, digits: int = 2) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ def test_a_size(written: Any, size: int) -> None:
         ("1XB", "'1XB' is not a size."),
         ("-1GiB", "'-1GiB' is not a size."),
         ("1GiB more", "'1GiB more' is not a size."),
+        # No end of numbers, and digits of other scripts.
+        (math.inf, "inf is not a number of bytes."),
+        (math.nan, "nan is not a number of bytes."),
+        (2**70, "1180591620717411303424 is not a number of bytes."),
+        ("9" * 400 + "GiB", f"'{'9' * 80}' is not a size."),
+        ("\uff15GiB", "'\uff15GiB' is not a size."),
     ],
 )
 def test_what_is_none(written: Any, words: str) -> None:
