@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
@@ -15,9 +15,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, host_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, host_variables
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 ARGUMENTS = ("hosts", "names_only", "need_models")
@@ -30,6 +31,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     _requires_connection = False
     _supports_check_mode = True
+    # What roles declare, read once a run.
+    _of_roles: Mapping[str, Any] | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the hosts of the run, or fail with every mistake."""
@@ -38,20 +41,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         args = plain(self._task.args)
         try:
             _check_arguments(args)
-            hosts = self._hosts(args["hosts"])
+            hosts, named = self._hosts(args["hosts"])
             warnings = self._check_tags()
             names_only = values.flag(args.get("names_only", False), "names_only")
             need_models = values.flag(args.get("need_models", False), "need_models")
-            found = {host: self._mistakes(host, names_only, need_models) for host in hosts}
+            hostvars = self._variables["hostvars"]
+            raw = {host: dict(hostvars.raw_get(host)) for host in self._candidates(named)}
+            same = {host: fleet.fingerprint(host, variables) for host, variables in raw.items()}
+            found = self._all_mistakes(hosts, raw, same, names_only, need_models)
+            places = placement.Placement()
+            if not names_only and not any(found.values()):
+                places = fleet.placed(raw, self._read, same)
+                found = fleet.merged(found, places.mistakes)
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
         if said:
             return {**result, "failed": True, "msg": said}
-        return {**result, "changed": False, "hosts": hosts, "warnings": warnings}
+        served = {model: list(names) for model, names in places.hosts.items()}
+        told = list(places.told) if served else []
+        return {**result, "changed": False, "hosts": hosts, "warnings": warnings, "placement": served, "told": told}
 
-    def _hosts(self, pattern: Any) -> list[str]:
-        """Return the hosts that the playbook is for; none is a mistake, and no success."""
+    def _hosts(self, pattern: Any) -> tuple[list[str], list[str]]:
+        """Return the hosts of the run, and those that the playbook is for without --limit; none is a mistake, and no success."""
         groups: Mapping[str, list[str]] = self._variables.get("groups", {})
         loader = DataLoader()
         inventory = InventoryManager(loader=loader, parse=False)
@@ -81,8 +93,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                     f"--limit {limit} leaves no host of {shown}.",
                     f"Its hosts are {', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
                 )
-            return left
-        return named
+            return left, named
+        return named, named
 
     def _check_tags(self) -> list[str]:
         """Refuse a tag that is a misspelt one of ours; say of another one that nothing bears it."""
@@ -97,10 +109,44 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 warnings.append(f"--{option} {tag}: no task of gpuserve.fleet has this tag.")
         return warnings
 
-    def _mistakes(self, host: str, names_only: bool, need_models: bool) -> list[FleetError]:
-        hostvars = self._variables["hostvars"]
-        raw = {**hostvars.raw_get(host)}
-        available = {**collection_variables.declared(self._loader), **raw, "hostvars": hostvars}
+    def _candidates(self, named: Sequence[str]) -> list[str]:
+        """Return the hosts that a playbook is for and those of the usual group: no limit moves a model."""
+        groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
+        return list(dict.fromkeys((*named, *groups.get(DEFAULT_GROUP, ()))))
+
+    def _all_mistakes(
+        self,
+        hosts: Sequence[str],
+        raw: Mapping[str, Mapping[str, Any]],
+        same: Mapping[str, str],
+        names_only: bool,
+        need_models: bool,
+    ) -> dict[str, list[FleetError]]:
+        """Return the mistakes of each host; hosts that are equal are looked at once."""
+        known: dict[tuple[str, str], list[FleetError]] = {}
+        found: dict[str, list[FleetError]] = {}
+        for host in hosts:
+            template = self._template(raw[host])
+            variables = {**self._declared(), **raw[host]}
+            own = "" if names_only else host_variables.own_part(host, variables, template, self._loader)
+            key = (same[host], own)
+            if key not in known:
+                known[key] = (
+                    host_variables.names_and_options(raw[host], template)
+                    if names_only
+                    else host_variables.all_mistakes(host, raw[host], template, self._loader, need_models)
+                )
+            found[host] = known[key]
+        return found
+
+    def _read(self, host: str, name: str, value: Any) -> Any:
+        """Return a variable's value, plain ones without an engine of templates."""
+        if not _is_template(value):
+            return plain(value)
+        return self._template(self._variables["hostvars"].raw_get(host))(name, value)
+
+    def _template(self, raw: Mapping[str, Any]) -> host_variables.Template:
+        available = {**self._declared(), **raw, "hostvars": self._variables["hostvars"]}
         templar = self._templar.copy_with_new_env(available_variables=available)
 
         def template(name: str, value: Any) -> Any:
@@ -114,9 +160,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             except AnsibleError as error:
                 raise _unreadable(name, error) from error
 
-        if names_only:
-            return host_variables.names_and_options(raw, template)
-        return host_variables.all_mistakes(host, raw, template, self._loader, need_models)
+        return template
+
+    def _declared(self) -> Mapping[str, Any]:
+        if self._of_roles is None:
+            self._of_roles = collection_variables.declared(self._loader)
+        return self._of_roles
 
 
 def _check_arguments(args: Mapping[str, Any]) -> None:
@@ -136,6 +185,15 @@ def _unreadable(name: str, error: Exception) -> FleetError:
             "Add --ask-vault-pass, or --vault-password-file FILE.",
         )
     return FleetError(name, f"{text.rstrip('.')}.", "Mend what it is made of.")
+
+
+def _is_template(value: Any) -> bool:
+    """Tell whether a value has to be rendered, or decrypted."""
+    if isinstance(value, Mapping):
+        return any(_is_template(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_is_template(item) for item in value)
+    return not isinstance(value, (int, float, type(None))) and not (isinstance(value, str) and "{" not in value)
 
 
 def _first_line(error: Exception) -> str:

@@ -49,12 +49,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if checked.error_messages:
             return {**result, "failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
         try:
-            params = checked.validated_parameters
-            planned = plan(params)
-            reasons = [*planned["reasons"], *(_quantized(params, planned) if params["ask_hub"] else [])]
-            return {**result, "changed": False, "plan": {**planned, "reasons": reasons}}
+            return {**result, "changed": False, "plan": planned_here(checked.validated_parameters)}
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
+
+
+def planned_here(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan, with what the hub has that fits where the models don't and it may be asked."""
+    planned = plan(dict(params))
+    reasons = [*planned["reasons"], *(_quantized(params, planned) if params["ask_hub"] else [])]
+    return {**planned, "reasons": reasons}
 
 
 def _quantized(params: Mapping[str, Any], planned: Mapping[str, Any]) -> list[str]:

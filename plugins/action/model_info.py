@@ -1,10 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks hub ids and config_path up on the controller, whatever the task's host, and has folders read on the host.
-
-All hosts of a run share what one of them found, and that the hub is away, so that a model is asked for once however many hosts serve it.
-"""
+"""Looks hub ids and config_path up on the controller, whatever the task's host, and has folders read on the host."""
 
 from __future__ import annotations
 
@@ -14,11 +11,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import Lookup
-from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS, entries_of, run
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
+from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import model_lookup
 
 # What of a model's entry says where its files are.
 ASKED = ("where", "model", "revision", "config", "config_path", "config_file")
@@ -34,9 +28,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         params = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        models = [self._placed(entry) for entry in entries_of(params["models"])]
+        models = model_lookup.entries(params["models"], self._loader)
         try:
-            found = self._models_known({**params, "models": models, "folders": False})
+            found = model_lookup.known({**params, "models": models, "folders": False}, bool(self._task.check_mode))
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
         folders = [entry for entry in models if str(entry.get("model")).startswith("/")]
@@ -52,25 +46,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 return {**result, **read}
             found["models"] |= read["models"]
         return {**result, **found}
-
-    def _models_known(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Look up what the controller can; one host at a time."""
-        with alone(MODEL_INFO) as of_this_run:
-            lookup = Lookup(
-                Kept(params["dir"] or ""),
-                connect_to(params["endpoint"], params["token"]),
-                params["refresh"],
-                params["need_weights"],
-                of_this_run=Kept(str(of_this_run)),
-            )
-            return run(params, lookup, bool(self._task.check_mode))
-
-    def _placed(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an entry with its config_path as the controller finds it."""
-        placed = dict(entry)
-        if isinstance(entry.get("config_path"), str):
-            placed["config_file"] = self._loader.path_dwim(entry["config_path"])
-        return placed
 
 
 def _has_config(entry: Mapping[str, Any]) -> bool:

@@ -15,6 +15,8 @@ description:
     ports, sizes, keys, TLS and secrets.
   - Refuses variables that look like ours and are none, and names the one that was meant; a group without a host; a misspelt tag; and
     what is undefined, or encrypted with a password that was not given.
+  - Decides which hosts serve a model whose C(placement) is for some of them, for all hosts of the inventory together. A host that is in
+    quarantine (C(gpuserve_quarantine) says why) gets none.
   - All mistakes of a run are said at once, each once. Nothing is asked of a host, and nothing is changed.
 author:
   - gpuserve.fleet contributors (@gpuserve)
@@ -53,4 +55,15 @@ hosts:
   type: list
   elements: str
   sample: [gpu01]
+placement:
+  description: The hosts of each model whose C(placement) is for some hosts only. A limit changes nothing in it.
+  returned: success
+  type: dict
+  sample: {"qwen": ["gpu01", "gpu03"]}
+told:
+  description: The same as a sentence a model, every host's included; empty where no model has such a rule.
+  returned: success
+  type: list
+  elements: str
+  sample: ["qwen: 2 hosts: gpu01, gpu03"]
 """

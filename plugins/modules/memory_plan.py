@@ -215,7 +215,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
 PLANNER = 3
 GLOBAL = ("preset", "engine_version", "device", "image")
-NOT_PLANNED = ("env", "aliases", "port")
+NOT_PLANNED = ("env", "aliases", "port", "placement")
 # The action plugin, which plans on the controller, takes the same.
 ARGUMENT_SPEC: dict[str, Any] = {
     "models": {"type": "raw", "required": True},

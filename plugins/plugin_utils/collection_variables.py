@@ -54,7 +54,7 @@ def known() -> frozenset[str]:
 def tags() -> frozenset[str]:
     """Return the tags of the playbooks' tasks."""
     found: set[str] = set()
-    for path in COLLECTION.glob("playbooks/*.yml"):
+    for path in COLLECTION.glob("playbooks/**/*.yml"):
         for node in _mappings(_read(path)):
             written = node.get("tags") or []
             found |= {written} if isinstance(written, str) else set(written)
@@ -68,11 +68,12 @@ def declared(loader: DataLoader) -> dict[str, Any]:
         for name in ("defaults", "vars"):
             path = COLLECTION / "roles" / role / name / "main.yml"
             if path.exists():
-                found |= _load(loader, path) or {}
+                found |= load(loader, path) or {}
     return found
 
 
-def _load(loader: DataLoader, path: Path) -> Any:
+def load(loader: DataLoader, path: Path) -> Any:
+    """Return a file of the collection as Ansible loads it."""
     try:
         return loader.load_from_file(str(path), trusted_as_template=True)
     except TypeError:

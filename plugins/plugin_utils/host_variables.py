@@ -35,6 +35,7 @@ _SHOWN_TO_OTHERS = re.compile(r"_(repository_url|repository_key_url|repository_k
 _ELSEWHERE = "engine.invalid"
 # What the engines come to, whatever is written: site.yml hands it over.
 _HANDED_OVER = ("gateway_models", "gateway_prove")
+_KEYS_FILE = "gateway_keys_file"
 # The template of a variable by its name and value; a FleetError where it can't be had.
 Template = Callable[[str, Any], Any]
 
@@ -91,6 +92,16 @@ def _daemon_options(read: Mapping[str, Any]) -> list[FleetError]:
             found += mistakes.merged(unread, daemon_values.mistakes(options, f"{name}.{{}}".format))
     pools = {"default-address-pools": read.get("docker_engine_address_pools")}
     return [*found, *daemon_values.mistakes(pools, "docker_engine_address_pools".format)]
+
+
+def own_part(host: str, variables: Mapping[str, Any], template: Template, loader: DataLoader) -> str:
+    """Return what hosts with equal variables still differ in: keys that are for some hosts only, and a name that no certificate bears."""
+    try:
+        path = str(template(_KEYS_FILE, variables[_KEYS_FILE]) or "")
+        mine = registry.for_host(Registry(Path(path), loader).entries(), host) if path else []
+    except FleetError:
+        return host
+    return f"{mine}{'' if config.bears_name(host) else host}"
 
 
 def _templated(given: Mapping[str, Any], template: Template) -> tuple[dict[str, Any], list[FleetError]]:

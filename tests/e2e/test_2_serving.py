@@ -23,9 +23,10 @@ SCREEN = 48  # lines
 SITE_TAGS = sorted(
     {
         tag
-        for play in yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text(encoding="utf-8"))
-        for task in play.get("tasks", [])
-        for tag in task["tags"]
+        for name in ("site.yml", "tasks/serve.yml")
+        for play in yaml.safe_load((CHECKOUT / "playbooks" / name).read_text(encoding="utf-8"))
+        for task in play.get("tasks", [play])
+        for tag in task.get("tags", [])
     }
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import placement_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import (
     MODELS,
@@ -81,6 +82,7 @@ class ModelSpec:
     info: Mapping[str, Any] | None = None
     task: str | None = None
     allow_network: bool = False
+    placement: placement_rule.PlacementRule = placement_rule.EVERYWHERE
     # The length is the most that fits, up to what the model can.
     auto_length: bool = False
 
@@ -199,6 +201,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         info=entry.get("info"),
         task=_choice(entry, "task", TASKS, at, "") or None,
         allow_network=_flag(entry, "allow_network", at),
+        placement=placement_rule.parse(entry.get("placement"), f"{at}.placement"),
         auto_length=auto_length,
     )
 

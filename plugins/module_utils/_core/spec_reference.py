@@ -85,6 +85,13 @@ KEYS: dict[str, Key] = {
     "allow_network": Key(
         "true or false", "", "Let its engine reach the network, for images and sound from URLs.", "true", ""
     ),
+    "placement": Key(
+        "text, number or mapping",
+        "hosts",
+        "Which hosts serve it: every, so many, or those of a label, spread over groups.",
+        "{hosts: 2, label: big_disk, spread: [rack_a, rack_b]}",
+        "every host that lists it",
+    ),
 }
 
 

@@ -218,6 +218,11 @@ def _sticky(value: Any) -> str:
     )
 
 
+def bears_name(host_name: str) -> bool:
+    """Return whether a host's name can stand in a certificate."""
+    return _TLS_NAME.fullmatch(host_name) is not None
+
+
 def _number(value: Any) -> int:
     where, (low, high) = "gateway_uid", DYNAMIC_USERS
     uid = checks.integer(value, where, 0, 2**31 - 1)

@@ -13,6 +13,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling impo
 
 # Names that are somebody else's all the same: patterns, as a shell has them.
 OTHERS = "gpuserve_other_variables"
+# What is said of hosts for the fleet as a whole, and read of all of them at once.
+LABELS, QUARANTINE, MAX_MODELS = "gpuserve_labels", "gpuserve_quarantine", "gpuserve_max_models"
 # Nobody else begins a name like these.
 _OURS = ("vllm_stack_", "docker_engine_", "nvidia_driver_", "nvidia_container_toolkit_", "gpuserve_")
 # Others have such names too: gateway_ip is a network's. One is taken for ours only where a name of ours is near.

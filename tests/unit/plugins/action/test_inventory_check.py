@@ -17,7 +17,7 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.template import Templar
 
 from ansible_collections.gpuserve.fleet.plugins.action.inventory_check import ActionModule
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, host_variables
 
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "port": 8001}
 OTHER = {"name": "yi", "model": "01-ai/Yi-6B-Chat", "port": 8002}
@@ -71,7 +71,8 @@ def said(variables: dict[str, Any]) -> str:
 
 
 def test_a_right_inventory_passes() -> None:
-    assert run({"gpu01": {}, "gpu02": {}}) == {"changed": False, "hosts": ["gpu01", "gpu02"], "warnings": []}
+    right = {"changed": False, "hosts": ["gpu01", "gpu02"], "warnings": [], "placement": {}, "told": []}
+    assert run({"gpu01": {}, "gpu02": {}}) == right
 
 
 # What is wrong, and what is said: variable, fact, remedy.
@@ -358,3 +359,58 @@ def test_every_public_variable_of_every_role_is_known() -> None:
     for path in Path(collection_variables.COLLECTION).glob("roles/*/defaults/main.yml"):
         assert set(DataLoader().load_from_file(str(path)) or {}) <= known
     assert {"gpuserve_hosts", "preflight_fail_on", "plan_json", "airgap_folder", "vllm_stack_gateway_models"} <= known
+
+
+def test_models_are_placed_for_all_hosts_whatever_the_limit() -> None:
+    models = [{**MODEL, "placement": {"hosts": 2, "label": "{{ shelf }}"}}, OTHER]
+    hosts: dict[str, dict[str, Any]] = {
+        f"gpu{at}": {"vllm_stack_models": models, "shelf": "top", "gpuserve_labels": ["top"]} for at in range(1, 6)
+    }
+    hosts["gpu6"] = {"vllm_stack_models": [OTHER]}
+    whole = run(hosts)
+    served = whole["placement"]["qwen"]
+    assert len(served) == 2 and "gpu6" not in served
+    assert whole["told"][0] == f"qwen: 2 hosts with the label top: {', '.join(served)}"
+    limited = run(hosts, {"ansible_limit": "gpu6"})
+    assert (limited["hosts"], limited["placement"]) == (["gpu6"], whole["placement"])
+
+    hosts[served[0]] |= {"gpuserve_quarantine": "Xid 79"}
+    moved = run(hosts)["placement"]["qwen"]
+    assert served[0] not in moved and served[1] in moved and len(moved) == 2
+
+
+def test_what_cannot_be_placed_is_said_before_anything_changes() -> None:
+    models = [{**MODEL, "placement": {"label": "nowhere"}}]
+    assert said({"vllm_stack_models": models}) == (
+        "vllm_stack_models[0].placement.label: no host that lists qwen has the label nowhere. "
+        "Put a host into a group of that name, or add it to its gpuserve_labels. Nothing was changed."
+    )
+    assert said({"gpuserve_max_models": "many", "vllm_stack_models": [{**MODEL, "placement": 1}]}).startswith(
+        "gpuserve_max_models: 'many' is no whole number."
+    )
+    assert said({"gpuserve_quarantine": True}).startswith("gpuserve_quarantine: it does not say why.")
+    assert said({"gpuserve_labels": "top"}).startswith("gpuserve_labels: 'top' is no list.")
+    differing = {"gpu01": {"gpuserve_max_models": 1}, "gpu02": {"gpuserve_max_models": 2}}
+    placed = {"vllm_stack_models": [{**MODEL, "placement": 1}]}
+    answer = run({host: {**variables, **placed} for host, variables in differing.items()})
+    assert "gpuserve_max_models: hosts differ in it (1, 2)." in answer["msg"]
+
+
+def test_hosts_that_are_equal_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = host_variables.all_mistakes
+
+    def noted(host: str, *rest: Any) -> Any:
+        looked.append(host)
+        return real(host, *rest)
+
+    monkeypatch.setattr(host_variables, "all_mistakes", noted)
+    run({f"gpu{at}": {"ansible_host": f"192.0.2.{at}"} for at in range(8)})
+    assert looked == ["gpu0"]
+    looked.clear()
+    # A template that comes to something else on each makes them differ, and so does a mistake.
+    own = {"gateway_tls_name": "{{ ansible_host }}.example.org"}
+    run({f"gpu{at}": {"ansible_host": f"host{at}", **own} for at in range(3)})
+    assert len(looked) == 3
+    answer = run({"gpu1": {}, "gpu2": {"gateway_prot": 1}, "gpu3": {}})
+    assert answer["msg"].startswith("gpu2: gateway_prot: there is no such variable.")

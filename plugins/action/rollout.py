@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout as the controller keeps it: its order, its steps and its journal, which an interrupted one goes on from."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gpuserve.fleet.plugins.filter.placed_models import placed_models
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import rollout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
+from ansible_collections.gpuserve.fleet.plugins.modules.rollout import ARGUMENTS
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Plan a rollout, note how each host fares, and say when it stops; nothing is asked of a host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the state that is asked for returns."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._variables = task_vars or {}
+        self._params = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
+        self._path = Path(self._params["journal"])
+        try:
+            if self._params["state"] == "planned":
+                return {**result, "changed": False, **self._plan()}
+            return {**result, "changed": False, **self._note()}
+        except FleetError as error:
+            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
+
+    def _plan(self) -> dict[str, Any]:
+        """Return the order and the steps, and begin the journal anew or go on with the one that is there."""
+        steps = rollout.parse_steps(plain(self._params["steps"]))
+        hostvars = self._variables["hostvars"]
+        raw = {host: dict(hostvars.raw_get(host)) for host in self._params["hosts"]}
+        hosts = [host for host in raw if self._serves(host, raw[host])]
+        asked = {host: fleet.asked_of(host, raw[host], self._params["placement"]) for host in hosts}
+        label = self._params["canary_label"]
+        canaries = {host for host in hosts if label in fleet.labels_of(raw[host], self._templated)}
+        with self._locked():
+            before = self._journal()
+            if self._params["resume"] and not before.is_unfinished:
+                fail(rollout.RESUME, f"there is no unfinished rollout ({self._path}).", "Leave it out.")
+            found = rollout.plan(hosts, steps, canaries, before if self._params["resume"] else None, asked)
+            begun = rollout.begun(
+                before, hosts, asked, is_resumed=self._params["resume"], is_limited=self._is_limited()
+            )
+            # A host alone is no rollout, and a dry run none either.
+            is_rollout = (len(hosts) > 1 or self._params["resume"]) and not self._task.check_mode
+            if is_rollout:
+                self._keep(begun)
+        notes: list[str] = []
+        if before.is_unfinished and not self._params["resume"] and set(before.hosts) & set(hosts):
+            done = sum(host in before.done for host in before.hosts)
+            notes = [
+                f"A rollout before is unfinished ({done} of {len(before.hosts)} hosts done): -e {rollout.RESUME}=true goes on there."
+            ]
+        return {
+            "hosts": list(found.hosts),
+            "batches": list(found.batches) or [1],
+            "skipped": list(found.skipped),
+            "asked": asked,
+            "is_rollout": is_rollout,
+            "notes": notes,
+        }
+
+    def _note(self) -> dict[str, Any]:
+        """Note how a host fared, or none; return whether the rollout stops, and what is told then."""
+        state, most = self._params["state"], self._params["max_failed"]
+        host = str(self._variables["inventory_hostname"])
+        with self._locked():
+            journal = self._journal()
+            if state == "started":
+                journal = journal.with_started(host)
+            if state == "read":
+                journal = journal.at_end_of_step()
+            if state == "done":
+                journal = journal.with_done(host, self._params["asked"])
+            if state == "failed":
+                journal = journal.with_failed(host, self._params["reason"])
+            if state != "read":
+                self._keep(journal)
+        return {
+            "stopped": rollout.is_stopped(journal, most),
+            "failures": dict(journal.failed),
+            "screen": rollout.end_screen(journal, most) if journal.failed else [],
+        }
+
+    def _serves(self, host: str, raw: Mapping[str, Any]) -> bool:
+        """Tell whether a host takes part: one in quarantine, or without a model, is no canary."""
+        templar = self._templar.copy_with_new_env(available_variables=dict(raw))
+        if fleet.quarantine_reason(plain(templar.template(raw.get(names.QUARANTINE, "")))):
+            return False
+        placement = self._params["placement"]
+        return not placement or bool(placed_models(plain(templar.template(raw.get(MODELS, []))), host, placement))
+
+    def _is_limited(self) -> bool:
+        return bool(self._variables.get("ansible_limit"))
+
+    def _templated(self, value: Any) -> Any:
+        return plain(self._templar.template(value))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep the other hosts of this run, and other runs, from changing the journal meanwhile."""
+        if self._task.check_mode:
+            yield
+            return
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(
+                self._path.parent / f".{self._path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
+            )
+        except OSError as error:
+            fail(
+                "inventory_dir",
+                f"{error.filename} can't be written ({error.strerror}).",
+                "Keep the inventory where you may write.",
+            )
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _journal(self) -> rollout.Journal:
+        try:
+            kept: Mapping[str, Any] = json.loads(private_files.read(self._path) or "{}")
+        except ValueError:
+            kept = {}
+        return rollout.Journal.read(kept)
+
+    def _keep(self, journal: rollout.Journal) -> None:
+        private_files.write(self._path, json.dumps(journal.data(), indent=1), folder_mode=None)

@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change of many hosts in steps: who goes first, how many at a time, when it stops, and what is told of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+
+STEPS = "gpuserve_rollout_steps"
+CANARIES = "gpuserve_canaries"
+RESUME = "gpuserve_resume"
+MAX_FAILED = "gpuserve_max_failed"
+_SHARE = re.compile(r"(\d{1,3})\s*%")
+_MOST_NAMED = 6
+_LOST = "it came to no end: out of reach, or interrupted."
+
+
+@dataclass(frozen=True)
+class Step:
+    """How many hosts change at once: a number of them, or a share of all, at least one."""
+
+    hosts: int = 0
+    percent: int = 0
+
+    def of(self, total: int) -> int:
+        """Return how many of so many hosts that is."""
+        return self.hosts or max(1, total * self.percent // 100)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """How far a rollout is, by host: done with what it was asked for (a digest), failed with a reason, or begun and neither yet."""
+
+    done: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, data: Any) -> Journal:
+        """Read what is kept; what has another shape counts as nothing."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("hosts"), Sequence):
+            return cls()
+        done, failed = data.get("done"), data.get("failed")
+        return cls(
+            {str(host): str(asked) for host, asked in done.items()} if isinstance(done, Mapping) else {},
+            {str(host): str(reason) for host, reason in failed.items()} if isinstance(failed, Mapping) else {},
+            tuple(str(host) for host in data["hosts"]),
+            tuple(str(host) for host in data.get("started") or ()),
+        )
+
+    def data(self) -> dict[str, Any]:
+        """Return what is kept."""
+        return {
+            "hosts": list(self.hosts),
+            "done": dict(self.done),
+            "failed": dict(self.failed),
+            "started": list(self.started),
+        }
+
+    def with_started(self, host: str) -> Journal:
+        """Return the journal with a host whose turn has come."""
+        return replace(self, started=tuple(sorted({*self.started, host})))
+
+    def at_end_of_step(self) -> Journal:
+        """Return the journal with hosts that began and came to no end as failed: out of reach, or interrupted."""
+        lost = {host: _LOST for host in self.started if host not in self.done and host not in self.failed}
+        return replace(self, failed={**self.failed, **lost})
+
+    def with_done(self, host: str, asked: str) -> Journal:
+        """Return the journal with a host that has what it was asked for."""
+        failed = {name: reason for name, reason in self.failed.items() if name != host}
+        return replace(self, done={**self.done, host: asked}, failed=failed)
+
+    def with_failed(self, host: str, reason: str) -> Journal:
+        """Return the journal with a host that failed."""
+        done = {name: asked for name, asked in self.done.items() if name != host}
+        return replace(self, done=done, failed={**self.failed, host: reason})
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a host is left that was not changed, or failed."""
+        return any(host not in self.done for host in self.hosts)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The order of hosts and how many of them each step takes; those that an earlier run is done with are left out."""
+
+    hosts: tuple[str, ...]
+    batches: tuple[int, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def parse_steps(value: Any) -> tuple[Step, ...]:
+    """Return the steps as written, such as [1, 25%, 100%]; the last one repeats until all hosts are done."""
+    written = value if isinstance(value, (list, tuple)) else [value]
+    if not written:
+        fail(STEPS, "it is empty.", "Write [1, 25%, 100%], or [100%] for all hosts at once.")
+    return tuple(_step(step, f"{STEPS}[{index}]") for index, step in enumerate(written))
+
+
+def _step(value: Any, where: str) -> Step:
+    share = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if share:
+        percent = int(share.group(1))
+        if percent == 0:
+            fail(
+                where,
+                "a step of 0 % changes no host, and would never end.",
+                "Take 1 for a single host, or leave it out.",
+            )
+        if percent > 100:
+            fail(where, f"{percent} % is more than all hosts.", "Take 100% at most.")
+        return Step(percent=percent)
+    whole = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,5}", value) else value
+    if not isinstance(whole, int) or isinstance(whole, bool) or whole < 0:
+        fail(where, f"{repr(value)[:40]} is no step.", "Write a number of hosts, or a share such as 25%.")
+    if whole == 0:
+        fail(where, "a step of 0 hosts changes none, and would never end.", "Take 1, or leave it out.")
+    return Step(hosts=whole)
+
+
+def plan(
+    hosts: Sequence[str],
+    steps: Sequence[Step],
+    canaries: Collection[str] = (),
+    journal: Journal | None = None,
+    asked: Mapping[str, str] | None = None,
+) -> Rollout:
+    """Return who changes when. canaries go first; with a journal, a host is left out that has what is asked of it already.
+
+    A resumed rollout goes on with the step that it stopped in: steps are taken of all hosts, whether or not they are done.
+    """
+    ordered = [*(host for host in hosts if host in canaries), *(host for host in hosts if host not in canaries)]
+    done = journal.done if journal else {}
+    skipped = tuple(host for host in ordered if host in done and done[host] == (asked or {}).get(host))
+    left = [host for host in ordered if host not in skipped]
+    sizes: list[int] = []
+    passed, at = len(skipped), 0
+    remaining = len(ordered)
+    while remaining > 0:
+        size = min(steps[min(at, len(steps) - 1)].of(len(ordered)), remaining)
+        remaining -= size
+        at += 1
+        # What is done already fills the steps from the first one on.
+        done_here = min(size, passed)
+        passed -= done_here
+        if size > done_here:
+            sizes.append(size - done_here)
+    return Rollout(tuple(left), tuple(sizes), skipped)
+
+
+def begun(
+    before: Journal, hosts: Sequence[str], asked: Mapping[str, str], is_resumed: bool, is_limited: bool
+) -> Journal:
+    """Return the journal as a run begins it: one that goes on, or is for some hosts only, keeps what the others have."""
+    if not is_resumed and not is_limited:
+        return Journal(hosts=tuple(hosts))
+    all_hosts = tuple(dict.fromkeys((*before.hosts, *hosts)))
+    again = () if is_resumed else tuple(hosts)
+    done = {host: had for host, had in before.done.items() if host not in again and asked.get(host, had) == had}
+    # A failure counts in the run that saw it.
+    return Journal(done, {}, all_hosts)
+
+
+def is_stopped(journal: Journal, most_failed: int) -> bool:
+    """Return whether no further host may be changed."""
+    return len(journal.failed) > most_failed
+
+
+def end_screen(journal: Journal, most_failed: int) -> list[str]:
+    """Return what a person reads of a rollout in which hosts failed: which and why, who has what, and how to go on."""
+    failed, done = sorted(journal.failed), len(journal.done)
+    left = sum(host not in journal.done and host not in journal.failed for host in journal.hosts)
+    count = f"{len(failed)} failure{'' if len(failed) == 1 else 's'}"
+    if is_stopped(journal, most_failed):
+        lines = [f"stopped: {count}, and {MAX_FAILED} allows {most_failed}."]
+    else:
+        lines = [f"ended: {count}, which {MAX_FAILED} ({most_failed}) allows."]
+    lines += [f"  {host:<12} {' '.join(journal.failed[host].split())}" for host in failed[:_MOST_NAMED]]
+    lines += [f"  and {len(failed) - _MOST_NAMED} more"] if len(failed) > _MOST_NAMED else []
+    lines.append(f"{_hosts(done)} with the new set, {len(failed)} failed, {left} not touched.")
+    lines.append(f"Go on: -e {RESUME}=true     Back: playbooks/rollback.yml -l HOSTS, for those with the new set")
+    return lines
+
+
+def _hosts(count: int) -> str:
+    return f"{count} host{'' if count == 1 else 's'}"

@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rollout
+short_description: Change many hosts in steps, and stop when too many fail
+version_added: 0.2.0
+description:
+  - Says in which order hosts change and how many at once, for a play's C(hosts) and C(serial), and keeps in a journal on the controller
+    how each fared, so that an interrupted rollout goes on where it stopped.
+  - Asks nothing of a host, and changes nothing but its journal.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  state:
+    description:
+      - V(planned) returns order and steps, and begins the journal. V(started), V(done) and V(failed) note how the task's host
+        fares. V(read) is for the end of a step, where a host that began and is neither done nor failed counts as failed.
+    type: str
+    choices: [planned, started, done, failed, read]
+    required: true
+  journal:
+    description:
+      - The journal, a file on the controller.
+    type: path
+    required: true
+  hosts:
+    description:
+      - The hosts of the run, for V(planned).
+    type: list
+    elements: str
+    default: []
+  placement:
+    description:
+      - RV(gpuserve.fleet.inventory_check#module:placement) of that module.
+    type: dict
+    default: {}
+  steps:
+    description:
+      - How many hosts change at once in each step, as a number or a share of all; the last one repeats.
+    type: raw
+    default: [1, 25%, 100%]
+  canary_label:
+    description:
+      - Hosts in a group of this name, or with it among their C(gpuserve_labels), go first.
+    type: str
+    default: canary
+  resume:
+    description:
+      - Go on with the rollout in the journal. Hosts that are done are left out unless something else is asked of them by now.
+    type: bool
+    default: false
+  max_failed:
+    description:
+      - How many hosts may fail before the rollout stops.
+    type: int
+    default: 0
+  asked:
+    description:
+      - What the host was asked for, of RV(asked).
+    type: str
+    default: ""
+  reason:
+    description:
+      - Why the host failed.
+    type: str
+    default: ""
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes.reads
+"""
+
+EXAMPLES = r"""
+- name: Render the order of the rollout
+  gpuserve.fleet.rollout:
+    state: planned
+    journal: "{{ inventory_dir }}/.gpuserve/rollout.json"
+    hosts: "{{ ansible_play_hosts }}"
+  run_once: true
+  register: rollout
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts in the order in which they change.
+  returned: for V(planned)
+  type: list
+  elements: str
+batches:
+  description: How many of them change in each step.
+  returned: for V(planned)
+  type: list
+  elements: int
+  sample: [1, 10, 29]
+skipped:
+  description: The hosts that an earlier run is done with.
+  returned: for V(planned)
+  type: list
+  elements: str
+asked:
+  description: A digest of what each host is asked for.
+  returned: for V(planned)
+  type: dict
+is_rollout:
+  description: Whether there is more than one host, or a rollout goes on, and the run is no dry one.
+  returned: for V(planned)
+  type: bool
+notes:
+  description: What a person should know before it begins, a sentence each.
+  returned: for V(planned)
+  type: list
+  elements: str
+stopped:
+  description: Whether no further host may be changed.
+  returned: for other states
+  type: bool
+failures:
+  description: The hosts that failed, and why.
+  returned: for other states
+  type: dict
+screen:
+  description: What is told at the end of a rollout in which hosts failed, line by line.
+  returned: for other states
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+ARGUMENTS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["planned", "started", "done", "failed", "read"], "required": True},
+    "journal": {"type": "path", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "placement": {"type": "dict", "default": {}},
+    "steps": {"type": "raw", "default": [1, "25%", "100%"]},
+    "canary_label": {"type": "str", "default": "canary"},
+    "resume": {"type": "bool", "default": False},
+    "max_failed": {"type": "int", "default": 0},
+    "asked": {"type": "str", "default": ""},
+    "reason": {"type": "str", "default": ""},
+}

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All hosts of a run at once, on the controller: variables as written, hosts that are equal, and which models each serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible import template as templating
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import placement_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import equal, names
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+
+# Where templates look for files, whatever they name.
+_PLACES = ("inventory_dir", "playbook_dir")
+# Of a host, one variable's value by its name.
+Read = Callable[[str, str, Any], Any]
+
+
+def fingerprint(host: str, raw: Mapping[str, Any], more: Sequence[str] = ()) -> str:
+    """Return what is the same for hosts whose variables of ours come to the same."""
+    try:
+        variables = plain(raw)
+    except Exception:  # A vault without its password: whoever reads the variable says which one it is.
+        return f"alone {host}"
+    ours = (name for name in variables if name.startswith(names.PREFIXES) or name in _PLACES or name in more)
+    return equal.fingerprint(host, variables, ours)
+
+
+def placed(hosts: Mapping[str, Mapping[str, Any]], read: Read, same: Mapping[str, str]) -> placement.Placement:
+    """Return which hosts serve the models that have a rule. same holds each host's fingerprint."""
+    requests: dict[tuple[str, placement_rule.PlacementRule], placement.Request] = {}
+    rules: dict[str, list[tuple[int, str, placement_rule.PlacementRule]]] = {}
+    known: list[placement.Host] = []
+    limits: set[int] = set()
+    for host, raw in hosts.items():
+        if same[host] not in rules:
+            rules[same[host]] = _rules(read(host, MODELS, raw.get(MODELS, [])))
+            limits.add(int(read(host, names.MAX_MODELS, raw.get(names.MAX_MODELS, 0))))
+        for index, model, rule in rules[same[host]]:
+            before = requests.get((model, rule), placement.Request(model, rule, (), index))
+            requests[model, rule] = placement.Request(model, rule, (*before.listed_by, host), before.index)
+        known.append(_host(host, raw, read))
+    if all(rule.is_everywhere for _model, rule in requests):
+        return placement.Placement()
+    if len(limits) > 1:
+        said = ", ".join(str(limit) for limit in sorted(limits))
+        fail(names.MAX_MODELS, f"hosts differ in it ({said}).", "Set it for all hosts, in group_vars/all.yml.")
+    return placement.place(list(requests.values()), known, max(limits, default=0))
+
+
+def _rules(models: Any) -> list[tuple[int, str, placement_rule.PlacementRule]]:
+    """Return name and rule of each model; what is wrong in a list is said by whoever checks the host."""
+    entries = models if isinstance(models, list) else []
+    return [
+        (index, str(entry["name"]), placement_rule.parse(entry.get("placement"), f"{MODELS}[{index}].placement"))
+        for index, entry in enumerate(entries)
+        if isinstance(entry, Mapping) and entry.get("name")
+    ]
+
+
+def _host(host: str, raw: Mapping[str, Any], read: Read) -> placement.Host:
+    labels = labels_of(raw, lambda value: read(host, names.LABELS, value))
+    reason = read(host, names.QUARANTINE, raw.get(names.QUARANTINE, ""))
+    return placement.Host(host, labels, quarantine_reason(reason))
+
+
+def labels_of(raw: Mapping[str, Any], templated: Callable[[Any], Any]) -> frozenset[str]:
+    """Return the labels of a host: its own, and its groups."""
+    labels = placement_rule.labels(templated(raw.get(names.LABELS, [])), names.LABELS)
+    return frozenset((*labels, *(str(group) for group in raw.get("group_names", []))))
+
+
+def asked_of(host: str, raw: Mapping[str, Any], served: Mapping[str, Sequence[str]]) -> str:
+    """Return a digest of what a host is asked for: its variables without those of the rollout itself, and what is placed there."""
+    variables = {name: value for name, value in raw.items() if not name.startswith("gpuserve_")}
+    here = sorted(model for model, hosts in served.items() if host in hosts)
+    return f"{fingerprint(host, variables)}{'+'.join(['', *here])}"
+
+
+def quarantine_reason(value: Any) -> str:
+    """Return why a host is out of service, as somebody wrote; nothing where it is in service."""
+    if value in (None, "", False):
+        return ""
+    if not isinstance(value, str) or not value.strip():
+        fail(names.QUARANTINE, "it does not say why.", 'Write the reason, such as "Xid 79 on 20 November".')
+    return " ".join(value.split())
+
+
+def claims(loader: DataLoader) -> dict[str, Any]:
+    """Return what the gateway's role hands over before engines are planned, by the tasks that do so."""
+    path = collection_variables.COLLECTION / "roles" / "gateway" / "tasks" / "claims.yml"
+    facts: dict[str, Any] = {}
+    for task in collection_variables.load(loader, path):
+        facts |= task.get("ansible.builtin.set_fact", {})
+    return facts
+
+
+def trusted(text: str) -> Any:
+    """Return a text of ours as one that may be a template."""
+    trust = getattr(templating, "trust_as_template", None)
+    return trust(text) if trust else text
+
+
+def merged(found: Mapping[str, list[FleetError]], more: Sequence[FleetError]) -> dict[str, list[FleetError]]:
+    """Return the mistakes of hosts with those of all of them together, which are everybody's."""
+    return {host: [*errors, *more] for host, errors in found.items()}

@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbooks over several hosts: where models are placed, what is planned, who goes first. Every host is this machine, for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+CARD = "NVIDIA GeForce RTX 5090"
+QWEN = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
+YI = {"name": "yi", "model": "01-ai/Yi-6B-Chat", "max_model_len": 2048}
+
+
+def inventory(folder: Path, hosts: dict[str, dict[str, Any]], groups: dict[str, list[str]] | None = None) -> Path:
+    """Write an inventory of hosts of the group gpu_hosts that are all this machine; return its path."""
+    variables = {
+        "ansible_become": False,
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vllm_stack_models": [QWEN],
+        "vllm_stack_gpus": [{"name": CARD}],
+        "vllm_stack_state_dir": str(folder),
+        "vllm_stack_project_dir": str(folder / "stack"),
+        "vllm_stack_venv": str(folder / "venv"),
+    }
+    tree = {"gpu_hosts": {"hosts": hosts, "vars": variables}}
+    tree |= {group: {"hosts": {name: {} for name in names}} for group, names in (groups or {}).items()}
+    path = folder / "inventory.json"
+    path.write_text(json.dumps({"all": {"children": tree}}))
+    return path
+
+
+def play(name: str, hosts: Path, *arguments: str) -> tuple[int, str]:
+    """Run a playbook of ours; return its status and what it printed."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment |= {"HF_HUB_OFFLINE": "1", "COLUMNS": "120", "LC_ALL": "C.UTF-8", "ANSIBLE_STDOUT_CALLBACK": "default"}
+    command = [str(program), "-i", str(hosts), str(CHECKOUT / "playbooks" / name), *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_hosts_without_a_model_and_in_quarantine_are_left_as_they_are(tmp_path: Path) -> None:
+    hosts: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {"gpuserve_quarantine": "Xid 79 on a Friday"}}
+    path = inventory(tmp_path, hosts, {"quiet": ["a"]})
+    placed = json.dumps({"vllm_stack_models": [{**QWEN, "placement": {"hosts": 1, "label": "quiet"}}]})
+    status, output = play("site.yml", path, "-e", placed, "-l", "b,c")
+    assert status == 0, output
+    assert "b is spare: by their placement no model is served there." in output
+    assert "c is in quarantine (Xid 79 on a Friday): nothing was changed there." in output
+    assert "changed=1" not in output
+
+    # Engines that lost their model are nobody's to remove unasked.
+    (tmp_path / "stack").mkdir()
+    (tmp_path / "stack" / "compose.yml").write_text("services: {}\n")
+    status, output = play("site.yml", path, "-e", placed, "-l", "b")
+    assert status == 2, output
+    said = " ".join(output.split())
+    assert (
+        "vllm_stack_models: their placement gives b no model any more, and engines of an earlier run are there." in said
+    )
+    assert "Run playbooks/teardown.yml -l b once the others serve." in said
+
+
+def test_a_placement_that_cannot_be_is_said_before_any_host_is_asked(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {"a": {}, "b": {}})
+    placed = json.dumps({"vllm_stack_models": [{**QWEN, "placement": 3}]})
+    status, output = play("site.yml", path, "-e", placed)
+    assert status == 2, output
+    assert (
+        "vllm_stack_models[0].placement: qwen is to be served by 3 hosts, and there are 2 (a, b). Take 2, or add hosts."
+        in " ".join(output.split())
+    )
+    assert "PLAY [Install the host's part of the stack]" not in output
+
+
+def test_all_hosts_are_planned_at_once_and_equal_ones_together(tmp_path: Path) -> None:
+    models = [{**QWEN, "placement": {"hosts": 2, "label": "quiet"}}, YI]
+    hosts: dict[str, dict[str, Any]] = {name: {"ansible_host": f"192.0.2.{at}"} for at, name in enumerate("abcdef", 1)}
+    hosts["f"] = {"vllm_stack_preset": "aggressive"}
+    path = inventory(tmp_path, hosts, {"quiet": ["a", "b"]})
+    given = json.dumps({"vllm_stack_models": models})
+    written = tmp_path / "plans.json"
+    status, output = play("plan.yml", path, "-e", given, "-e", f"plan_json={written}")
+    assert status == 0, output
+    plans = json.loads(written.read_text())
+    served = {host: [model["name"] for model in plan["gpus"][0]["models"]] for host, plan in plans.items()}
+    assert served == {host: ["qwen", "yi"] if host in "ab" else ["yi"] for host in hosts}
+    assert plans["c"] == plans["e"] and plans["f"]["preset"] == "aggressive"
+    for heading in ("a and 1 more", "c and 2 more", "f"):
+        assert f"{heading}   {CARD}   31.36 GiB usable" in output
+    assert "qwen: 2 hosts with the label quiet: a, b" in output
+    assert "yi: every host: a, b, c, d, e, f" in output
+
+    # What does not fit is named by its hosts, and the plans are shown all the same.
+    big = json.dumps({"vllm_stack_models": [{"name": "big", "model": "Qwen/Qwen2.5-32B-Instruct", "placement": 1}, YI]})
+    status, output = play("plan.yml", path, "-e", big, "-l", "a,b,c,d,e,f", "-e", "vllm_stack_preset=balanced")
+    assert status == 2, output
+    assert "what is asked for does not fit " in output and output.count("31.36 GiB usable") == 2
+
+
+SERVE = """---
+# What serves, as far as a rollout knows of it: it is noted who changed, and a host fails where its file says so.
+- name: Start a double of engines
+  ansible.builtin.copy:
+    dest: "{{ fleet_folder }}/changed/{{ inventory_hostname }}"
+    content: changed
+    mode: "0600"
+
+- name: Fail as the host does
+  ansible.builtin.fail:
+    msg: "qwen did not start: no memory on {{ inventory_hostname }}."
+  when: (fleet_folder ~ '/broken-' ~ inventory_hostname) is exists
+"""
+
+
+def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the plays of site.yml that roll out, with a double of what serves; return status, which hosts changed, and output."""
+    tasks = folder / "tasks"
+    tasks.mkdir(exist_ok=True)
+    (tasks / "serve.yml").write_text(SERVE)
+    (tasks / "rollout_step.yml").write_text((CHECKOUT / "playbooks/tasks/rollout_step.yml").read_text())
+    plays = yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text())
+    plays[0]["ansible.builtin.import_playbook"] = str(CHECKOUT / "playbooks/inventory_check.yml")
+    host = next(one for one in plays if one["name"] == "Install the host's part of the stack")
+    # All that comes before the first host is asked.
+    names = [task["name"] for task in host["tasks"]]
+    host["tasks"] = host["tasks"][: names.index("Stop here on hosts that serve nothing")]
+    (folder / "rollout.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
+    shutil.rmtree(folder / "changed", ignore_errors=True)
+    (folder / "changed").mkdir()
+    status, output = play(str(folder / "rollout.yml"), hosts, "-e", f"fleet_folder={folder}", *arguments)
+    return status, "".join(sorted(path.name for path in (folder / "changed").iterdir())), output
+
+
+def test_a_failed_canary_leaves_all_others_alone_and_a_resumed_rollout_goes_on(tmp_path: Path) -> None:
+    hosts: dict[str, dict[str, Any]] = {name: {} for name in "abcdefgh"}
+    hosts["d"] = {"gpuserve_labels": ["canary"]}
+    hosts["a"] = {"gpuserve_quarantine": "Xid 79"}
+    path = inventory(tmp_path, hosts)
+    (tmp_path / "broken-d").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, "d"), output
+    assert "stopped: 1 failure, and gpuserve_max_failed allows 0." in output
+    assert "d            qwen did not start: no memory on d." in output
+    assert "0 hosts with the new set, 1 failed, 6 not touched." in output
+
+    # It was mended; one of the second step fails, and the others of its step end as they should.
+    (tmp_path / "broken-d").unlink()
+    (tmp_path / "broken-c").touch()
+    status, changed, output = rolled_out(tmp_path, path, "-e", '{"gpuserve_rollout_steps": [1, "50%", "100%"]}')
+    assert (status, changed) == (2, "bcde"), output
+    assert "3 hosts with the new set, 1 failed, 3 not touched." in output
+
+    # A run for one host forgets nothing of the others.
+    (tmp_path / "broken-c").unlink()
+    status, changed, output = rolled_out(tmp_path, path, "-l", "h", "-e", "gpuserve_resume=true")
+    assert (status, changed) == (0, "h"), output
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_resume=true")
+    assert (status, changed) == (0, "cfg"), output
+    status, _changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_resume=true")
+    assert status == 2 and "gpuserve_resume: there is no unfinished rollout" in " ".join(output.split()), output
+
+
+def test_as_many_may_fail_as_are_allowed_and_what_is_no_step_is_refused(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {} for name in "abcd"})
+    (tmp_path / "broken-a").touch()
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_max_failed=1")
+    assert (status, changed) == (2, "abcd"), output
+    assert "stopped:" not in output and "ended: 1 failure, which gpuserve_max_failed (1) allows." in output
+    assert "3 hosts with the new set, 1 failed, 0 not touched." in output
+
+    status, changed, output = rolled_out(tmp_path, path, "-e", '{"gpuserve_rollout_steps": ["0%"]}')
+    assert (status, changed) == (2, ""), output
+    said = "gpuserve_rollout_steps[0]: a step of 0 % changes no host, and would never end. Take 1 for a single host, or leave it out."
+    assert f"{said} Nothing was changed." in " ".join(output.split())

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout in steps: who goes first, how many at once, when it stops, where it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.rollout import (
+    Journal,
+    Step,
+    begun,
+    end_screen,
+    is_stopped,
+    parse_steps,
+    plan,
+)
+
+USUAL = parse_steps([1, "25%", "100%"])
+FORTY = [f"gpu{at:02d}" for at in range(40)]
+
+
+def test_steps_are_numbers_and_shares() -> None:
+    assert parse_steps([1, "25%", "100%"]) == (Step(hosts=1), Step(percent=25), Step(percent=100))
+    assert parse_steps("25 %") == (Step(percent=25),)
+    assert parse_steps("3") == (Step(hosts=3),)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["0%"], "gpuserve_rollout_steps[0]: a step of 0 % changes no host, and would never end."),
+        ([1, 0], "gpuserve_rollout_steps[1]: a step of 0 hosts changes none, and would never end."),
+        (["101%"], "gpuserve_rollout_steps[0]: 101 % is more than all hosts."),
+        ([-1], "gpuserve_rollout_steps[0]: -1 is no step."),
+        ([True], "gpuserve_rollout_steps[0]: True is no step."),
+        (["half"], "gpuserve_rollout_steps[0]: 'half' is no step."),
+        ([], "gpuserve_rollout_steps: it is empty."),
+        ([{}], "gpuserve_rollout_steps[0]: {} is no step."),
+    ],
+)
+def test_what_is_no_step_is_refused(written: object, said: str) -> None:
+    with pytest.raises(FleetError) as refused:
+        parse_steps(written)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "steps", "batches"),
+    [
+        (40, [1, "25%", "100%"], (1, 10, 29)),
+        (1, [1, "25%", "100%"], (1,)),
+        (3, [1, "25%", "100%"], (1, 1, 1)),
+        (10, [2], (2, 2, 2, 2, 2)),
+        (10, ["30%"], (3, 3, 3, 1)),
+        (2, ["1%"], (1, 1)),
+        (5, [100], (5,)),
+        (0, [1], ()),
+    ],
+)
+def test_every_host_is_in_one_step(hosts: int, steps: list[object], batches: tuple[int, ...]) -> None:
+    found = plan(FORTY[:hosts], parse_steps(steps))
+    assert found.batches == batches
+    assert found.hosts == tuple(FORTY[:hosts])
+
+
+def test_canaries_go_first() -> None:
+    found = plan(FORTY, USUAL, {"gpu31", "gpu07"})
+    assert found.hosts[:3] == ("gpu07", "gpu31", "gpu00")
+    assert sorted(found.hosts) == FORTY
+
+
+def test_a_resumed_rollout_goes_on_with_the_step_that_it_stopped_in() -> None:
+    asked = dict.fromkeys(FORTY, "v2")
+    done = Journal(dict.fromkeys(FORTY[:4], "v2"), {"gpu04": "no token"}, tuple(FORTY))
+    assert done.is_unfinished
+    found = plan(FORTY, USUAL, (), done, asked)
+    assert found.hosts == tuple(FORTY[4:]) and found.skipped == tuple(FORTY[:4])
+    assert found.batches == (7, 29), "the canary and three hosts of the second step are done"
+    # A host that is asked for something else by now is changed again, and is a canary again.
+    other = plan(FORTY, USUAL, (), done, {**asked, "gpu00": "v3"})
+    assert other.hosts[0] == "gpu00" and sum(other.batches) == 37
+    assert plan(FORTY[:4], USUAL, (), done, asked).batches == ()
+
+
+def test_a_limit_keeps_what_is_done() -> None:
+    journal = Journal({"gpu00": "v2"}, {}, tuple(FORTY))
+    assert plan(["gpu00", "gpu09"], USUAL, (), journal, dict.fromkeys(FORTY, "v2")).hosts == ("gpu09",)
+
+
+def test_it_stops_after_more_failures_than_are_allowed() -> None:
+    failed = Journal({}, {"gpu01": "no token"}, tuple(FORTY))
+    assert is_stopped(failed, 0)
+    assert not is_stopped(failed, 1)
+    assert not is_stopped(Journal(), 0)
+
+
+def test_one_screen_says_what_failed_who_has_what_and_how_to_go_on() -> None:
+    journal = Journal(dict.fromkeys(FORTY[:11], "v2"), {"gpu31": "qwen did not start:\nno memory"}, tuple(FORTY))
+    assert end_screen(journal, 0) == [
+        "stopped: 1 failure, and gpuserve_max_failed allows 0.",
+        "  gpu31        qwen did not start: no memory",
+        "11 hosts with the new set, 1 failed, 28 not touched.",
+        "Go on: -e gpuserve_resume=true     Back: playbooks/rollback.yml -l HOSTS, for those with the new set",
+    ]
+    many = Journal({"gpu00": "v2"}, dict.fromkeys(FORTY[1:9], "no"), tuple(FORTY[:10]))
+    lines = end_screen(many, 8)
+    assert lines[0] == "ended: 8 failures, which gpuserve_max_failed (8) allows." and "  and 2 more" in lines
+    assert "1 host with the new set, 8 failed, 1 not touched." in lines
+
+
+@pytest.mark.parametrize("kept", [None, [], {}, {"hosts": 3}, "text"])
+def test_a_journal_of_another_shape_counts_as_none(kept: object) -> None:
+    assert Journal.read(kept) == Journal()
+
+
+def test_a_journal_is_read_as_it_was_written() -> None:
+    journal = Journal({"a": "v1"}, {"b": "no"}, ("a", "b"), ("a", "b"))
+    assert Journal.read(journal.data()) == journal
+    assert not Journal({"a": "v1"}, {}, ("a",)).is_unfinished
+
+
+def test_a_host_fails_or_is_done_and_one_that_ended_in_neither_failed_too() -> None:
+    journal = Journal(hosts=("a", "b", "c")).with_started("a").with_started("b")
+    assert journal.at_end_of_step().failed.keys() == {"a", "b"}
+    journal = journal.with_failed("a", "no token").with_done("b", "v2")
+    assert journal.at_end_of_step() == journal
+    assert (journal.done, journal.failed) == ({"b": "v2"}, {"a": "no token"})
+    assert journal.with_done("a", "v2").failed == {} and journal.with_failed("b", "later").done == {}
+
+
+def test_a_run_begins_its_journal_anew_unless_it_goes_on_or_is_for_some_hosts_only() -> None:
+    before = Journal({"a": "v1", "b": "v1"}, {"c": "no"}, ("a", "b", "c", "d"), ("a", "b", "c"))
+    asked = dict.fromkeys("abcd", "v1")
+    assert begun(before, "abcd", asked, False, False) == Journal(hosts=("a", "b", "c", "d"))
+    resumed = begun(before, "abcd", {**asked, "b": "v2"}, True, False)
+    assert resumed == Journal({"a": "v1"}, {}, ("a", "b", "c", "d"))
+    limited = begun(before, "ae", {**asked, "e": "v1"}, False, True)
+    assert limited == Journal({"b": "v1"}, {}, ("a", "b", "c", "d", "e"))
