@@ -46,7 +46,7 @@ def test_one_that_changes_is_served_by_its_surge_instance_meanwhile(on_sockets: 
     surge = sockets.path("tinyllama-surge")
     changed = [{**MODELS[0], "max_num_seqs": 31}, *MODELS[1:]]
     play, reader = on_sockets.playing(vllm_stack_models=changed, **ON_SOCKETS)
-    on_sockets.wait_for(lambda: on_sockets.serving({"tinyllama": surge}) == ["tinyllama"], 300)
+    on_sockets.wait_for(lambda: on_sockets.serving({"tinyllama": surge}) == ["tinyllama"])
     assert on_sockets.serving(SOCKETS) == sorted(PORTS), "the old one serves until the gateway knows"
     reader.join()
     assert play.code == 0, play.text
@@ -66,10 +66,11 @@ def test_a_stack_on_ports_moves_to_sockets_and_back(serving: Stack) -> None:
 
 
 def test_one_that_dies_comes_back_although_its_socket_is_still_there(on_sockets: Stack) -> None:
+    before = on_sockets.started()
     pid = on_sockets.run("docker", "inspect", "--format", "{{.State.Pid}}", "vllm-yi")
     on_sockets.run("sh", "-c", f"kill -9 {pid}")
-    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) != sorted(PORTS), 10)
-    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == sorted(PORTS), 60)
+    on_sockets.wait_for(lambda: on_sockets.started().get("vllm-yi", before["vllm-yi"]) != before["vllm-yi"])
+    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == sorted(PORTS))
 
 
 def test_after_a_boot_they_are_back_where_they_were(on_sockets: Stack) -> None:
@@ -78,4 +79,4 @@ def test_after_a_boot_they_are_back_where_they_were(on_sockets: Stack) -> None:
     on_sockets.run(
         "sh", "-c", f"docker stop -t 1 vllm-yi; rm -rf {sockets.ROOT}; systemd-tmpfiles --create; docker start vllm-yi"
     )
-    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == ["yi"], 60)
+    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == ["yi"])

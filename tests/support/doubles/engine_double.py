@@ -9,7 +9,7 @@ What it shall hold, how long it shall take and how it shall fail stands in ENGIN
      "kv_cache_bytes": 1073741824,                   these bytes; where it sizes its own, what is left of its share
      "seconds": {"created": 0.2, "loading": 1.0, "measuring": 0.5, "graphs": 0.3},
                                                       for each step, or of it all ("whole"), counted from the process's start
-     "held": true,                                    its weights don't come on while this stands there
+     "held": "loading",                               this step doesn't end while this stands there
      "sleeping": true,                                it says that it was put to sleep
      "fault": {"kind": "oom", "at": "loading", "times": 1}}
 
@@ -233,8 +233,6 @@ class Engine:
         say("EngineCore", "gpu_model_runner.py:4012", f"Starting to load model {self.given.model}...")
         for quarter in range(1, 5):
             self._pass("loading", 0.25)
-            while settings_of(self.name).get("held"):
-                time.sleep(0.1)
             card.take(weights // 4)
             plain(
                 "EngineCore",
@@ -300,6 +298,8 @@ class Engine:
 
     def _pass(self, step: str, share: float = 1.0) -> None:
         time.sleep(self.seconds[step] * share)
+        while settings_of(self.name).get("held") == step:
+            time.sleep(0.1)
 
     def _die(self) -> None:
         end(["torch.AcceleratorError: CUDA error: an illegal memory access was encountered"])

@@ -163,8 +163,8 @@ class Gateway:
         # It looks twice a second; nothing outside tells when it has.
         time.sleep(1.2)
 
-    def wait_for(self, what: Callable[[], Any], seconds: float = 15) -> None:
-        """Wait until something is true."""
+    def wait_for(self, what: Callable[[], Any], seconds: float = 90) -> None:
+        """Wait until something is true; a busy machine is slow."""
         end = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < end, "it did not come about"
