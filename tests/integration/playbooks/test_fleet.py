@@ -144,6 +144,14 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     return status, "".join(sorted(path.name for path in (folder / "changed").iterdir())), output
 
 
+def test_the_inventory_of_a_fleet_fits_its_cards_and_places_its_models() -> None:
+    status, output = play("plan.yml", CHECKOUT / "inventories/fleet")
+    assert status == 0, output
+    assert "small: 2 hosts, spread over rack_a, rack_b: gpu01, gpu04" in output
+    assert "tiny: 1 host with the label big_disk: gpu03" in output
+    assert "gpu05 and 1 more   NVIDIA GeForce RTX 4090" in output
+
+
 def test_a_failed_canary_leaves_all_others_alone_and_a_resumed_rollout_goes_on(tmp_path: Path) -> None:
     hosts: dict[str, dict[str, Any]] = {name: {} for name in "abcdefgh"}
     hosts["d"] = {"gpuserve_labels": ["canary"]}
