@@ -137,8 +137,8 @@ class Run:
                     self.report.changes[old.step, Step.WAITING] += 1
                     self.report.changes[Step.WAITING, track.step] += 1
                 times = (Step.STARTING, Step.DRAINING, Step.STOPPING, Step.SURGING, Step.YIELDING)
-                beside = old.step is Step.SURGING and self.host.main[name].state in UP
-                if old.step in times and not beside and not (old.step is Step.DRAINING and old.surged):
+                served = old.step is Step.SURGING and self.host.main[name].state in UP
+                if old.step in times and not served and not (old.step is Step.DRAINING and old.surged):
                     self.own[name] = self.own.get(name, 0.0) + self.host.now - old.since
             if track.step is Step.FAILED and old.step is not Step.FAILED and not track.reason:
                 box = (self.host.surge if track.surge_failed else self.host.main)[name]

@@ -53,8 +53,8 @@ class Reservations:
                 return missing
             case Step.SURGING:
                 # Beside an old one both have to fit; in its place the service itself makes do with what its surge instance holds.
-                beside = missing if self.seen(name).container is Container.RUNNING else 0
-                return beside + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
+                own = missing if self.seen(name).container is Container.RUNNING else 0
+                return own + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
             case Step.YIELDING:
                 return max(0, missing - self.surge(name).used_bytes.get(uuid, 0))
             case Step.WAITING | Step.STOPPING:
