@@ -6,7 +6,10 @@ DIST ?= $(GPUSERVE_CACHE)/dist/$(notdir $(CURDIR))
 $(RELEASE)/.ready: requirements/release.txt
 	@mk/venv.sh $(RELEASE) requirements/release.txt
 
-.PHONY: galaxy docs-site docs-look release sanity-all
+.PHONY: changelog galaxy docs-site docs-look release sanity-all
+changelog: $(RELEASE)/.ready ## put the fragments of changelogs/fragments into CHANGELOG.md, under galaxy.yml's version
+	@PATH=$(RELEASE)/bin:$$PATH antsibull-changelog release --update-existing
+
 galaxy: $(RELEASE)/.ready ## the collection as Galaxy judges it: its importer, antsibull's lint of docs and changelog (a minute)
 	@PYTHONPATH=.collections $(RELEASE)/bin/python -m ansible_collections.gpuserve.fleet.tests.support.release.galaxy
 

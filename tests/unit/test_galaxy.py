@@ -101,3 +101,26 @@ def test_what_contributing_names_is_there() -> None:
         assert (COLLECTION / name).exists(), name
     for name in re.findall(r"`(_core/[a-z_/]+\.py)`", text):
         assert (COLLECTION / "plugins/module_utils" / name).exists(), name
+
+
+def test_the_examples_of_contributing_are_lines_of_the_code() -> None:
+    text = (COLLECTION / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (COLLECTION / "plugins/module_utils").rglob("*.py"))
+    lines = {line.strip() for line in code.splitlines()}
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) >= 3
+    for line in "".join(examples).splitlines():
+        if line.strip() and not line.strip().startswith("#"):
+            assert line.strip() in lines, line
+
+
+def test_the_commands_of_contributing_are_there() -> None:
+    text = (COLLECTION / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    makefiles = [COLLECTION / "Makefile", *COLLECTION.glob("mk/*.mk")]
+    targets = {name for path in makefiles for name in re.findall(r"^([a-z-]+):", path.read_text(), re.MULTILINE)}
+    called = [word for command in re.findall(r"`make\s+([a-z\s-]+)`", text) for word in command.split()]
+    assert len(called) >= 5
+    assert sorted(set(called) - targets) == []
+    for command in re.findall(r"`pytest\s+([^`]+)`", text):
+        for name in command.split():
+            assert (COLLECTION / name).exists(), name
