@@ -93,6 +93,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import b
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.cache import Cache
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 
 def chosen(models: Sequence[bundle.Model], ids: Sequence[str]) -> list[bundle.Model]:
@@ -122,7 +123,7 @@ def unpack(source: Bundle, cache: Cache, model: bundle.Model, file: bundle.Model
     try:
         source.fetch(model.blob_name(file), str(part))
         os.chmod(part, 0o644)
-        os.replace(part, blob)
+        atomic.move(part, blob)
     finally:
         part.unlink(missing_ok=True)
     cache.link(model.id, model.commit, file.path, file.blob)

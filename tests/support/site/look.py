@@ -40,7 +40,7 @@ def serve(site: Path) -> http.server.ThreadingHTTPServer:
     return server
 
 
-def look(page: Page, axe: str, address: str, width: int) -> Iterator[str]:
+def findings_of_page(page: Page, axe: str, address: str, width: int) -> Iterator[str]:
     """Say what is wrong with a page at a width."""
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(address, wait_until="load")
@@ -63,7 +63,7 @@ def listen(page: Page, home: str) -> list[str]:
     return loud
 
 
-def look_at_all(site: Path, axe: str, screenshots: Path | None) -> tuple[int, list[str]]:
+def findings_of_site(site: Path, axe: str, screenshots: Path | None) -> tuple[int, list[str]]:
     """Return how many pages were looked at, and all that is wrong."""
     said: list[str] = []
     pages = sorted(path for path in site.rglob("*.html") if path.name not in _NOT_OURS)
@@ -76,7 +76,7 @@ def look_at_all(site: Path, axe: str, screenshots: Path | None) -> tuple[int, li
             loud = listen(page, home)
             for path in pages:
                 loud.clear()
-                problems = list(look(page, axe, home + path.relative_to(site).as_posix(), width))
+                problems = list(findings_of_page(page, axe, home + path.relative_to(site).as_posix(), width))
                 said += [f"{path.relative_to(site)} ({name}): {problem}" for problem in [*loud, *problems]]
                 if screenshots:
                     page.screenshot(path=screenshots / f"{path.stem}-{name}.png")
@@ -95,7 +95,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.screenshots:
         given.screenshots.mkdir(parents=True, exist_ok=True)
-    pages, said = look_at_all(given.site, given.axe.read_text(encoding="utf-8"), given.screenshots)
+    pages, said = findings_of_site(given.site, given.axe.read_text(encoding="utf-8"), given.screenshots)
     print("\n".join(said))
     print(f"{pages} pages, {len(WIDTHS)} widths: {len(said)} problems.")
     return 1 if said or not pages else 0
