@@ -66,7 +66,7 @@ def test_no_module_writes_the_fragment_s_words_itself() -> None:
 
 # What only playbooks read begins so; a word before or behind a dot is a module's or a filter's name, and key_file is one of a mapping.
 _OF_PLAYBOOKS = re.compile(
-    r"(?<![\w./])(?:gpuserve|airgap|preflight|plan|diagnose|usage|fit|key(?!_file)|calibration|benchmark)_[a-z0-9_]+(?![\w.])"
+    r"(?<![\w./])(?:gpuserve|airgap|preflight|plan|diagnose|usage|fit|key(?!_file)|calibration|benchmark|backup)_[a-z0-9_]+(?![\w.])"
 )
 
 
