@@ -19,7 +19,6 @@ from ansible_collections.gpuserve.fleet.plugins.filter.with_model_info import wi
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import PRESETS
-from ansible_collections.gpuserve.fleet.plugins.modules.fleet_plan import ARGUMENTS
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, model_lookup
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -43,6 +42,14 @@ LOOKED_UP = {
 }
 CALIBRATION = "{{ _plan_calibration | default({}) | gpuserve.fleet.slurped_mapping }}"
 IMAGE = "{{ ((_vllm_stack_remembered | default({}) | gpuserve.fleet.slurped_mapping).plan | default({})).image | default('', true) }}"
+
+ARGUMENTS: dict[str, Any] = {
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "placement": {"type": "dict", "default": {}},
+    "hub": {"type": "bool", "default": True},
+    "folders": {"type": "bool", "default": False},
+    "refresh": {"type": "bool", "default": False},
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types

@@ -20,9 +20,21 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
-from ansible_collections.gpuserve.fleet.plugins.modules.rollout import ARGUMENTS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+
+ARGUMENTS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["planned", "started", "done", "failed", "read"], "required": True},
+    "journal": {"type": "path", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "placement": {"type": "dict", "default": {}},
+    "steps": {"type": "raw", "default": [1, "25%", "100%"]},
+    "canary_label": {"type": "str", "default": "canary"},
+    "resume": {"type": "bool", "default": False},
+    "max_failed": {"type": "int", "default": 0},
+    "asked": {"type": "str", "default": ""},
+    "reason": {"type": "str", "default": ""},
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types

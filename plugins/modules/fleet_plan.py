@@ -80,13 +80,3 @@ notes:
   type: list
   elements: str
 """
-
-from typing import Any
-
-ARGUMENTS: dict[str, Any] = {
-    "hosts": {"type": "list", "elements": "str", "required": True},
-    "placement": {"type": "dict", "default": {}},
-    "hub": {"type": "bool", "default": True},
-    "folders": {"type": "bool", "default": False},
-    "refresh": {"type": "bool", "default": False},
-}

@@ -128,18 +128,3 @@ screen:
   type: list
   elements: str
 """
-
-from typing import Any
-
-ARGUMENTS: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["planned", "started", "done", "failed", "read"], "required": True},
-    "journal": {"type": "path", "required": True},
-    "hosts": {"type": "list", "elements": "str", "default": []},
-    "placement": {"type": "dict", "default": {}},
-    "steps": {"type": "raw", "default": [1, "25%", "100%"]},
-    "canary_label": {"type": "str", "default": "canary"},
-    "resume": {"type": "bool", "default": False},
-    "max_failed": {"type": "int", "default": 0},
-    "asked": {"type": "str", "default": ""},
-    "reason": {"type": "str", "default": ""},
-}

@@ -107,7 +107,7 @@ def claims(loader: DataLoader) -> dict[str, Any]:
 def trusted(text: str) -> Any:
     """Return a text of ours as one that may be a template."""
     trust = getattr(templating, "trust_as_template", None)
-    return trust(text) if trust else text
+    return trust(text) if callable(trust) else text
 
 
 def merged(found: Mapping[str, list[FleetError]], more: Sequence[FleetError]) -> dict[str, list[FleetError]]:
