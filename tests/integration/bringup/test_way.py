@@ -38,7 +38,10 @@ def test_from_nothing_to_three_and_again(stack: Stack) -> None:
     assert stack.started() == started
 
 
-def test_a_dry_run_says_what_would_start_and_whether_it_fits(stack: Stack) -> None:
+def test_a_dry_run_says_what_would_start_and_whether_it_fits(serving: Stack) -> None:
+    # The host was set up before: on a bare one there is nothing yet that a dry run could ask the card by.
+    stack = serving
+    stack.clear()
     run = stack.play("--check", "--diff")
     assert run.code == 0
     for name in PORTS:
