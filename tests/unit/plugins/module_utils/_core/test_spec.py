@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.placement_rule import PlacementRule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import budget_bytes
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB, parse_size
@@ -239,6 +240,7 @@ EVERYTHING: dict[str, Any] = {
     "info": {"commit": "c0ffee"},
     "task": "embed",
     "allow_network": True,
+    "placement": 2,
 }
 
 
@@ -272,6 +274,7 @@ def test_each_setting_arrives_in_its_field() -> None:
             info={"commit": "c0ffee"},
             task="embed",
             allow_network=True,
+            placement=PlacementRule(hosts=2),
         ),
     )
     # What is in no entry has its default, and no setting was forgotten above.
