@@ -9,6 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import drift
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, registry, view
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files, private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_drift, gateway_files, private_files
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 HOST_MODULE = "gpuserve.fleet.gateway_host"
-ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "follow")
+ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "follow", "folder")
 # What of a model says where its engines are met.
 MEETING = ("endpoints", "standby", "address", "listener_uid")
 
@@ -44,6 +46,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 fail(f"{unknown[0]}", "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
             if args.get("state") == "checked":
                 return {**result, **self._check()}
+            if args.get("state") == "compared":
+                return {**result, **self._compare()}
             return {**result, **self._configure()}
         except FleetError as error:
             return {**result, "failed": True, "changed": False, "msg": str(error), "field": error.where}
@@ -59,6 +63,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "url": gateway.url,
             "warnings": list(gateway.warnings),
         }
+
+    def _compare(self) -> dict[str, Any]:
+        """Compare the variables with what the host has; nothing of the answer is a secret or its digest."""
+        settings = plain(self._task.args.get("settings") or {})
+        gateway = self._parse(settings)
+        folder = str(self._task.args.get("folder") or gateway_files.FOLDER)
+        facts = self._on_host({"state": "read", "folder": folder, "saved": True, "live": True})["facts"]
+        if facts["first_key_sha256"] and not self._task.args.get("change"):
+            gateway = self._with_first_key(gateway, host.Facts.of(facts))[0]
+        found = gateway_drift.found(facts["live"], facts.get("saved") or {})
+        wanted = gateway_drift.wanted(gateway, settings, gateway_files.render(gateway).files)
+        return {"changed": False, "differences": [asdict(one) for one in drift.gateway(found, wanted)]}
 
     def _parsed(self) -> tuple[config.Gateway, host.Facts]:
         settings = plain(self._task.args.get("settings") or {})

@@ -86,6 +86,11 @@ files_found:
   type: list
   elements: str
   sample: []
+installed:
+  description: The toolkit's packages that are installed, and the version of each.
+  returned: always
+  type: dict
+  sample: {nvidia-container-toolkit: 1.20.1-1}
 specs:
   description: The CDI descriptions that are there, the driver's version that each names, and libraries in it that are gone.
   returned: always
@@ -168,6 +173,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "service_manager": "systemd" if host.systemd else "service",
         "docker": answers,
         "files_found": [name for name in params["files"] if files.exists(name)],
+        "installed": {
+            name: package.version for name, package in sorted(host.installed.items()) if name in toolkit.PACKAGES
+        },
         "specs": [asdict(spec) for spec in host.specs],
         "decision": asdict(toolkit.decide(request, host)),
     }

@@ -21,9 +21,10 @@ author:
 options:
   state:
     description:
-      - V(checked) judges variables and host and changes nothing; V(present) puts the configuration in place.
+      - V(checked) judges variables and host and changes nothing; V(present) puts the configuration in place; V(compared) says in what the
+        host differs, and changes nothing either.
     type: str
-    choices: [checked, present]
+    choices: [checked, present, compared]
     default: present
   settings:
     description:
@@ -39,6 +40,11 @@ options:
     description:
       - The folder on the controller that the first key is written into, where nobody wrote one, as a file of mode 0600.
     type: path
+  folder:
+    description:
+      - Where the gateway is on the host, for V(compared) alone.
+    type: path
+    default: /opt/gpuserve/gateway
   use_saved:
     description:
       - Take all settings but the keys as the host last got them.
@@ -68,6 +74,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+differences:
+  description: >-
+    A row for each thing in which the host differs, with C(what), C(host), C(inventory) and C(brings). No key and no digest of one.
+  returned: when O(state=compared)
+  type: list
+  elements: dict
 changed_files:
   description: What differed from the live configuration.
   returned: when O(state=present)

@@ -53,6 +53,11 @@ options:
       - Whether C(facts) hold the settings of the last run, which hold the keys that engines ask for. Not for a task, which prints them.
     type: bool
     default: false
+  live:
+    description:
+      - Whether C(facts) hold what of the live configuration tells it from another, digests of keys included. Not for a task either.
+    type: bool
+    default: false
   payload:
     description:
       - The rendered configuration as JSON, keys included.
@@ -98,6 +103,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import live
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.place import Place
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import probe, settings
 
@@ -110,6 +116,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         facts = probe(folder, params["image"], params["ports"], params["paths"], command)
         if params["saved"]:
             facts["saved"] = settings(folder)
+        if params["live"]:
+            facts["live"] = live.read_live(folder, command)
         return {"changed": False, "facts": facts}
     return Place(folder, json.loads(params["payload"]), command, module.check_mode).put()
 
@@ -124,6 +132,7 @@ def main() -> NoReturn:
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "saved": {"type": "bool", "default": False},
+            "live": {"type": "bool", "default": False},
             "payload": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,

@@ -24,6 +24,7 @@ _SHARED = (
     "preflight_",
     "plan_",
     "diagnose_",
+    "drift_",
     "usage_",
     "fit_",
     "key_",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -222,3 +223,32 @@ def test_keys_are_added_rotated_revoked_and_listed(controller: Controller) -> No
 def test_a_dry_run_of_a_change_writes_nothing(controller: Controller) -> None:
     answer = controller.run(gateway_keys, check_mode=True, change={"add": "team-a"})
     assert answer["changed"] and not controller.keys_file.exists() and not controller.key_dir.exists()
+
+
+def test_a_comparison_tells_names_and_no_key_and_makes_none(controller: Controller) -> None:
+    mine = settings(keys=[{"name": "mine", "key": SECRET}])
+    controller.run(settings=mine)
+    files = controller.payloads.pop()["files"]
+    code = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items() if name.endswith(".lua")}
+    live = {"there": True, "data": json.loads(files["data.json"]), "code": code, "certificate": {}}
+    controller.facts |= {"saved": {**mine, "keys": None}, "live": live}
+    assert controller.run(settings=mine, state="compared")["differences"] == []
+
+    other = settings(keys=[{"name": "mine", "key": f"{SECRET}x"}, {"name": "new", "key": f"{SECRET}y"}], port=8443)
+    answer = controller.run(settings=other, state="compared")
+    assert [(row["what"], row["host"]) for row in answer["differences"]] == [
+        ("gateway_port", str(mine["port"])),
+        ("gateway key mine", "other in key"),
+        ("gateway key new", "none"),
+    ]
+    told = json.dumps(answer)
+    assert SECRET not in told and keys.digest(SECRET) not in told and keys.digest(f"{SECRET}x") not in told
+
+    # Where nobody wrote a key, the first one counts by the digest that the host has, whoever made it.
+    data = json.loads(files["data.json"])
+    data["keys"] = {"d" * 64: {**data["keys"][keys.digest(SECRET)], "name": keys.FIRST}}
+    controller.facts |= {"first_key_sha256": "d" * 64, "live": {**live, "data": data}}
+    assert controller.run(settings=settings(), state="compared")["differences"] == []
+    controller.facts["live"] = {"there": False, "data": {}, "code": {}, "certificate": {}}
+    assert [row["what"] for row in controller.run(settings=settings(), state="compared")["differences"]] == ["gateway"]
+    assert controller.payloads == [] and not controller.key_dir.exists()

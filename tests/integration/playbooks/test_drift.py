@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""playbooks/drift.yml on this machine, with the files that a run would have left in folders of the test.
+
+docker is a double that lists containers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.own_certificate import OwnCertificate
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_files
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-0.5B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
+KEYS = [{"name": "team", "key": "drift-key-of-the-team-0123456789"}]
+OTHER_KEYS = [{"name": "team", "key": "another-key-of-the-team-9876543210"}]
+IMAGE = "registry.example/vllm@sha256:" + "0" * 64
+# What a run leaves behind, written by the tasks that compare and from what they rendered.
+LEAVE = """
+- ansible.builtin.import_playbook: {playbooks}/inventory_check.yml
+- hosts: all
+  gather_facts: false
+  check_mode: true
+  tasks:
+    - ansible.builtin.include_role: {{name: gpuserve.fleet.vllm_stack, tasks_from: defaults.yml, public: true}}
+    - ansible.builtin.include_role: {{name: gpuserve.fleet.gateway, tasks_from: claims.yml, public: true}}
+    - ansible.builtin.include_role: {{name: gpuserve.fleet.vllm_stack, tasks_from: compared.yml}}
+    - ansible.builtin.copy:
+        dest: "{folder}/{{{{ item.0 }}}}"
+        content: "{{{{ item.1 }}}}"
+      check_mode: false
+      loop:
+        - [proved/compose.yml, "{{{{ _vllm_stack_render.content }}}}"]
+        - [proved/plan.json, "{{{{ proved | to_json }}}}"]
+        - [gateway/settings.json, "{{{{ _gateway_settings | to_json }}}}"]
+      vars:
+        gateway_models: "{{{{ _vllm_stack_render.endpoints }}}}"
+        proved:
+          services: "{{{{ _vllm_stack_render.services }}}}"
+          endpoints: "{{{{ _vllm_stack_render.endpoints }}}}"
+          plan: "{{{{ _vllm_stack_plan.plan }}}}"
+          inputs_digest: "{{{{ _vllm_stack_plan.plan.inputs_digest }}}}"
+"""
+
+
+def play(folder: Path, playbook: Path, *words: str, **change: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook for one host, this machine, whose folders are the test's."""
+    variables = {
+        "gpuserve_hosts": "all",
+        "ansible_become": False,
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vllm_stack_models": [MODEL],
+        "vllm_stack_engine_image": IMAGE,
+        "vllm_stack_engine_version": "0.26.0",
+        "vllm_stack_device": "cpu",
+        "vllm_stack_gpus": [
+            {"name": "cpu", "uuid": "cpu", "memory_total_bytes": 32 << 30, "memory_free_bytes": 32 << 30}
+        ],
+        "vllm_stack_auth": False,
+        "vllm_stack_state_dir": str(folder),
+        "vllm_stack_project_dir": str(folder),
+        "vllm_stack_cache_dir": str(folder / "cache"),
+        "vllm_stack_venv": str(folder / "venv"),
+        "gateway_keys": KEYS,
+        "gateway_keys_file": "",
+        "gateway_tls": "self_signed",
+        "gateway_tls_name": "gpu01.example",
+        "_gateway_folder": str(folder / "gateway"),
+        **change,
+    }
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "thishost,", str(playbook), *words]
+    environment = {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "400",
+        "LC_ALL": "C.UTF-8",
+    }
+    command += ["-e", json.dumps(variables)]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_here(command: list[str]) -> tuple[int, str, str]:
+    """Run as a module does."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def left(folder: Path) -> None:
+    """Leave on this machine what a run of site.yml with the same variables leaves."""
+    for name in ("proved", "gateway/conf/live", "bin"):
+        (folder / name).mkdir(parents=True)
+    listed = folder / "containers"
+    listed.write_text("")
+    docker = folder / "bin" / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$1" = ps ] && exec cat {listed}\n[ "$1" = compose ] && exit 0\nexit 1\n')
+    docker.chmod(0o755)
+    book = folder / "leave.yml"
+    book.write_text(LEAVE.format(playbooks=CHECKOUT / "playbooks", folder=folder))
+    done = play(folder, book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (service,) = json.loads((folder / "proved/plan.json").read_text())["services"]
+    listed.write_text(f"qwen :{service['port']}-> {service['digest']}\n")
+    gateway = config.parse(json.loads((folder / "gateway/settings.json").read_text()), [], "thishost")
+    own = OwnCertificate(folder / "gateway/tls", run_here)
+    own.make(gateway.tls_name, ["DNS:gpu01.example", "DNS:localhost", "IP:127.0.0.1", "IP:::1"])
+    files = gateway_files.render(gateway).files | {"tls.crt": own.certificate.read_text()}
+    for name, text in files.items():
+        (folder / "gateway/conf/live" / name).write_text(text)
+
+
+def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: Path) -> None:
+    left(tmp_path)
+    book, written = CHECKOUT / "playbooks/drift.yml", tmp_path / "drift.json"
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    same = play(tmp_path, book, "--check")
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "thishost   as the inventory says" in same.stdout, same.stdout
+    assert "changed=0" in same.stdout
+
+    asked = {"vllm_stack_models": [{**MODEL, "max_num_seqs": 12}], "gateway_keys": OTHER_KEYS}
+    other = play(tmp_path, book, drift_json=str(written), **asked)
+    assert other.returncode == 2, other.stdout + other.stderr
+    rows = {one["what"]: one for one in json.loads(written.read_text())["thishost"]["differences"]}
+    flag = rows["model qwen: --max-num-seqs"]
+    assert flag == {
+        "what": "model qwen: --max-num-seqs",
+        "host": "24",
+        "inventory": "12",
+        "brings": "site.yml --tags vllm_stack",
+    }
+    assert rows["gateway key team"]["host"] == "other in key"
+    assert {what.partition(":")[0] for what in rows} == {"model qwen", "gateway key team", "gateway model qwen"}
+    assert "thishost differs from the inventory in" in " ".join(other.stdout.split())
+    told = other.stdout + other.stderr + written.read_text()
+    assert not [entry["key"] for entry in KEYS + OTHER_KEYS if entry["key"] in told]
+
+    never = play(tmp_path, book, "-vvv", drift_fail_on="never", **asked)
+    assert never.returncode == 0, never.stdout + never.stderr
+    written.unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
