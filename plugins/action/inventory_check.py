@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, host_variables
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -49,6 +49,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             raw = {host: dict(hostvars.raw_get(host)) for host in self._candidates(named)}
             same = {host: fleet.fingerprint(host, variables) for host, variables in raw.items()}
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
+            found = fleet.merged(found, addresses.twice(raw))
             places = placement.Placement()
             if not names_only and not any(found.values()):
                 places = fleet.placed(raw, self._read, same)

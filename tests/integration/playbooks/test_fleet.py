@@ -61,6 +61,17 @@ def test_hosts_without_a_model_and_in_quarantine_are_left_as_they_are(tmp_path: 
     assert "c is in quarantine (Xid 79 on a Friday): nothing was changed there." in output
     assert "changed=1" not in output
 
+    # Nor are they rolled back or upgraded, unless somebody names them: that gets as far as the lack of anything to go back to.
+    for playbook in ("rollback.yml", "upgrade.yml"):
+        status, output = play(playbook, path, "-l", "gpu_hosts:!a:!b")
+        assert status == 0, output
+        assert "c is in quarantine (Xid 79 on a Friday): nothing was changed there. Name it with -l c" in " ".join(
+            output.split()
+        )
+        assert "changed=0" in output
+    status, output = play("rollback.yml", path, "-l", "c", "--check")
+    assert status == 2 and "is in quarantine" not in output, output
+
     # Engines that lost their model are nobody's to remove unasked.
     (tmp_path / "stack").mkdir()
     (tmp_path / "stack" / "compose.yml").write_text("services: {}\n")

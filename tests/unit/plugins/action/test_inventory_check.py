@@ -396,6 +396,34 @@ def test_what_cannot_be_placed_is_said_before_anything_changes() -> None:
     assert "gpuserve_max_models: hosts differ in it (1, 2)." in answer["msg"]
 
 
+def test_one_address_twice_is_one_sentence_whatever_else_is_checked() -> None:
+    same = {"gpu01": {"ansible_host": "192.0.2.10"}, "gpu02": {"ansible_host": "192.0.2.10"}, "192.0.2.11": {}}
+    for names_only in (False, True):
+        assert run(same, names_only=names_only)["msg"] == (
+            "ansible_host: gpu01 and gpu02 have one address, 192.0.2.10. Give each host its own, or take one out. "
+            "Nothing was changed."
+        )
+    # --limit leaves one of them, and the other is there all the same.
+    assert "have one address" in run(same, {"ansible_limit": "gpu01"})["msg"]
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        {"ansible_port": 2222},
+        {"ansible_connection": "local"},
+        {"ansible_connection": "community.docker.docker"},
+        {"ansible_ssh_common_args": "-J jump"},
+        {"vllm_stack_project_name": "second"},
+        {"ansible_host": "{{ inventory_hostname }}.example"},
+        {"ansible_host": encrypted("192.0.2.10")},
+    ],
+)
+def test_one_address_that_is_two_machines_or_two_stacks_is_none(apart: dict[str, Any]) -> None:
+    answer = run({"gpu01": {"ansible_host": "192.0.2.10"}, "gpu02": {"ansible_host": "192.0.2.10", **apart}})
+    assert "have one address" not in answer.get("msg", "")
+
+
 def test_hosts_that_are_equal_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     real = host_variables.all_mistakes
