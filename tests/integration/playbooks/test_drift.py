@@ -135,6 +135,7 @@ def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: 
     assert "changed=0" in same.stdout
 
     asked: dict[str, Any] = {"vllm_stack_models": [{**MODEL, "max_num_seqs": 12}], "gateway_keys": OTHER_KEYS}
+    asked["gateway_tls_name"] = "gpu02.example"
     other = play(tmp_path, book, drift_json=str(written), **asked)
     assert other.returncode == 2, other.stdout + other.stderr
     rows = {one["what"]: one for one in json.loads(written.read_text())["thishost"]["differences"]}
@@ -146,7 +147,9 @@ def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: 
         "brings": "site.yml --tags vllm_stack",
     }
     assert rows["gateway key team"]["host"] == "other in key"
-    assert {what.partition(":")[0] for what in rows} == {"model qwen", "gateway key team", "gateway model qwen"}
+    assert rows["gateway certificate"]["host"] == "for DNS:gpu01.example, DNS:localhost, IP:127.0.0.1, IP:::1"
+    of_gateway = {"gateway key team", "gateway model qwen", "gateway certificate", "gateway_tls_name"}
+    assert {what.partition(":")[0] for what in rows} == {"model qwen", *of_gateway}
     assert "thishost differs from the inventory in" in " ".join(other.stdout.split())
     told = other.stdout + other.stderr + written.read_text()
     assert not [entry["key"] for entry in KEYS + OTHER_KEYS if entry["key"] in told]
