@@ -287,7 +287,7 @@ PLAYS = {
         "vllm_stack_hub_endpoint",
         {**planted.stack(vllm_stack_hub_endpoint=address("hub-endpoint")), "model": "acme/none", "gpu": "5090"},
     ),
-    "drift": Play("drift", "differs from the inventory in", {**planted.stack(), **planted.gateway()}),
+    "drift": Play("drift", "model qwen, gateway.", {**planted.stack(), **planted.gateway()}),
     "preflight": Play(
         "preflight", "PLAY RECAP", {**planted.stack(), **planted.gateway(), "preflight_ram_bytes": 1 << 60}
     ),
