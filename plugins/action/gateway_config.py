@@ -128,7 +128,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             files = [gateway.tls_certificate, gateway.tls_key] if gateway.tls == "files" else []
             ports = [listener.port for listener in gateway.listeners.values()]
             args = {**args, "ports": ports, "paths": files}
-        return host.Facts.of(self._on_host(args)["facts"])
+        with self._unseen() if saved else contextlib.nullcontext():
+            return host.Facts.of(self._on_host(args)["facts"])
+
+    @contextlib.contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Keep the connection from showing, at -vvv, what a module answers: engines' keys are in it."""
+        before = self._play_context.no_log
+        self._play_context.no_log = True
+        try:
+            yield
+        finally:
+            self._play_context.no_log = before
 
     def _on_host(self, args: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(

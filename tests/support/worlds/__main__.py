@@ -26,21 +26,26 @@ def main() -> int:
     for kind in KINDS if asked.kind == "all" else [asked.kind]:
         tally: Counter[str] = Counter()
         examples: dict[str, str] = {}
-        failed, gap = 0, (0.0, 0)
+        failed: list[int] = []
+        gap = (0.0, 0)
         for seed in range(asked.first, asked.first + asked.count):
             report = run(KINDS[kind](seed), asked.trace)
             walked |= set(report.changes)
-            failed += bool(report.failed)
+            failed += [seed] if report.failed else []
             gap = max(gap, (report.gap_over_start, seed))
             for rule, text in report.broken:
                 tally[rule] += 1
                 examples.setdefault(rule, f"seed {seed}, {text}")
             if asked.trace:
                 print("\n".join(report.trace))
-        print(f"{kind}: {asked.count} worlds, {failed} failed, longest gap over own start {gap[0]:.2f} (seed {gap[1]})")
+        print(
+            f"{kind}: {asked.count} worlds, {len(failed)} failed, longest gap over own start {gap[0]:.2f} (seed {gap[1]})"
+        )
+        if kind == "calm" and failed:
+            print(f"  failed: {', '.join(map(str, failed[:20]))}")
         for rule, many in tally.most_common():
             print(f"  {rule}: {many}; {examples[rule]}")
-        broken += sum(tally.values()) + (failed if kind == "calm" else 0)
+        broken += sum(tally.values()) + (len(failed) if kind == "calm" else 0)
     if asked.kind == "all":
         never = [f"{old.value} -> {new.value}" for old, new in TRANSITIONS if (old, new) not in walked]
         print(f"transitions never taken: {', '.join(never) or 'none'}")

@@ -30,8 +30,17 @@ class Controller:
         self.key_dir, self.keys_file = folder / "keys", folder / "gateway-keys.yml"
         self.facts = dict(FACTS)
         self.payloads: list[dict[str, Any]] = []
+        self.play_context = SimpleNamespace(no_log=False)
+        # What the connection would show at -vvv.
+        self.shown: list[dict[str, Any]] = []
 
     def _host(self, module_args: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        answer = self._answer(module_args)
+        if not self.play_context.no_log:
+            self.shown.append(answer)
+        return answer
+
+    def _answer(self, module_args: dict[str, Any]) -> dict[str, Any]:
         if module_args["state"] == "read":
             return {"facts": self.facts, "invocation": {}}
         self.payloads.append(json.loads(module_args["payload"]))
@@ -41,7 +50,7 @@ class Controller:
         given = {"keys_file": str(self.keys_file), "key_dir": str(self.key_dir), **args}
         task = SimpleNamespace(args=given, check_mode=check_mode, async_val=0, diff=True, environment=None, _role=None)
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
-        plugin = action.ActionModule(task, connection, SimpleNamespace(), DataLoader(), None, None)
+        plugin = action.ActionModule(task, connection, self.play_context, DataLoader(), None, None)
         plugin._execute_module = self._host
         answer: dict[str, Any] = plugin.run(task_vars={"inventory_hostname": "box"})
         return answer
@@ -171,6 +180,14 @@ def test_a_model_whose_engine_comes_to_its_port_has_no_address_of_the_gateways(c
     ahead = {"name": "qwen", "endpoints": [socket], "standby": ["127.0.0.1:8001"], "listener_uid": 0}
     controller.run(settings=settings(models=[]), use_saved=True, follow=[ahead])
     assert json.loads(controller.payloads[0]["settings"])["models"] == [ahead]
+
+
+def test_the_keys_of_engines_that_a_host_kept_are_not_shown_by_the_connection(controller: Controller) -> None:
+    controller.facts["saved"] = settings()
+    controller.facts["saved"]["models"][0]["api_key"] = "an-engine-key-0123456789"
+    controller.run(settings=settings(models=[]), use_saved=True)
+    assert controller.payloads and "an-engine-key" not in json.dumps(controller.shown)
+    assert controller.play_context.no_log is False, "what comes after is shown"
 
 
 def test_a_host_without_a_gateway_says_so(controller: Controller) -> None:
