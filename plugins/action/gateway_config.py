@@ -134,12 +134,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     @contextlib.contextmanager
     def _unseen(self) -> Iterator[None]:
         """Keep the connection from showing, at -vvv, what a module answers: engines' keys are in it."""
-        before = self._play_context.no_log
-        self._play_context.no_log = True
+        # The action's own play context is another copy, which the connection does not look at.
+        context = self._connection._play_context
+        before, context.no_log = context.no_log, True
         try:
             yield
         finally:
-            self._play_context.no_log = before
+            context.no_log = before
 
     def _on_host(self, args: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(

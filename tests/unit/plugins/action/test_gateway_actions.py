@@ -49,8 +49,8 @@ class Controller:
     def run(self, action: Any = gateway_config, check_mode: bool = False, **args: Any) -> dict[str, Any]:
         given = {"keys_file": str(self.keys_file), "key_dir": str(self.key_dir), **args}
         task = SimpleNamespace(args=given, check_mode=check_mode, async_val=0, diff=True, environment=None, _role=None)
-        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
-        plugin = action.ActionModule(task, connection, self.play_context, DataLoader(), None, None)
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"), _play_context=self.play_context)
+        plugin = action.ActionModule(task, connection, SimpleNamespace(), DataLoader(), None, None)
         plugin._execute_module = self._host
         answer: dict[str, Any] = plugin.run(task_vars={"inventory_hostname": "box"})
         return answer
