@@ -190,7 +190,7 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
 
 def test_diagnose_names_an_engine_that_is_down_a_foreign_process_and_no_secret(serving: Stack, tmp_path: Path) -> None:
     told = tmp_path / "diagnosis.json"
-    arguments = ("-e", f"diagnose_json={told}", "-e", f"diagnose_bundle={tmp_path}", "-e", "diagnose_names=[]")
+    arguments = ("-e", f"diagnose_json={told}", "-e", f"diagnose_bundle={tmp_path}", "-e", '{"diagnose_names": []}')
     assert serving.start("diagnose.yml", *arguments).follow().code == 2  # the box has no card on its bus
     before = json.loads(told.read_text())["box"]["findings"]
     assert not [one for one in before if one["subject"].startswith("engine ") or one["rule"] == "foreign_process"]
