@@ -135,6 +135,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import a
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import signatures
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 class Copier:
@@ -263,7 +264,7 @@ def main() -> NoReturn:
         "version": {"type": "str", "default": "*"},
         "optional": {"type": "bool", "default": False},
     }
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "url": {"type": "str", "required": True},
             "suite": {"type": "str", "default": "/"},
@@ -277,7 +278,6 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
-        no_log=True,  # an address may have an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:

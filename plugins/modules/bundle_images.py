@@ -75,6 +75,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import creden
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 def image_id(module: AnsibleModule, name: str) -> str:
@@ -121,7 +122,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "url": {"type": "str", "required": True},
             "sums_sha256": {"type": "str", "default": ""},
@@ -130,7 +131,6 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
-        no_log=True,  # an address may have an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:

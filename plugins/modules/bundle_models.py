@@ -94,6 +94,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.cache import Cache
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 def chosen(models: Sequence[bundle.Model], ids: Sequence[str]) -> list[bundle.Model]:
@@ -166,7 +167,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "url": {"type": "str", "required": True},
             "sums_sha256": {"type": "str", "default": ""},
@@ -177,7 +178,6 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
-        no_log=True,  # an address may have an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:

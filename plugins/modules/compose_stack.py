@@ -209,6 +209,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import h
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership, powerless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 HEADER = "# Written by gpuserve.fleet from the inventory; a change made here is lost at the next run.\n"
 
@@ -358,7 +359,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> NoReturn:
     os.umask(0o077)
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "models": {"type": "list", "elements": "dict", "required": True},
             "plan": {"type": "dict", "required": True},
@@ -383,7 +384,6 @@ def main() -> NoReturn:
             "api_key": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,
-        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
     models = module.params["models"]
     module.params["models"] = secrets.masked(models)

@@ -109,6 +109,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import a
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 def read_entries(files: HostFiles) -> dict[str, str]:
@@ -235,7 +236,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "content": {"type": "str", "required": True},
@@ -247,7 +248,6 @@ def main() -> NoReturn:
             "timeout_s": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
-        no_log=True,  # an address may have an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}

@@ -129,6 +129,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_json
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 _UNIT_FOLDERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system")
 
@@ -267,7 +268,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "record": {"type": "path", "default": "/var/lib/gpuserve/docker_daemon.json"},
@@ -281,7 +282,6 @@ def main() -> NoReturn:
             "swarm_active": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
-        no_log=True,  # a proxy's password or a log driver's token: not into the host's journal
     )
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
     try:

@@ -188,8 +188,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
@@ -211,6 +209,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import is_as_written
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check, masked
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 # Raise it when a plan's shape changes, so that no kept one of before is taken for today's.
 PLANNER = 3
@@ -400,10 +399,9 @@ def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequen
 
 
 def main() -> NoReturn:
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
-        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
     given = dict(module.params)
     module.params["models"] = masked(given["models"])

@@ -120,7 +120,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.fetch import Meter
@@ -129,6 +129,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.client import Hub, HuggingFaceHub
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.download import Options
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.fetching import Fetching
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 def token_of(path: str | None) -> str:
@@ -199,7 +200,7 @@ def run(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "models": {"type": "list", "elements": "dict", "required": True},
             "cache_dir": {"type": "path", "default": "/var/lib/gpuserve/cache"},
@@ -214,7 +215,6 @@ def main() -> NoReturn:
             "progress_file": {"type": "path"},
         },
         supports_check_mode=True,
-        no_log=True,  # a model's env may hold secrets: not into the host's journal
     )
     params = dict(module.params)
     module.params["models"] = masked(params["models"])

@@ -106,14 +106,13 @@ notes:
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import checkpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import MAIN, Lookup, Wanted
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.reader import read_config, read_folder
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 ARGUMENTS: dict[str, Any] = {
     "models": {"type": "raw", "required": True},
@@ -176,7 +175,7 @@ def run(params: Mapping[str, Any], lookup: Lookup, check_mode: bool) -> dict[str
 
 def main() -> NoReturn:
     """Run."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = UnloggedModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
     try:
         connect = connect_to(params["endpoint"], params["token"])

@@ -80,6 +80,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import pip_options
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 # A copy of the requirements, written last: an environment without it is not whole.
 COMPLETE = ".complete"
@@ -145,7 +146,7 @@ def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
     # What is installed is for every account to read and for nobody else to write.
     os.umask(0o022)
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "requirements": {"type": "path", "required": True},
@@ -154,7 +155,6 @@ def main() -> NoReturn:
             "ca_bundle": {"type": "path"},
         },
         supports_check_mode=True,
-        no_log=True,  # an index may ask for an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:

@@ -82,6 +82,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
 def fetch(url: str, ca_file: str | None, timeout_s: int) -> bytes:
@@ -134,7 +135,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "url": {"type": "str"},
@@ -147,7 +148,6 @@ def main() -> NoReturn:
         required_one_of=[("url", "content")],
         mutually_exclusive=[("url", "content")],
         supports_check_mode=True,
-        no_log=True,  # an address may have an account: not into the host's journal
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:

@@ -95,6 +95,17 @@ def test_what_it_warns_of_is_shown_without_a_word_on_how_it_was_handed_on(
     assert not answer.get("deprecations")
 
 
+def test_the_host_s_journal_has_no_word_of_what_it_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _module, text, log_args=None: logged.append(f"{text} {log_args}"))
+    models = [{**GUIDE[0], "env": {"AWS_SECRET_ACCESS_KEY": "a-secret-of-a-model"}}, *GUIDE[1:]]
+    # Ansible says so of every task that has no no_log, whatever the module asks for.
+    assert call(capsys, tmp_path, models=models, _ansible_no_log=False)["changed"]
+    assert logged and "a-secret-of-a-model" not in "".join(logged)
+
+
 def test_what_compose_judges_is_the_whole_set_and_none_of_it_is_there_yet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose
 ) -> None:
