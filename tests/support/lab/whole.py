@@ -35,6 +35,7 @@ AT_ONCE = max(2, os.cpu_count() or 1)
 LONG_S = {
     "bring-up on doubles": 1100,
     "molecule gateway": 400,
+    "molecule security": 380,
     "molecule default": 360,
     "molecule nvidia_driver": 330,
     "molecule nvidia_container_toolkit": 290,
