@@ -22,7 +22,8 @@ MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1
 
 def run(folder: Path, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run one of Ansible's programs in an empty folder, with no settings but those of the test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    # With PYTHONPATH ansible-galaxy finds the checkout, and installs nothing.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
     environment = {
         **kept,
         "ANSIBLE_NOCOLOR": "1",

@@ -92,7 +92,7 @@ def _check_mapping(value: Any, spec: Spec, where: str) -> None:
 
 
 def _check_number(value: Any, spec: Spec, where: str, kind: str) -> None:
-    digits = r"[+-]?\d{1,18}" if kind == "int" else r"[+-]?\d{1,18}(\.\d+)?(e[+-]?\d{1,3})?"
+    digits = r"[+-]?\d{1,19}" if kind == "int" else r"[+-]?\d{1,19}(\.\d+)?(e[+-]?\d{1,3})?"
     if isinstance(value, bool) or not re.fullmatch(digits, str(value).strip(), re.IGNORECASE):
         what = "whole number" if kind == "int" else "number"
         raise _error(
