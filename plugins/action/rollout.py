@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,22 +132,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if self._task.check_mode:
             yield
             return
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(
-                self._path.parent / f".{self._path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
-            )
-        except OSError as error:
-            fail(
-                "inventory_dir",
-                f"{error.filename} can't be written ({error.strerror}).",
-                "Keep the inventory where you may write.",
-            )
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(private_files.locked(self._path))
+            except OSError as error:
+                fail(
+                    "inventory_dir",
+                    f"{error.filename} can't be written ({error.strerror}).",
+                    "Keep the inventory where you may write.",
+                )
             yield
-        finally:
-            os.close(handle)
 
     def _journal(self) -> rollout.Journal:
         try:

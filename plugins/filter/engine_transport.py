@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: engine_transport
 short_description: Whether engines listen on Unix sockets or on ports of loopback
-version_added: 0.3.0
+version_added: 0.2.0
 author:
   - gpuserve.fleet contributors (@gpuserve)
 description:

@@ -17,33 +17,15 @@ description:
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
-  url:
-    description:
-      - Where the bundle is; a folder on the host as C(file:///srv/bundle).
-    type: str
-    required: true
-  sums_sha256:
-    description:
-      - The checksum of C(SHA256SUMS), carried by another way than the bundle. Empty believes the file.
-    type: str
-    default: ""
   images:
     description:
       - The images to load; empty loads all that the bundle holds.
     type: list
     elements: str
     default: []
-  ca_file:
-    description:
-      - A bundle of authorities to trust for O(url).
-    type: path
-  timeout_s:
-    description:
-      - How long to wait for each connection, in seconds.
-    type: int
-    default: 60
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
+  - gpuserve.fleet.bundle
 attributes:
   diff_mode:
     support: none
@@ -74,7 +56,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import ARGUMENTS, Bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
 
@@ -124,11 +106,8 @@ def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
     module = UnloggedModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "sums_sha256": {"type": "str", "default": ""},
+            **ARGUMENTS,
             "images": {"type": "list", "elements": "str", "default": []},
-            "ca_file": {"type": "path"},
-            "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: bundle_models
 short_description: Unpack the weights of a bundle into the cache that engines share
-version_added: 0.3.0
+version_added: 0.2.0
 description:
   - Fetches C(SHA256SUMS), the list of models and their files from a bundle that M(gpuserve.fleet.bundle_manifest) described, compares each
     file with its checksum, and lays it into the hub's cache at its commit, so that engines start offline.
@@ -18,16 +18,6 @@ description:
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
-  url:
-    description:
-      - Where the bundle is; a folder on the host as C(file:///srv/bundle).
-    type: str
-    required: true
-  sums_sha256:
-    description:
-      - The checksum of C(SHA256SUMS), carried by another way than the bundle. Empty believes the file.
-    type: str
-    default: ""
   models:
     description:
       - The hub ids of the models to unpack; empty unpacks all that the bundle holds.
@@ -44,17 +34,9 @@ options:
       - What must stay free on the disk.
     type: int
     default: 1073741824
-  ca_file:
-    description:
-      - A bundle of authorities to trust for O(url).
-    type: path
-  timeout_s:
-    description:
-      - How long to wait for each connection, in seconds.
-    type: int
-    default: 60
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
+  - gpuserve.fleet.bundle
 attributes:
   diff_mode:
     support: none
@@ -91,7 +73,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import creden
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import Bundle
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.bundle import ARGUMENTS, Bundle
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.cache import Cache
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
@@ -169,13 +151,10 @@ def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
     module = UnloggedModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "sums_sha256": {"type": "str", "default": ""},
+            **ARGUMENTS,
             "models": {"type": "list", "elements": "str", "default": []},
             "cache_dir": {"type": "path", "default": "/var/lib/gpuserve/cache"},
             "keep_free_bytes": {"type": "int", "default": 1024**3},
-            "ca_file": {"type": "path"},
-            "timeout_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

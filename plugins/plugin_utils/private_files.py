@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import secrets
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -25,6 +29,18 @@ def write(path: Path, text: str, folder_mode: int | None = 0o700) -> None:
     if folder_mode is not None:
         path.parent.chmod(folder_mode)
     atomic.write(path, f"{text}\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other runs, and other hosts of this one, from changing a file meanwhile."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read(path: Path) -> str:

@@ -75,14 +75,14 @@ def constant(source: str, name: str) -> str:
     raise KeyError(name)
 
 
-def attributes(doc: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a module over those of the fragments that it extends, as ansible-doc merges them."""
+def extended(doc: dict[str, Any], part: str) -> dict[str, Any]:
+    """The options or attributes of a module over those of the fragments that it extends, as ansible-doc merges them."""
     merged: dict[str, Any] = {}
     for fragment in doc.get("extends_documentation_fragment") or []:
         name, _dot, variant = fragment.removeprefix("gpuserve.fleet.").partition(".")
         source = (CHECKOUT / f"plugins/doc_fragments/{name}.py").read_text(encoding="utf-8")
-        merged |= yaml.safe_load(constant(source, (variant or "documentation").upper()))["attributes"]
-    for name, spec in (doc.get("attributes") or {}).items():
+        merged |= yaml.safe_load(constant(source, (variant or "documentation").upper())).get(part) or {}
+    for name, spec in (doc.get(part) or {}).items():
         merged[name] = {**merged.get(name, {}), **spec}
     return merged
 
@@ -93,8 +93,8 @@ def module_page(path: Path) -> str:
     doc, returned = yaml.safe_load(constant(source, "DOCUMENTATION")), yaml.safe_load(constant(source, "RETURN"))
     parts = [f"# {path.stem}", _HEADER.format(source="module"), f"{doc['short_description']}.", ""]
     parts += [f"{plain(line)}\n" for line in doc["description"]]
-    parts += ["## Options", "", table(doc.get("options") or {}), ""]
-    modes = [f"{name}: {spec['support']}" for name, spec in attributes(doc).items()]
+    parts += ["## Options", "", table(extended(doc, "options")), ""]
+    modes = [f"{name}: {spec['support']}" for name, spec in extended(doc, "attributes").items()]
     parts += [f"{'; '.join(modes)}.\n"] if modes else []
     parts += ["## Returns", "", "| name | type | when | what |", "|---|---|---|---|"]
     for name, spec in (returned or {}).items():

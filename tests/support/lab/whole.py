@@ -122,7 +122,8 @@ def whole_test() -> bool:
 
 
 def _step(tally: Tally, name: str, command: list[str]) -> None:
-    _part(tally, name, partial(_step_outcome, name, command), partial(_step_outcome, name, command))
+    do = partial(_step_outcome, name, command)
+    _part(tally, name, do, do)
 
 
 def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
@@ -130,7 +131,7 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
         tally,
         name,
         partial(_suite_outcome, name, path, shown),
-        partial(_suite_outcome, name, path, shown, only="--last-failed"),
+        partial(_suite_outcome, name, path, shown, again=True),
     )
 
 
@@ -151,15 +152,17 @@ def _step_outcome(name: str, command: list[str]) -> Outcome:
     return Outcome(failures=[step_failure(name, log)])
 
 
-def _suite_outcome(name: str, path: str, shown: bool, only: str = "--failed-first") -> Outcome:
+def _suite_outcome(name: str, path: str, shown: bool, again: bool = False) -> Outcome:
     """Run a folder of tests and count each of them; a long one is shown as it goes, since what it prints is what a user would see."""
     log = _log_of(name)
     junit, cache = log.with_suffix(".xml"), log.with_suffix(".pytest")
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    if only == "--failed-first":
+    command = [*PYTEST, path, *NO_PLUGINS, "-o", f"cache_dir={cache}", f"--junitxml={junit}"]
+    if again:
+        command.append("--last-failed")
+    else:
         shutil.rmtree(cache, ignore_errors=True)
-    command = [*PYTEST, path, *NO_PLUGINS, "-o", f"cache_dir={cache}", only, f"--junitxml={junit}"]
     # pytest takes away what it thinks other sessions have left: each has a place of its own here, short enough for a socket's path.
     with tempfile.TemporaryDirectory(prefix="gpuserve-") as place:
         command.append(f"--basetemp={place}/t")

@@ -53,7 +53,7 @@ def test_attributes_come_from_the_fragment_and_a_module_says_only_where_it_diffe
         "extends_documentation_fragment": ["gpuserve.fleet.attributes.reads"],
         "attributes": {"check_mode": {"details": ["x"]}},
     }
-    merged = reference_docs.attributes(doc)
+    merged = reference_docs.extended(doc, "attributes")
     assert (merged["check_mode"]["support"], merged["check_mode"]["details"]) == ("full", ["x"])
     assert merged["diff_mode"]["support"] == "none"
 

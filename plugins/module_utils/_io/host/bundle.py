@@ -15,6 +15,13 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import bundle
 
+# Of every module that reads a bundle; the fragment `bundle` documents them.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "url": {"type": "str", "required": True},
+    "sums_sha256": {"type": "str", "default": ""},
+    "ca_file": {"type": "path"},
+    "timeout_s": {"type": "int", "default": 60},
+}
 _MAX_LIST_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 
