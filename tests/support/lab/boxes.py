@@ -22,6 +22,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     LabError,
     docker,
     docker_ok,
+    key_of,
     labels,
     locked,
     run,
@@ -31,7 +32,14 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
 from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_ssh
 
 NETWORK = f"{NAME}-boxes"
-SUBNET, GIVEN_OUT = "10.213.0.0/16", "10.213.0.0/17"
+
+
+def second_octet(name: str) -> int:
+    """Return which 10.N.0.0/16 the lab of this name has: Docker refuses two networks on one subnet."""
+    return 213 if name == "gpuserve-lab" else 214 + int(key_of(name), 16) % 40
+
+
+SUBNET, GIVEN_OUT = (f"10.{second_octet(NAME)}.0.0/{bits}" for bits in (16, 17))
 KEY = CACHE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = CACHE / "ssh" / "known_hosts"
 
@@ -161,7 +169,7 @@ def ensure_network() -> None:
 def _own_address(container: str) -> str:
     """Return the address that a box keeps over its reboots: another box that starts meanwhile would get the one it had."""
     number = int(hashlib.sha256(container.encode()).hexdigest(), 16) % (128 * 254)
-    return f"10.213.{128 + number // 254}.{1 + number % 254}"
+    return f"10.{second_octet(NAME)}.{128 + number // 254}.{1 + number % 254}"
 
 
 def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options: tuple[str, ...]) -> None:
