@@ -83,6 +83,17 @@ def test_workflows_call_the_targets_that_everybody_calls() -> None:
                 assert set(called) <= targets, (path.name, line)
 
 
+def test_workflows_take_actions_by_commit_and_keep_no_credentials() -> None:
+    for path in (COLLECTION / ".github/workflows").glob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"uses:.*", text):
+            assert re.fullmatch(r"uses: [\w./-]+@[0-9a-f]{40}  # v[0-9.]+", line), (path.name, line)
+        jobs = yaml.safe_load(text)["jobs"].values()
+        checkouts = [step for job in jobs for step in job["steps"] if "checkout" in step.get("uses", "")]
+        assert checkouts, path.name
+        assert all(step["with"] == {"persist-credentials": False} for step in checkouts), path.name
+
+
 def test_every_role_has_a_page() -> None:
     for path in COLLECTION.glob("roles/*/tasks"):
         assert (path.parent / "README.md").exists(), path.parent.name

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The collection as Galaxy judges it: docs by antsibull-docs, the changelog by antsibull-changelog, the tarball by galaxy-importer.
 
+Workflows are judged beside it by zizmor, which reads their syntax and looks for what a stranger could do with them.
+
 Run by the release venv's Python: python -m ansible_collections.gpuserve.fleet.tests.support.release.galaxy
 """
 
@@ -43,6 +45,7 @@ def verdicts(checkout: Path, scratch: Path) -> dict[str, list[str]]:
     settings = scratch / "importer.cfg"
     settings.write_text(_IMPORTER.format(scratch=scratch / "tmp"), encoding="utf-8")
     chosen = {"GALAXY_IMPORTER_CONFIG": str(settings), "HOME": str(scratch)}
+    workflows = program("zizmor", "--offline", "--no-progress", "--quiet", ".github/workflows", cwd=checkout)
     importer = program(sys.executable, "-m", "galaxy_importer.main", str(built), cwd=scratch, **chosen)
     loud = [line for line in (importer.stdout + importer.stderr).splitlines() if line.startswith(("WARNING", "ERROR"))]
     made = (collection / "made.md").read_text(encoding="utf-8") if current.returncode == 0 else ""
@@ -57,6 +60,7 @@ def verdicts(checkout: Path, scratch: Path) -> dict[str, list[str]]:
                 else ["CHANGELOG.md is not what changelogs/changelog.yaml makes: run `make changelog`"]
             ),
         ],
+        "zizmor": _lines(workflows.returncode, workflows.stdout + workflows.stderr),
         "galaxy-importer": [
             *[line for line in loud if line not in _TAKEN],
             *([] if importer.returncode == 0 else [f"it ended with {importer.returncode}"]),

@@ -12,6 +12,7 @@ import yaml
 from ansible_collections.gpuserve.fleet.tests.support.lab import (
     answers,
     bases,
+    boxes,
     demo,
     failures,
     last_screen,
@@ -38,6 +39,13 @@ def test_a_base_image_is_named_after_what_went_in() -> None:
     assert plain.image == bases.Base("x", "trixie", ("python3",), systemd=True).image
     assert plain.image != bases.Base("x", "trixie", ("python3", "curl"), systemd=True).image
     assert plain.image != bases.Base("x", "bookworm", ("python3",), systemd=True).image
+
+
+def test_a_lab_of_another_name_has_a_subnet_of_its_own() -> None:
+    assert boxes.second_octet("gpuserve-lab") == 213
+    others = {boxes.second_octet(f"lab-{number}") for number in range(200)}
+    assert others <= set(range(214, 254))
+    assert len(others) > 20
 
 
 def test_the_table_has_units_and_says_what_was_up_already() -> None:
