@@ -9,7 +9,7 @@ parallel   all three at once, over the slowest alone
 serial     one after the other, over the sum of the three alone; the table has it over what they are set to take, 75 s, too
 no-op      the module where four models serve and nothing is to be done, SSH included
 calm       2,000 made-up worlds in which nothing befalls anybody: how many fail, and the longest that a model is without a server, over its
-           own start and drain (where its port is not another's until then)
+           own start and drain
 polling    processor time of the module on the target while it waits, of one core
 """
 

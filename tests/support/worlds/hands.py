@@ -77,10 +77,11 @@ class Hands:
             },
             free,
             {uuid: host.now - host.moved[uuid] for uuid in known},
-            {uuid: host.now - host.foreign_moved[uuid] for uuid in known},
+            {uuid: host.now - host.foreign_moved[uuid] for uuid in known if host.tells_foreign},
             surges,
             listeners=host.listeners(),
             memory_error="nvml" if bad else "",
+            tells_apart=host.tells_apart,
             docker_restarted=host.docker_restarted,
         )
 
@@ -100,7 +101,8 @@ class Hands:
         figures = up and asked.figures and self._answers()
         if figures and self.rng.random() < 0.3:
             box.requests = max(0, box.requests - 1)
-        size = host.used(box) if running else 0
+        # Where it can't be read what a container holds, it is what was planned for it.
+        size = 0 if not running else host.used(box) if host.tells_apart else box.hold_bytes
         return Seen(
             box.state,
             box.digest,

@@ -73,6 +73,8 @@ class Host:
     events: list[Event] = field(default_factory=list)
     befell: set[str] = field(default_factory=set)
     live_restore: bool = True
+    tells_foreign: bool = True  # whether it can be read what others hold on a card
+    tells_apart: bool = True  # ... and what each of our containers does
     docker_restarted: float | None = None
     nvml_bad_until: float = 0.0
     misread: int | None = None  # what NVML says is free on every card, the next time that it is asked

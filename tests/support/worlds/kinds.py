@@ -97,7 +97,16 @@ def _random(seed: int, manners: Manners, chances: Chances) -> World:
         switch_s=rng.choice([0.0, 5.0]),
         tolerance_bytes=rng.choice([None, GIB // 2]),
     )
-    return World(seed, host, manners, limits, rng.choice(["smallest_first", "largest_first", "listed"]))
+    return _blind(World(seed, host, manners, limits, rng.choice(["smallest_first", "largest_first", "listed"])))
+
+
+def _blind(world: World) -> World:
+    """Have some hosts be such that nobody can tell there what others hold on a card, or what any process does."""
+    lot = random.Random(f"blind {world.seed}").random()
+    world.host.tells_foreign, world.host.tells_apart = lot >= 0.2, lot >= 0.1
+    if not world.host.tells_apart:
+        world.limits = replace(world.limits, parallel=1)  # as concurrency.choose has it
+    return world
 
 
 def _services(rng: random.Random, host: Host, chances: Chances) -> tuple[Service, ...]:
@@ -241,7 +250,7 @@ def calm_world(seed: int) -> World:
                 services.append(Service(key, "", box.port, (gpu,), 0, exact_kv=True, leaves=True))
     host.services = tuple(services)
     limits = replace(LIMITS, parallel=rng.choice([1, 2, 3, 6]), switch_s=rng.choice([0.0, 5.0]), drain_s=60)
-    return World(seed, host, Manners(), limits, rng.choice(["smallest_first", "largest_first", "listed"]))
+    return _blind(World(seed, host, Manners(), limits, rng.choice(["smallest_first", "largest_first", "listed"])))
 
 
 def _fitting(rng: random.Random, host: Host, names: list[str]) -> dict[str, tuple[str, int]]:

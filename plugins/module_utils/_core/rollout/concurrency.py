@@ -24,10 +24,11 @@ CORES_A_START = 2
 
 @dataclass(frozen=True)
 class Host:
-    """What there is for starts."""
+    """What there is for starts. `tells_apart` is whether it can be read what each process holds on a card."""
 
     cores: int
     free_ram_bytes: int
+    tells_apart: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def choose(services: Sequence[Service], asked: str, max_parallel: int, host: Hos
         return Mode("serial", "vllm_stack_mode says so", 1, at_once)
     if inexact:
         return Mode("serial", f"{', '.join(inexact)} sizes its own cache, which others must not disturb", 1, at_once)
+    if not host.tells_apart:
+        return Mode("serial", "nobody can tell here what each process holds on a card", 1, at_once)
     if by_ram == 1:
         return Mode("serial", ram_reason, 1, at_once)
     by_cores = max_parallel or max(1, host.cores // CORES_A_START)

@@ -73,7 +73,7 @@ class Gates(Reservations):
             return True
         if track.committed is None or track.step not in (Step.WAITING, Step.STOPPING):
             return False
-        if service.name in self.blockers(self.services[name]):
+        if not track.is_coming_bridge and service.name in self.blockers(self.services[name]):
             return False  # it waits for what this one gives back
         return mine.committed is None or self._starts_before(name, service.name)
 
@@ -235,6 +235,10 @@ class Gates(Reservations):
             return True  # ours start side by side there, and nobody can tell what is ours
         own_s = 0.0 if moving else min(settle_s, OWN_SETTLE_S)
         return foreign_s >= settle_s and self.observation.still_s.get(uuid, 0.0) >= own_s
+
+    def is_believed(self, service: Service) -> bool:
+        """Whether the figures of all its cards have held for a moment."""
+        return all(self._is_believed(uuid, service) for uuid in service.gpus)
 
     def _is_believed(self, uuid: str, service: Service) -> bool:
         """Whether a figure has held for a moment, where nothing of ours moves it: what serves is not stopped for one reading."""

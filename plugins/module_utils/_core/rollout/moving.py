@@ -193,7 +193,7 @@ def _wait_at_gate(turn: Turn, name: str, closed: Closed) -> None:
     if closed.cause is Cause.UNREADABLE and track.committed is None:
         # One bad answer is asked again, however long the wait was by then; a driver that is gone is not waited for.
         since, bound_s = turn.state.unreadable or since, min(bound_s, turn.limits.doubt_s)
-    elif turn.gates.is_moving(service) or (closed.cause is Cause.PORT and _owner_comes(turn, service)):
+    elif turn.gates.is_moving(service) or _others_come(turn, service, closed):
         turn.note(name, since=turn.now)
         return
     if turn.now - since > bound_s:
@@ -201,11 +201,14 @@ def _wait_at_gate(turn: Turn, name: str, closed: Closed) -> None:
         turn.fail(name, closed.reason, closed.cause, memory=memory, committed=None)
 
 
-def _owner_comes(turn: Turn, service: Service) -> bool:
-    """Whether the one of ours that has its port has yet to be replaced, and others are on their way before it."""
+def _others_come(turn: Turn, service: Service, closed: Closed) -> bool:
+    """Whether those of ours that have its port or its memory have yet to be replaced, and others are on their way before them."""
+    if not any(track.step in IN_FLIGHT for track in turn.tracks.values()):
+        return False
     owner = turn.tracks.get(turn.gates.owner(service.port) or "")
-    ahead = any(track.step in IN_FLIGHT for track in turn.tracks.values())
-    return ahead and owner is not None and owner.step is Step.WAITING
+    if closed.cause is Cause.PORT:
+        return owner is not None and owner.step is Step.WAITING
+    return closed.cause is Cause.MEMORY and any(turn.gates.blockers(service)) and turn.gates.could_all_start(service)
 
 
 def unlock(turn: Turn) -> None:
@@ -217,6 +220,11 @@ def unlock(turn: Turn) -> None:
     if any(track.step in IN_FLIGHT for track in turn.tracks.values()) or not turn.closed:
         return
     if any(closed.cause not in (Cause.PORT, Cause.MEMORY) for closed in turn.closed.values()):
+        return
+    if any(track.step is Step.WAITING and track.is_coming_bridge for track in turn.tracks.values()):
+        return
+    if not all(turn.gates.is_believed(turn.state.services[name]) for name in turn.closed):
+        # Memory was given back a moment ago, or one reading was off: who can begin is known once the figures have held.
         return
     if bridge := bridges.first(turn.gates, turn.closed):
         turn.to(bridge, Step.DRAINING, bridges=True)

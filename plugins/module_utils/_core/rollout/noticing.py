@@ -100,7 +100,7 @@ def _starting(turn: Turn, name: str) -> None:
             pass
         case Outcome.PROVED:
             turn.undrain(name)
-            turn.to(name, Step.RETIRING if track.surged else Step.READY, committed=None)
+            turn.to(name, Step.RETIRING if track.surged else Step.READY, committed=None, bridges=False)
         case Outcome.FAILED:
             again = _second_try(turn, name, seen)
             if again:

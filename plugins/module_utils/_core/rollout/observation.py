@@ -82,5 +82,6 @@ class Observation:
     surges: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
     restless: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     listeners: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    tells_apart: bool = True  # used_bytes of containers were read; else they are what was planned
     memory_error: str = ""  # why memory can't be read
     docker_restarted: float | None = None  # when Docker was last seen to come back

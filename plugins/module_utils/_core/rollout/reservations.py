@@ -49,12 +49,14 @@ class Reservations:
             return 0
         missing = max(0, service.need_bytes - self.seen(name).used_bytes.get(uuid, 0))
         match track.step:
-            case Step.STARTING | Step.DRAINING:
+            case Step.STARTING:
+                return max(0, service.need_bytes - self._taken(self.seen(name), uuid))
+            case Step.DRAINING:
                 return missing
             case Step.SURGING:
                 # Beside an old one both have to fit; in its place the service itself makes do with what its surge instance holds.
                 own = missing if self.seen(name).container is Container.RUNNING else 0
-                return own + max(0, service.need_bytes - self.surge(name).used_bytes.get(uuid, 0))
+                return own + max(0, service.need_bytes - self._taken(self.surge(name), uuid))
             case Step.YIELDING:
                 return max(0, missing - self.surge(name).used_bytes.get(uuid, 0))
             case Step.WAITING | Step.STOPPING:
@@ -63,6 +65,10 @@ class Reservations:
                 return 0
             case _:
                 assert_never(track.step)
+
+    def _taken(self, seen: Seen, uuid: str) -> int:
+        """What a start has taken so far: nothing that counts, where that can't be read. What is planned for it is not there yet."""
+        return seen.used_bytes.get(uuid, 0) if self.observation.tells_apart else 0
 
     def free(self, uuid: str, but: str = "") -> int | None:
         """Free on a card, less what is kept for others than `but`; None where it can't be read."""

@@ -197,6 +197,11 @@ class Track:
     stop_failed: bool = False  # its container runs and is to be stopped, once its log has been read
 
     @property
+    def is_coming_bridge(self) -> bool:
+        """Whether it was stopped to serve on a surge instance, and that has yet to start where its old container was."""
+        return self.bridges and not self.surged and not self.surge_off
+
+    @property
     def unclean(self) -> bool:
         """Whether a service that has failed left something to undo."""
         return self.step is Step.FAILED and (self.surged or self.stop_failed or bool(self.drained_port))

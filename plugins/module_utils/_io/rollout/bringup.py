@@ -115,7 +115,9 @@ class Bringup:
 
     def mode(self, target: Target, first: Observation) -> concurrency.Mode:
         """How its starts are made, by what has to start now."""
-        host = concurrency.Host(cores(), meminfo()["MemAvailable"])
+        # Cards that could not be read say nothing of their processes either.
+        tells_apart = self.cards.tells_apart() or not self.cards.free_bytes()
+        host = concurrency.Host(cores(), meminfo()["MemAvailable"], tells_apart)
         new = dry_run.starting(target, first, self.limits()) or list(target.services)
         return concurrency.choose(new, self.params["mode"], self.params["max_parallel"], host)
 

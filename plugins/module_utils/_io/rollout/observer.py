@@ -96,6 +96,7 @@ class Watch:
             restless=self._restless(services) if waiting else {},
             listeners=self._listeners(services, seen, seen_surges),
             memory_error=self._cards.error,
+            tells_apart=self._cards.tells_apart(),
             docker_restarted=self.docker_restarted,
         )
 

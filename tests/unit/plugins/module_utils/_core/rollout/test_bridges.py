@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import bridges
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Closed, Gates
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import refuse
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     FOREIGN,
     Container,
@@ -160,6 +161,64 @@ def test_a_ring_without_any_surge_instance_is_opened_by_both() -> None:
     world.listeners = {8002: "small", 8001: "large"}
     world.step(small=old(SMALL, 8002), large=old(LARGE, 8001))
     assert world.steps() == {"small": Step.DRAINING, "large": Step.DRAINING}
+
+
+SETTLING = replace(LIMITS, settle_s=2)
+
+
+def test_a_ring_seen_as_memory_is_given_back_is_not_opened_by_both() -> None:
+    """Its figures have to hold for a moment first: else none could be the bridge, and each would wait for all others to end."""
+    other = Service("other", "d3", 8003, (CARD,), GIB, exact_kv=True, surge=True)
+    world = World(LEFT, RIGHT, other, limits=SETTLING, free=3 * GIB, order="listed")
+    world.listeners = {8002: "small", 8001: "large", 8003: "other"}
+    world.step(small=old(LEFT, 8002), large=old(RIGHT, 8001), other=old(other, 8003))
+    world.until(lambda: "start_surge other" in done(world), bound=5)
+    new = replace(SERVES, digest="d3", used_bytes={CARD: GIB}, port=8003)
+    world.surges["other"], world.free = replace(new, start_id="surge"), 2 * GIB
+    world.until(lambda: "start other" in done(world), bound=10)
+    world.step(other=replace(new, start_id="new"))
+    world.until(lambda: "remove_surge other" in done(world), bound=5)
+    world.surges["other"], world.free = Seen(), 3 * GIB
+    world.step()
+    assert world.steps() == {"small": Step.WAITING, "large": Step.WAITING, "other": Step.READY}
+    world.step()
+    assert world.steps() == {"small": Step.DRAINING, "large": Step.WAITING, "other": Step.READY}
+
+
+def test_a_ring_is_not_opened_for_one_reading() -> None:
+    """Without a surge instance as well: what serves is not stopped for memory that was free once."""
+    world = World(SMALL, LARGE, limits=SETTLING, free=0)
+    world.listeners = {8002: "small", 8001: "large"}
+    world.step(small=old(SMALL, 8002), large=old(LARGE, 8001))
+    world.step(5)
+    world.free = GIB
+    world.step()
+    assert done(world) == []
+    world.step()
+    assert world.steps() == {"small": Step.DRAINING, "large": Step.DRAINING}
+
+
+def test_nobody_goes_before_the_one_that_was_stopped_to_be_the_bridge() -> None:
+    world = World(LEFT, RIGHT, limits=SETTLING, free=GIB)
+    world.listeners = {8002: "small", 8001: "large"}
+    world.step(small=old(LEFT, 8002), large=old(RIGHT, 8001))
+    world.until(lambda: "stop small" in done(world), bound=10)
+    world.listeners, world.free = {8001: "large"}, 5 * GIB
+    world.until(lambda: "start_surge small" in done(world), bound=10)
+    world.step(30)
+    assert world.steps() == {"small": Step.SURGING, "large": Step.WAITING}
+    world.surges["small"], world.free = surge(), GIB
+    world.until(lambda: world.steps() == {"small": Step.WAITING, "large": Step.DRAINING}, bound=3)
+
+
+def test_a_bridge_that_docker_has_no_port_for_keeps_nobody() -> None:
+    world = ring()
+    world.until(lambda: "stop small" in done(world), bound=5)
+    world.listeners, world.free = {8001: "large"}, 5 * GIB
+    world.until(lambda: "start_surge small" in done(world), bound=5)
+    world.state = refuse(world.state, world.done[-1], "port is already allocated", world.now, Cause.PORT)
+    world.step()
+    assert world.steps() == {"small": Step.WAITING, "large": Step.DRAINING}
 
 
 def test_a_name_usurped_while_the_surge_instance_yields_ends_in_a_sentence() -> None:

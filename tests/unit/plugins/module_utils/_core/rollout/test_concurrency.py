@@ -40,6 +40,12 @@ def test_one_that_sizes_its_own_cache_makes_it_serial_whatever_is_asked() -> Non
     assert (mode.name, mode.reason) == ("serial", "large sizes its own cache, which others must not disturb")
 
 
+def test_where_nobody_can_tell_who_holds_what_one_starts_after_the_other() -> None:
+    """What a start has taken already is no part of what is kept for it; unread, all of it would count twice."""
+    mode = choose(ALL, "parallel", 4, replace(ROOMY, tells_apart=False))
+    assert mode == Mode("serial", "nobody can tell here what each process holds on a card", 1, 0)
+
+
 def test_few_cores_bound_it() -> None:
     assert choose(ALL, "auto", 0, Host(3, 120 * GIB)).reason == "3 cores are too few for two starts at once"
     assert choose(ALL, "auto", 0, Host(4, 120 * GIB)).reason.endswith("; 2 at once: the host's cores")

@@ -243,3 +243,37 @@ def test_looks_are_close_only_while_a_moment_decides() -> None:
     loading = replace(state, tracks={"narrow": Track(Step.STARTING)})
     assert next_probe_s(loading, 1.0) == 1.0
     assert state.tracks["narrow"].step == Step.WAITING
+
+
+# What others of ours have yet to give back
+
+
+def moved_away(kept: int, seconds: int = 200) -> Step:
+    """`waits` moves to a card that `comes` leaves, but for `kept` bytes: `comes` has its turn once `slow` has started elsewhere."""
+    waits = Service("waits", "d", 8001, (ONE,), 6 * GIB, exact_kv=True, surge=True)
+    comes = Service("comes", "d", 8002, (TWO,), 8 * GIB, exact_kv=True)
+    slow = Service("slow", "d", 8003, (TWO,), 4 * GIB, exact_kv=True)
+    before = Seen(Container.RUNNING, "old", healthy=True, requests=0, restart_policy="unless-stopped")
+    seen = {
+        "waits": replace(before, port=8001, used_bytes={TWO: GIB}),
+        "comes": replace(before, port=8002, used_bytes={ONE: 8 * GIB}),
+        "slow": Seen(Container.RUNNING, "d", age_s=1.0),
+    }
+    free = {ONE: 2 * GIB - kept, TWO: 20 * GIB}
+    ports = {8001: "waits", 8002: "comes", 8003: "slow"}
+    state = begin((slow, waits, comes), "listed", 0.0)
+    for second in range(seconds):
+        seen["slow"] = replace(seen["slow"], progress=second)
+        observation = Observation(seen, free, STILL, STILL, listeners=ports)
+        state, actions = advance(state, observation, float(second), Limits())
+        assert actions == []
+    return state.tracks["waits"].step
+
+
+def test_what_another_gives_back_once_its_turn_comes_is_waited_for_longer_than_a_gate() -> None:
+    assert moved_away(0) is Step.WAITING
+
+
+def test_what_nobody_gives_back_is_waited_for_as_long_as_a_gate() -> None:
+    assert moved_away(4 * GIB, 120) is Step.WAITING
+    assert moved_away(4 * GIB, 125) is Step.FAILED

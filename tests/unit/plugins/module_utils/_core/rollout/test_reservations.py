@@ -81,6 +81,25 @@ def test_what_is_kept_for_one_by_its_step(track: Track, kept: int) -> None:
     assert found.free(ONE, "a") == 30 * GIB
 
 
+@pytest.mark.parametrize(
+    ("track", "kept"),
+    [
+        (Track(Step.STARTING), 10 * GIB),
+        (Track(Step.SURGING), 10 * GIB),
+        # These are proved, or serve: what is planned for them they hold.
+        (Track(Step.DRAINING), 0),
+        (Track(Step.READY), 0),
+    ],
+)
+def test_what_is_planned_for_a_start_is_kept_for_it_until_it_is_proved_where_nobody_can_tell(
+    track: Track, kept: int
+) -> None:
+    found = gates(30 * GIB, {"a": track}, {"a": running(10 * GIB)}, surges={"a": running(10 * GIB)})
+    assert found.reserved("a", ONE) == 0, "it has taken all of it, as far as can be read"
+    found.observation = replace(found.observation, tells_apart=False)
+    assert found.reserved("a", ONE) == kept
+
+
 def test_one_that_holds_more_than_its_plan_keeps_nothing_from_others() -> None:
     assert gates(30 * GIB, {"a": Track(Step.STARTING)}, {"a": running(11 * GIB)}).reserved("a", ONE) == 0
 

@@ -78,6 +78,9 @@ TELLING = {
         343,  # a ring of ports in which one grows
         983,  # its port's owner waits for its turn on another card, longer than any gate
         1106,
+        1602,  # a ring of ports, seen just as memory was given back
+        2941,  # memory that another gives back once its turn comes on another card
+        5622,  # one that went before the bridge that it was to wait for
     ),
     "flaky": (43,),  # a missed probe of one that serves, more than five seconds after another one
 }
@@ -87,4 +90,4 @@ TELLING = {
 def test_what_once_told_of_a_fault(kind: str, seed: int) -> None:
     report = run(KINDS[kind](seed))
     assert report.broken == []
-    assert kind != "calm" or report.failed == []
+    assert kind != "calm" or (report.failed == [] and report.gap_over_start <= 1.15)
