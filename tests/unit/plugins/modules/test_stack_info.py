@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stack finds on its host, read in one trip: on a bare host, and on one where it serves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.modules import stack_info
+from ansible_collections.gpuserve.fleet.tests.support.host_trees import HostTree
+
+IMAGE = "vllm/vllm-openai:v0.33.0"
+DAEMON = {"/info": {"ServerVersion": "29.10.0"}, "/version": {"Version": "29.10.0"}}
+
+
+def read(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    root: Path,
+    answers: dict[str, Any],
+    image: str = IMAGE,
+) -> dict[str, Any]:
+    """Return what the module answers on a host of these files, and with a Docker that answers so."""
+    program = "/usr/bin/docker" if answers else None
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda *_given, **_options: (0, "v2.40.3\n", ""))
+    monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda *_given, **_options: program)
+    monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: answers.get(endpoint))
+    folders = {
+        "project_dir": "/opt/stack",
+        "state_dir": "/var/lib/gpuserve",
+        "venv": "/opt/venv",
+        "boot_unit": "/etc/unit",
+    }
+    with patch_module_args({"image": image, **folders, "root": str(root)}), pytest.raises(SystemExit):
+        stack_info.main()
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return {name: value for name, value in found.items() if name not in ("invocation", "changed")}
+
+
+def test_a_bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read(monkeypatch, capsys, tmp_path, {}) == {
+        "docker": {"answers": False, "version": "", "compose_version": ""},
+        "image": None,
+        "calibration": {},
+        "proved": {},
+        "venv_sha256": "",
+        "has_boot_unit": False,
+        "service_manager": "service",
+    }
+
+
+def test_a_host_that_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = HostTree(tmp_path)
+    tree.write("var/lib/gpuserve/calibration.json", '{"starts": 1}')
+    tree.write("opt/stack/proved/plan.json", '{"plan": {}}')
+    tree.write("opt/venv/.complete", "docker==7\n")
+    tree.write("etc/unit", "")
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    there = {"RepoDigests": ["vllm/vllm-openai@sha256:0f3c"], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}
+    assert read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there}) == {
+        "docker": {"answers": True, "version": "29.10.0", "compose_version": "2.40.3"},
+        "image": {"name": "vllm/vllm-openai@sha256:0f3c", "entrypoint": ["python3", "-m", "vllm"]},
+        "calibration": {"starts": 1},
+        "proved": {"plan": {}},
+        "venv_sha256": hashlib.sha256(b"docker==7\n").hexdigest(),
+        "has_boot_unit": True,
+        "service_manager": "systemd",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "found"),
+    [
+        (IMAGE, {"RepoDigests": None, "Config": None}, {"name": IMAGE, "entrypoint": ["vllm", "serve"]}),
+        (
+            "a@sha256:1",
+            {"RepoDigests": ["b@sha256:2"], "Config": {}},
+            {"name": "a@sha256:1", "entrypoint": ["vllm", "serve"]},
+        ),
+    ],
+    ids=["loaded from an archive", "named by its digest"],
+)
+def test_what_an_image_is_called(
+    monkeypatch: pytest.MonkeyPatch, name: str, there: dict[str, Any], found: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: {f"/images/{name}/json": there}.get(endpoint))
+    assert stack_info.read_image("/var/run/docker.sock", name) == found
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
+def test_what_an_earlier_run_left_damaged_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    HostTree(tmp_path).write("opt/stack/proved/plan.json", text)
+    assert read(monkeypatch, capsys, tmp_path, {})["proved"] == {}
