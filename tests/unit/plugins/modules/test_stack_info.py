@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
@@ -43,7 +44,7 @@ def read(
     with patch_module_args({"image": image, **folders, "root": str(root)}), pytest.raises(SystemExit):
         stack_info.main()
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return {name: value for name, value in found.items() if name not in ("invocation", "changed")}
+    return {name: found[name] for name in yaml.safe_load(stack_info.RETURN)}
 
 
 def test_a_bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
