@@ -19,6 +19,7 @@ DATA = rows()
 FITTED = fit(DATA)
 
 
+@pytest.mark.long
 def test_the_page_has_the_table_that_the_code_makes() -> None:
     text = PAGE.read_text()
     assert renewed(text) == text, "docs/memory-model.md is out of date: run `make docs-memory-model`"
@@ -31,6 +32,7 @@ def test_the_reference_rows_are_within_the_promise() -> None:
     assert errors["worst_under_mib"] <= 64
 
 
+@pytest.mark.long
 def test_a_model_never_seen_is_within_128_mib() -> None:
     assert summary(leave_one_model_out(DATA))["p95_mib"] <= 128
 

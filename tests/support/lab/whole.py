@@ -254,7 +254,7 @@ def _show_the_end_of(log: Path) -> None:
 
 def _environment() -> dict[str, str]:
     # Molecule and ansible-playbook each know their own configuration; a log has no use for colours.
-    unwanted = {"ANSIBLE_CONFIG", "MAKEFLAGS", "MFLAGS", "PYTHONDONTWRITEBYTECODE"}
+    unwanted = {"ANSIBLE_CONFIG", "MAKEFLAGS", "MFLAGS", "QUICK", "PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return {
         **kept,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,16 @@ def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest
     assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule gateway"]
     assert set(names) == {*whole.FIRST, *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
     assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
+
+
+def test_what_make_check_runs_in_part_the_whole_test_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    (parts,) = re.findall(r"\bQUICK=\S+ (.+)$", makefile, re.MULTILINE)
+    before = dict(re.findall(r"^([a-z-]+):([ a-z-]*)$", makefile, re.MULTILINE))
+    assert set(parts.split()) <= {name for target in whole.QUICK for name in (target, *before.get(target, "").split())}
+    monkeypatch.setenv("QUICK", "yes")
+    monkeypatch.setenv("MAKEFLAGS", " -- QUICK=yes")
+    assert not {"QUICK", "MAKEFLAGS"} & set(whole._environment())
 
 
 def test_molecule_without_a_name_brings_the_whole_box_up() -> None:

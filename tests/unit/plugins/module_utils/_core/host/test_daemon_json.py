@@ -108,6 +108,7 @@ values = st.recursive(
 options = st.dictionaries(keys, values, max_size=5)
 
 
+@pytest.mark.long
 @settings(max_examples=500)
 @given(current=options, required=options, defaults=options)
 def test_a_second_run_changes_nothing(
@@ -119,6 +120,7 @@ def test_a_second_run_changes_nothing(
     assert second.ours == first.ours
 
 
+@pytest.mark.long
 @given(current=options, required=options)
 def test_keys_that_are_not_ours_never_change(current: dict[str, Any], required: dict[str, Any]) -> None:
     merged = dd.merge(current, required, {}, {}).options

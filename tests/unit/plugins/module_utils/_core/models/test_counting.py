@@ -65,6 +65,7 @@ def test_a_whole_model_in_one_file_goes_before_parts_of_it() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_model_of_too_many_kinds_of_tensors_is_not_kept() -> None:
     many = [Tensor("w", "BF16", (at + 1,)) for at in range(MOST_GROUPS + 1)]
     with pytest.raises(FleetError, match=r"has tensors of .* kinds, more than the .* that are kept"):

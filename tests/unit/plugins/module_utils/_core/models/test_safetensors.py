@@ -75,6 +75,7 @@ def test_tensors_that_lie_on_each_other_are_more_than_the_file_has() -> None:
         headers.read_header(data, len(data), "f")
 
 
+@pytest.mark.long
 def test_a_million_tensors_are_not_gone_through() -> None:
     header = b"{" + b",".join(b'"%d":0' % number for number in range(1_000_000)) + b"}"
     with pytest.raises(FleetError, match="lists 1,000,000 tensors, more than the 500,000"):

@@ -349,6 +349,7 @@ EVERY_KEY = sorted(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(base=st.sampled_from(sorted(PUBLISHED)), changes=st.dictionaries(st.sampled_from(EVERY_KEY), JUNK, max_size=4))
 def test_a_hostile_config_is_refused_by_field_or_read(base: str, changes: dict[str, Any]) -> None:
@@ -362,6 +363,7 @@ def test_a_hostile_config_is_refused_by_field_or_read(base: str, changes: dict[s
         assert found.kv_pool(2).block_bytes > 0
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(junk=JUNK, inner=st.dictionaries(st.sampled_from(["bits", "group_size", "quant_method", "config_groups"]), JUNK))
 def test_a_hostile_quantization_is_refused_or_read_by_its_bits(junk: Any, inner: dict[str, Any]) -> None:

@@ -138,6 +138,7 @@ def test_a_store_that_is_none_counts_as_nothing_measured(store: Any) -> None:
     assert planned(calibration=store) == planned()
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-(2 << 30), 2 << 30), min_size=1, max_size=KEPT + 3))
 def test_whatever_was_measured_the_plan_stays_inside_its_budget(offs: list[int]) -> None:
@@ -152,6 +153,7 @@ def test_whatever_was_measured_the_plan_stays_inside_its_budget(offs: list[int])
     assert not second["feasible"] or second["gpus"][0]["used_bytes"] <= second["gpus"][0]["budget_bytes"]
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(truth=st.integers(-90, 500), noise=st.lists(st.integers(-16, 16), min_size=4, max_size=12))
 def test_plans_from_noisy_starts_err_by_no_more_than_the_noise(truth: int, noise: list[int]) -> None:

@@ -9,6 +9,7 @@ import random
 import re
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
+
+pytestmark = pytest.mark.long
 
 # Models that a card of these sizes can hold; the catalogue's largest would only make plans that say no.
 HUB_IDS = sorted(name for name, config in CONFIGS.items() if ModelShape.from_config(config).weights_bytes() < 16 * GIB)

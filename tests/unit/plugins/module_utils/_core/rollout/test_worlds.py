@@ -43,11 +43,13 @@ def reports() -> dict[str, list[Report]]:
     return {kind: brought_up(kind, range(count)) for kind, count in COUNTS.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", COUNTS)
 def test_no_rule_breaks_in_any_world(reports: dict[str, list[Report]], kind: str) -> None:
     assert broken(reports[kind]) == []
 
 
+@pytest.mark.long
 def test_in_calm_worlds_nothing_fails_and_nobody_waits_for_another(reports: dict[str, list[Report]]) -> None:
     assert [report.seed for report in reports["calm"] if report.failed] == []
     gaps = {report.seed: report.gap_over_start for report in reports["calm"]}
@@ -58,6 +60,7 @@ def test_in_calm_worlds_nothing_fails_and_nobody_waits_for_another(reports: dict
     assert sum(report.changes[Step.WAITING, Step.YIELDING] for report in exchanged) > 3
 
 
+@pytest.mark.long
 def test_every_kind_of_end_is_among_them(reports: dict[str, list[Report]]) -> None:
     """Worlds in which nothing ever fails, or nothing is ever replaced beside, would hold whatever the machine does."""
     walked: Counter[tuple[Step, Step]] = Counter()

@@ -378,6 +378,7 @@ def kept(host: FakeHost) -> tuple[list[Any], list[Any]]:
     return sorted(one["digest"] for one in record["services"]), digests
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("fails", [False, True], ids=["an upgrade", "an upgrade that fails"])
 def test_a_disk_that_is_full_at_every_write_in_turn_is_never_fatal(

@@ -92,6 +92,7 @@ def test_a_value_of_another_shape_stops_no_run(host: FakeHost, name: str) -> Non
         assert not [one for one in host.done if one.startswith(("stop", "start", "surge"))], text[:300]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [one for one in FILES if one.startswith("stack")])
 def test_a_set_of_another_shape_is_none_to_go_back_to_or_is_gone_back_to_whole(host: FakeHost, name: str) -> None:
     """A change that fails beside a kept set of another shape: what served before serves, whatever is in the record."""
