@@ -54,6 +54,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if first.get("failed") or not first.get("work"):
             return {**result, **first}
         self._say(0, self._announcement(first))
+        if first.get("gap"):
+            self._say(0, f" 0:00  {first['gap']}")
         return {**result, **self._in_background(arguments, first, task_vars or {})}
 
     def _in_background(

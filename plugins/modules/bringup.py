@@ -230,6 +230,10 @@ leftovers:
   returned: with O(probe_only)
   type: list
   elements: str
+gap:
+  description: What is said beforehand of models that nobody serves while they are replaced, since no surge instance fits beside them.
+  returned: with O(probe_only) and in check mode
+  type: str
 mode:
   description: How engines were started, V(serial) or V(parallel), and why.
   returned: always

@@ -67,19 +67,20 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_d
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Read, and take in what is given."""
     state_dir = StateDir(params["state_dir"])
-    before = state_dir.calibration()
     if params["starts"] is None:
-        return {"changed": False, "store": before, "table": exchange.table(params["name"], before)}
+        found = state_dir.calibration()
+        return {"changed": False, "store": found, "table": exchange.table(params["name"], found)}
     starts = exchange.check(exchange.document(params["starts"]), "starts")
-    after = exchange.take(before, starts)
-    changed = after["starts"] != before.get("starts", {})
-    if changed and not check_mode:
-        state_dir.keep_calibration(after)
+    if check_mode:
+        before = state_dir.calibration()
+        after = exchange.take(before, starts)
+    else:
+        before, after = state_dir.take_in(lambda store: exchange.take(store, starts))
     if state_dir.notes:
         fail(params["state_dir"], " ".join(state_dir.notes), "Nothing was taken in.")
     shown = [json.dumps(store, indent=1, sort_keys=True) + "\n" for store in (before, after)]
     return {
-        "changed": changed,
+        "changed": after["starts"] != before["starts"],
         "store": after,
         "table": exchange.table(params["name"], after),
         "diff": {"before": shown[0], "after": shown[1]},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time as real_time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,24 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+class AtOnce:
+    """A pool of threads that has none: where time jumps, what takes a moment for a thread takes minutes."""
+
+    def __init__(self, **_bounds: Any) -> None:
+        pass
+
+    def submit(self, job: Callable[..., Any], *values: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(job(*values))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def shutdown(self, **_how: Any) -> None:
+        pass
 
 
 @dataclass
@@ -307,6 +326,8 @@ class FakeHost:
         host = self
         for module in (bringup, loop, observer):
             monkeypatch.setattr(module, "time", self.clock)
+        for module in (executor, observer):
+            monkeypatch.setattr(module, "ThreadPoolExecutor", AtOnce)
         monkeypatch.setattr(bringup, "Docker", lambda: host)
         monkeypatch.setattr(bringup, "Cards", lambda *_any: Cards(host))
         monkeypatch.setattr(executor, "compose", self.compose)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.concurrency import Mode
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.decide import Decision, Verdict, decide
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Fit, Gates
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Container, Observation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
     Cause,
@@ -17,6 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     Service,
     Step,
     assert_never,
+    begin,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import model_of
@@ -58,6 +60,34 @@ def unkept(target: Target, first: Observation, decided: Mapping[str, Decision]) 
     ]
 
 
+def unserved(services: Sequence[Service], first: Observation, limits: Limits) -> list[str]:
+    """What serves and is to be replaced where no surge instance can serve meanwhile: for its own start it is without a server.
+
+    `services` are those of the stack, each with whether a surge instance is possible, and what leaves.
+    """
+    state = begin(services, "listed", 0.0)
+    gates = Gates(state.services, state.tracks, first, limits)
+    found = []
+    for name in state.order:
+        service, seen = state.services[name], gates.seen(name)
+        serves = seen.container is Container.RUNNING and (seen.healthy or seen.was_proved)
+        starts = decide(service, seen, limits, first.listeners).verdict is Verdict.START
+        if serves and starts and (not service.surge or gates.fit(service, seen) is Fit.NEVER):
+            found.append(name)
+    return found
+
+
+def of_unserved(names: Sequence[str], expected_s: Mapping[str, float]) -> str:
+    """What is said of them before anything is stopped; empty where there is none."""
+    if not names:
+        return ""
+    each = [f"{name} (about {expected_s[name]:.0f} s)" if expected_s.get(name) else name for name in names]
+    return (
+        f"nobody serves {', '.join(each)} while the new one starts, since no surge instance fits beside the old one: it ends the requests "
+        "that it has, and a gateway answers new ones 503 with Retry-After."
+    )
+
+
 def forecast(
     target: Target,
     first: Observation,
@@ -65,8 +95,10 @@ def forecast(
     leftovers: Sequence[str],
     mode: Mode,
     headroom_bytes: int,
+    gap: str = "",
 ) -> dict[str, Any]:
-    """The result of a bring-up that does nothing, with a diff of what it would do."""
+    """The result of a bring-up that does nothing, with a diff of what it would do; `gap` is what is said of those that nobody serves
+    meanwhile."""
     models, lines = [], [f"- {model_of(name)}: stopped and removed, it left the inventory" for name in leftovers]
     for service in target.services:
         decision = decided[service.name]
@@ -81,12 +113,14 @@ def forecast(
     lines += [f"~ {name}: Docker starts it again from now on" for name in kept]
     named = {str(model["name"]) for model in models if model["action"] == START}
     lines += fits(target, first, named, headroom_bytes)
+    lines += [f"! {gap}"] if gap else []
     changed = bool(named or leftovers or kept)
     return {
         "changed": changed,
         "models": models,
         "mode": {"mode": mode.name, "reason": mode.reason},
         "serving": [model["name"] for model in models if model["action"] == KEPT],
+        "gap": gap,
         "report": [],
         **target.as_result,
         "diff": {"before": "", "after": "\n".join(lines) + "\n" if changed else ""},

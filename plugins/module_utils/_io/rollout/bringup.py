@@ -155,10 +155,11 @@ class Bringup:
             self.progress.tell([ENDED])
 
     def _run(self, target: Target) -> dict[str, Any]:
-        first, decided = self._first_probe(target)
-        mode, leavers = self.mode(target, first), self._leavers(target)
-        names = [one.container for one in leavers]
-        would = dry_run.forecast(target, first, decided, names, mode, self.params["min_headroom_bytes"])
+        leavers = self._leavers(target)
+        first, decided = self._first_probe(target, leavers)
+        mode, names = self.mode(target, first), [one.container for one in leavers]
+        gap = self._gap(target, leavers, first, self.limits(mode))
+        would = dry_run.forecast(target, first, decided, names, mode, self.params["min_headroom_bytes"], gap)
         if self.check_mode or self.docker is None:
             return would
         loop = self._loop(self.docker)
@@ -181,12 +182,18 @@ class Bringup:
             finally:
                 loop.executor.clear_drains(self._engines(target, []))
 
-    def _first_probe(self, target: Target) -> tuple[Observation, dict[str, Decision]]:
+    def _gap(self, target: Target, leavers: Sequence[Watched], first: Observation, limits: Limits) -> str:
+        """What is said beforehand of those that nobody serves while they are replaced."""
+        services = target.services_with_surge(self.params["surge_offset"], first.listeners, leavers)
+        names = dry_run.unserved([*services, *(one.leaver() for one in leavers)], first, limits)
+        return dry_run.of_unserved(names, self.progress.narrator.expected_s)
+
+    def _first_probe(self, target: Target, leavers: Sequence[Watched]) -> tuple[Observation, dict[str, Decision]]:
         """What is there, and what is decided of it: beyond doubt, or after having asked for as long as that lasts."""
         limits = self.limits()
         until = time.monotonic() + limits.doubt_s
         while True:
-            first = self.watch.observe(target.watched, None)
+            first = self.watch.observe([*target.watched, *leavers], None)
             decided = dry_run.decisions(target, first, limits)
             if not dry_run.is_doubtful(decided) or time.monotonic() >= until:
                 return first, decided

@@ -9,15 +9,22 @@ written is left out, and `notes` says so.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.notes import Notes
+
+# Who changes what was measured has it for a moment only.
+HELD_S, TRY_S = 10.0, 0.05
 
 
 class StateDir(Notes):
@@ -52,24 +59,45 @@ class StateDir(Notes):
 
     def learn(self, plan: Mapping[str, Any], started: Iterable[tuple[Mapping[str, Any], int]]) -> None:
         """Keep what starts used for the next plan: (the plan's model, bytes on all its cards) each."""
-        store: Any = self._read("calibration.json")
-        if not isinstance(store.get("starts", {}), dict):
-            self._note("calibration.json is not what we wrote: it is begun anew")
-            store = {}
-        cards = {gpu["uuid"]: gpu["name"] for gpu in plan["gpus"]}
-        for planned, measured_bytes in started:
-            name = cards[planned["gpu_uuids"][0]]
-            store = calibration.learn(store, name, str(plan.get("image", "")), planned, measured_bytes)
-        self._write("calibration.json", store)
+        with self._noted("calibration.json"), self._calibration_held():
+            store: Any = self._read("calibration.json")
+            if not isinstance(store.get("starts", {}), dict):
+                self._note("calibration.json is not what we wrote: it is begun anew")
+                store = {}
+            cards = {gpu["uuid"]: gpu["name"] for gpu in plan["gpus"]}
+            for planned, measured_bytes in started:
+                name = cards[planned["gpu_uuids"][0]]
+                store = calibration.learn(store, name, str(plan.get("image", "")), planned, measured_bytes)
+            self._write("calibration.json", store)
 
     def calibration(self) -> dict[str, Any]:
         """What was measured so far, as it stands; empty where nothing was, or nothing that can be read."""
         found = self._read("calibration.json")
         return found if isinstance(found.get("starts"), dict) else {"starts": {}}
 
-    def keep_calibration(self, store: Mapping[str, Any]) -> None:
-        """Keep another store in its place."""
-        self._write("calibration.json", store)
+    def take_in(self, take: Callable[[dict[str, Any]], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Change what was measured; return what it was and what it is now. Where `notes` says why not, nothing was written."""
+        before: dict[str, Any] = {"starts": {}}
+        after = before
+        with self._noted("calibration.json"), self._calibration_held():
+            before = self.calibration()
+            after = take(before)
+            if after["starts"] != before["starts"] and not self.notes:
+                self._write("calibration.json", after)
+        return before, after
+
+    @contextlib.contextmanager
+    def _calibration_held(self) -> Iterator[None]:
+        """Have nobody else change it between reading and writing: a start that is learned and an import may come at once."""
+        path = self.folder / "calibration.lock"
+        atomic.make_folder(self.folder, 0o755)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            ownership.regular(handle, path)
+            _take(handle, path)
+            yield
+        finally:
+            os.close(handle)
 
     # Logs
 
@@ -112,6 +140,19 @@ class StateDir(Notes):
         with self._noted(name):
             atomic.make_folder(self.folder, 0o755)
             atomic.write(self.folder / name, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _take(handle: int, path: Path) -> None:
+    """Take a lock that is let go of in a moment; an OSError where it is not."""
+    until = time.monotonic() + HELD_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise OSError(errno.EBUSY, f"another process has held it for {HELD_S:.0f} s", str(path)) from None
+            time.sleep(TRY_S)
 
 
 def _is_start(entry: Any) -> bool:

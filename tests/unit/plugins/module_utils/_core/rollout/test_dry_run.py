@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.dry_r
     forecast,
     is_doubtful,
     is_settled,
+    of_unserved,
     starting,
     unkept,
+    unserved,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     FOREIGN,
@@ -26,7 +29,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.obser
     Observation,
     Seen,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Cause, Limits
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Cause, Limits, Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
@@ -69,6 +72,7 @@ FIRST = Observation(
     {ONE: 10 * GIB, TWO: GIB},
 )
 MODE = Mode("parallel", "why")
+START = Decision(Verdict.START, Cause.NEW, "it is new")
 
 
 def test_a_forecast_names_each_model_what_is_done_with_it_and_why() -> None:
@@ -101,6 +105,34 @@ def test_a_forecast_names_each_model_what_is_done_with_it_and_why() -> None:
             "= GPU-1: needs 12.00 GiB, 10.00 GiB free and 3.00 GiB given back by what is replaced: fits\n"
         ),
     }
+
+
+def test_who_is_without_a_server_is_said_before() -> None:
+    aim = target("a", "b", "c", "d", "e")
+    services = [replace(one, surge=one.name != "b") for one in aim.services]
+    old = serving("old", used_bytes={ONE: 4 * GIB})
+    seen = {"a": old, "b": old, "c": serving("c"), "d": Seen(Container.EXITED, "old"), "e": replace(old, healthy=False)}
+    limits = Limits(min_headroom_bytes=GIB)
+    # b can have none; a and e, which missed an answer, need 5 GiB beside the old one.
+    assert unserved(services, Observation(seen, {ONE: 5 * GIB}), limits) == ["b"]
+    assert unserved(services, Observation(seen, {ONE: 5 * GIB - 1}), limits) == ["a", "b", "e"]
+    leaves = Service("/vllm-x", "", 9, (ONE,), 0, exact_kv=True, leaves=True)
+    with_it = Observation({**seen, "/vllm-x": serving("x", used_bytes={ONE: GIB})}, {ONE: 4 * GIB})
+    assert unserved([*services, leaves], with_it, limits) == ["b"], "what leaves makes room"
+    assert unserved(
+        services, Observation({**seen, "a": replace(old, restart_policy="no", healthy=False)}, {}), limits
+    ) == [
+        "b",
+        "e",
+    ], "one that never served is missed by nobody"
+
+
+def test_what_is_said_of_them() -> None:
+    assert of_unserved([], {"a": 3}) == ""
+    said = of_unserved(["a", "b"], {"a": 81.6})
+    assert said.startswith("nobody serves a (about 82 s), b while the new one starts, since no surge instance fits")
+    found = forecast(target("a"), Observation({"a": Seen()}, {}), {"a": START}, [], MODE, GIB, said)
+    assert (found["gap"], found["diff"]["after"].splitlines()[-1]) == (said, f"! {said}")
 
 
 def test_where_nothing_is_to_be_done_nothing_is_said() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,46 @@ def test_a_key_that_can_t_be_renewed_leaves_what_serves_alone(host: FakeHost) ->
     assert result["restored"] == ["a", "b"]
     assert not [one for one in host.done if one in ("stop vllm-a", "stop vllm-b")]
     assert {one.key for one in host.containers.values()} == {"old"}
+
+
+def test_a_new_key_where_no_surge_instance_fits_is_said_before_and_costs_each_its_own_start(host: FakeHost) -> None:
+    host.cards["GPU-0"], host.load_s, host.key = 11 * (1 << 30), 40.0, "old"
+    served(host, A, B)
+    host.key = "new"
+    host.containers["vllm-a"].requests = 2
+    first = host.bring(host.render(A, B), probe_only=True)
+    assert (
+        "nobody serves a (about 40 s), b (about 40 s) while the new one starts, since no surge instance" in first["gap"]
+    )
+    assert f"! {first['gap']}" in first["diff"]["after"].splitlines()
+    assert host.done == [], "it is said before anything is done"
+    at: dict[str, float] = {}
+    drained: dict[str, set[str]] = {}
+
+    def noted(key: str) -> None:
+        at[key], drained[key] = host.clock.now, {path.name for path in (host.folder / "drain").iterdir()}
+
+    for what in ("stop vllm-a", "start vllm-a", "stop vllm-b", "start vllm-b"):
+        host.when[what] = partial(noted, what.replace("vllm-", ""))
+    began = host.clock.now
+    served(host, A, B, mode="serial")
+    assert {one.key for one in host.containers.values()} == {"new"}
+    # What is at work ends first, for as long as it may take; one that is idle goes at once.
+    assert at["stop a"] - began >= 20
+    assert (drained["stop a"], drained["stop b"]) == ({"127.0.0.1:8001"}, {"127.0.0.1:8002"})
+    # Nobody waits for another's start without a server.
+    assert at["start a"] < at["stop b"]
+    assert at["start a"] - at["stop a"] < 5 and at["start b"] - at["stop b"] < 5
+    assert told_of_keys(host) == {"8001": "new", "8002": "new"}
+
+
+def test_nothing_is_said_where_a_surge_instance_serves_meanwhile(host: FakeHost) -> None:
+    served(host, A, B)
+    assert host.bring(host.render(changed(A), B), probe_only=True)["gap"] == ""
+    # What leaves makes room for it.
+    host.cards["GPU-0"] = int(12.5 * (1 << 30))
+    assert host.bring(host.render(changed(A)), probe_only=True)["gap"] == ""
+    assert "nobody serves a (about 5 s) while" in host.bring(host.render(changed(A), B), probe_only=True)["gap"]
 
 
 def test_a_slow_answer_at_the_first_look_changes_nothing(host: FakeHost) -> None:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import state_dir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from tests.support.disk import FullDisk
 
@@ -96,6 +99,46 @@ def test_a_full_disk_is_a_note_and_never_the_end(tmp_path: Path, monkeypatch: py
     assert len(state.notes) == 4 and all("No space left" in note for note in state.notes)
     assert StateDir(str(tmp_path)).models() == {"a": {"ready_s": 1}}
     assert (tmp_path / "calibration.json").read_text() == calibrated
+
+
+OTHER = {**PLANNED, "name": "b", "engine_args": ["--max-num-seqs", "8"]}
+
+
+def test_what_a_bring_up_learns_while_others_are_taken_in_is_not_lost(tmp_path: Path) -> None:
+    elsewhere = StateDir(str(tmp_path / "elsewhere"))
+    elsewhere.learn(PLAN, [(OTHER, 5 << 30)])
+    imported = elsewhere.calibration()["starts"]
+    folder = str(tmp_path / "here")
+    learner = threading.Thread(target=lambda: StateDir(folder).learn(PLAN, [(PLANNED, 4 << 30)]))
+
+    def meanwhile(store: dict[str, Any]) -> dict[str, Any]:
+        learner.start()
+        # It has to wait until these are written; without a lock it would be done by then, and lost.
+        learner.join(0.3)
+        return {**store, "starts": imported}
+
+    _before, after = StateDir(folder).take_in(meanwhile)
+    learner.join()
+    assert after["starts"] == imported
+    kept = StateDir(folder).calibration()["starts"]
+    assert set(imported) < set(kept) and len(kept) == 2
+
+
+def test_one_who_holds_what_was_measured_for_long_is_a_note_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_dir, "HELD_S", 0.1)
+    state = StateDir(str(tmp_path))
+    state.learn(PLAN, [(PLANNED, 4 << 30)])
+    before = (tmp_path / "calibration.json").read_bytes()
+    with open(tmp_path / "calibration.lock", "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        state.learn(PLAN, [(OTHER, 5 << 30)])
+        other = StateDir(str(tmp_path))
+        other.take_in(lambda store: {**store, "starts": {}})
+    assert (tmp_path / "calibration.json").read_bytes() == before
+    assert state.notes == other.notes
+    assert "calibration.json could not be written (another process has held it for 0 s)" in state.notes[0]
 
 
 def test_the_report_is_for_everybody_and_written_where_it_differs(
