@@ -13,12 +13,12 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_options, daemon_values
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import mistakes, names, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import limits, mistakes, names, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS, NO_RULES, PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
@@ -79,7 +79,9 @@ def _typed(
     """Return the values that are written of what is specified, and what can't be read or is of another type."""
     written = {name: spec for specs in specifications.values() for name, spec in specs.items() if name in raw}
     read, broken = _templated({name: raw[name] for name in written if name not in _HANDED_OVER}, template)
-    return read, mistakes.merged(broken, values.mistakes({name: written[name] for name in read}, read))
+    typed = list(values.mistakes({name: written[name] for name in read}, read))
+    right = {name: read[name] for name in read if name not in {mistakes.variable(error) for error in typed}}
+    return read, mistakes.merged(broken, typed, limits.mistakes(written, right))
 
 
 def _daemon_options(read: Mapping[str, Any]) -> list[FleetError]:
@@ -134,6 +136,7 @@ class _Parts:
             self._preset,
             *((lambda name=name: parse_size(self._value(name), name)) for name in SIZES if name not in self.wrong),
             self._cards,
+            self._version,
             self._engines,
         )
         for check in checks:
@@ -154,6 +157,10 @@ class _Parts:
         if "vllm_stack_gpus" not in self.wrong:
             parse_gpus(self._value("vllm_stack_gpus"))
 
+    def _version(self) -> None:
+        if "vllm_stack_engine_version" not in self.wrong:
+            vllm.profile(str(self._value("vllm_stack_engine_version") or ""))
+
     def _engines(self) -> None:
         """Check the models, then the gateway in front of them, then who listens where."""
         if MODELS in self.wrong:
@@ -167,6 +174,8 @@ class _Parts:
         if any(name.startswith("gateway_") for name in self.wrong):
             return
         gateway = self._gateway(specs)
+        if "vllm_stack_surge_offset" in self.wrong:
+            return
         network, offset = self._value("vllm_stack_network"), int(self._value("vllm_stack_surge_offset"))
         taken = {variable: listener.port for variable, listener in gateway.listeners.items()}
         if "vllm_stack_reserved_ports" in self.variables and self._value("vllm_stack_reserved_ports"):

@@ -40,6 +40,12 @@ def test_files_on_the_controller_are_meant_from_where_it_was_called(path: Path) 
 
 
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: str(path.relative_to(COLLECTION)))
+def test_no_task_lets_ansible_search_for_another_python_than_the_inventory_names(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        assert "ansible_python_interpreter:" not in line or "auto" not in line, line
+
+
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: str(path.relative_to(COLLECTION)))
 def test_what_changes_nothing_is_shown_and_no_debug(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").split("\n- name:")
     for task in [part for whole in lines for part in whole.split("\n    - name:")]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import nearest
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up, whole_number
 
 CPU_UUID = "cpu"
 # Less than this is what a driver's own bookkeeping moves by.
@@ -181,7 +181,8 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
     if usable <= 0:
         fail(f"{where}.memory_total_bytes", f"{total!r} is no size of a card.", "Write it like 24GiB.")
     number = entry.get("index", index)
-    if isinstance(number, bool) or not str(number).isdecimal():
+    whole = whole_number(number)
+    if whole is None or whole < 0:
         fail(f"{where}.index", f"{number!r} is no number of a card.", "Count from 0, or leave it out.")
     capability = str(entry.get("compute_capability") or (facts.compute_capability if facts else ""))
     if capability and not re.fullmatch(r"\d{1,2}\.\d", capability):
@@ -190,7 +191,7 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
     uuid = str(entry.get("uuid") or "")
     free_bytes = None if free is None else parse_size(free, f"{where}.memory_free_bytes")
     return Gpu(
-        index=int(number),
+        index=whole,
         uuid=uuid or f"catalogue-{index}",
         name=name,
         usable_bytes=usable,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 EVERY = "every"
 MOST_HOSTS = 10_000
@@ -63,10 +64,10 @@ def parse(value: Any, where: str) -> PlacementRule:
 def _hosts(value: Any, where: str) -> int | None:
     if value == EVERY:
         return None
-    whole = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,5}", value) else value
-    if not isinstance(whole, int) or isinstance(whole, bool) or not 1 <= whole <= MOST_HOSTS:
+    whole = whole_number(value)
+    if whole is None or not 1 <= whole <= MOST_HOSTS:
         fail(where, f"{repr(value)[:60]} is no number of hosts.", "Write every, or a whole number from 1 up.")
-    return int(whole)
+    return whole
 
 
 def _label(value: Any, where: str) -> str:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 MODELS = "vllm_stack_models"
 FIRST_PORT = 8001
@@ -32,7 +32,7 @@ class PortRules:
         """Read ports by the variable that sets them, as roles hand them over; 0 is none."""
         taken: dict[int, str] = {}
         for name, value in reserved_ports.items():
-            port = _whole(value)
+            port = whole_number(value)
             if port is None or not 0 <= port <= HIGHEST_PORT:
                 fail(name, f"{value!r} is no port.", f"Take a whole number from 0 to {HIGHEST_PORT}.")
             if port in taken:
@@ -143,7 +143,7 @@ def _next_free(owners: Mapping[int, str], rules: PortRules, start: int) -> int:
 
 
 def _written(value: Any, where: str) -> int:
-    port = _whole(value)
+    port = whole_number(value)
     if port is None or not LOWEST_PORT <= port <= HIGHEST_PORT:
         fail(where, f"{value!r} is out of bounds.", f"Take a whole number from {LOWEST_PORT} to {HIGHEST_PORT}.")
     return port
@@ -151,11 +151,5 @@ def _written(value: Any, where: str) -> int:
 
 def _usable(value: Any) -> int | None:
     """A port as a file or a label of ours has it; None where it is none."""
-    port = _whole(value)
+    port = whole_number(value)
     return port if port is not None and LOWEST_PORT <= port <= HIGHEST_PORT else None
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import placement_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import entry_values, placement_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import (
     MODELS,
@@ -19,20 +19,20 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
     assign_ports,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_words import truth
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 PRESETS = ("conservative", "balanced", "aggressive", "auto")
 ENGINES = ("vllm",)
 # A name becomes a Compose service, a container, a file and a host name in Docker's DNS.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+# What the hub takes for a repository; few have no owner.
+_HUB_ID = re.compile(r"(?=.{1,96}$)(?:\w[\w.-]*/)?\w(?:[\w.-]*\w)?", re.ASCII)
 # What the gateway takes for a name of a model in a request.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_THOUSANDS = {"k": 1000, "m": 1000**2, "g": 1000**3}
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 # What a model may be for; where nobody says, its files do.
 TASKS = ("generate", "embed", "score", "classify", "transcribe")
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
+_SHORT_DTYPES = {"fp16": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32", "f32": "float32"}
 _KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
 # What has a variable of its own, which renews it everywhere at once.
 STACK_TOKENS = {
@@ -43,6 +43,8 @@ STACK_TOKENS = {
 }
 # What overrides a figure of the plan. vLLM, platforms/cpu.py: the variable wins over --kv-cache-memory-bytes.
 PLANNED_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "Set kv_cache_memory_bytes instead."}
+# What NVML gives a card; MIG-... is a part of one.
+_UUID = re.compile(r"[A-Za-z][A-Za-z0-9/-]{0,79}")
 # A name of ours for a second container of a model.
 SURGE_SUFFIX = "-surge"
 # The engine's parser takes these ranks of adapters and no others.
@@ -149,7 +151,9 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
     if auto_length:
         entry = {**entry, "max_model_len": None}
     whole = {
-        key: None if entry.get(key) is None else _integer(_human(entry[key]), f"{at}.{key}", 1, 2**31)
+        key: None
+        if entry.get(key) is None
+        else entry_values.integer(entry_values.human(entry[key]), f"{at}.{key}", 1, 2**31)
         for key in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size")
     }
     seqs, tokens = whole["max_num_seqs"], whole["max_num_batched_tokens"]
@@ -159,15 +163,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
             f"{tokens} is less than max_num_seqs, {seqs}.",
             f"Raise it to {seqs} at least: each running request needs one token a step.",
         )
-    utilization = entry.get("gpu_memory_utilization")
-    if utilization is not None and not (_is_number(utilization) and 0 < float(utilization) <= 1):
-        fail(
-            f"{at}.gpu_memory_utilization",
-            f"{utilization!r} is not a share.",
-            f"Write {float(utilization) / 100:g}."
-            if _is_number(utilization) and 1 < float(utilization) <= 100
-            else "Take a number above 0 and up to 1.",
-        )
+    utilization = entry_values.share(entry.get("gpu_memory_utilization"), f"{at}.gpu_memory_utilization")
     if utilization is not None and entry.get("kv_cache_memory_bytes") is not None:
         fail(
             f"{at}.gpu_memory_utilization",
@@ -180,27 +176,29 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         model=_model(entry.get("model"), f"{at}.model"),
         port=port,
         **whole,
-        revision=_text(entry, "revision", at),
-        dtype=_choice(entry, "dtype", _DTYPES, at, "auto"),
-        quantization=_text(entry, "quantization", at),
-        kv_cache_dtype=_choice(entry, "kv_cache_dtype", _KV_DTYPES, at, "auto"),
-        enforce_eager=_flag(entry, "enforce_eager", at),
-        priority=_integer(entry.get("priority", 1), f"{at}.priority", 0, 1000),
+        revision=entry_values.text(entry, "revision", at),
+        dtype=entry_values.choice(entry, "dtype", _DTYPES, at, "auto", _SHORT_DTYPES),
+        quantization=entry_values.text(entry, "quantization", at),
+        kv_cache_dtype=entry_values.choice(entry, "kv_cache_dtype", _KV_DTYPES, at, "auto"),
+        enforce_eager=entry_values.flag(entry, "enforce_eager", at),
+        priority=entry_values.integer(
+            1 if entry.get("priority") is None else entry["priority"], f"{at}.priority", 0, 1000
+        ),
         gpus=_cards(entry, at),
         engine=_engine(entry, at),
-        weights_bytes=_size(entry, "weights_bytes", at),
-        kv_cache_memory_bytes=_size(entry, "kv_cache_memory_bytes", at),
-        gpu_memory_utilization=None if utilization is None else float(utilization),
-        extra_args=tuple(str(arg) for arg in _list(entry, "extra_args", at)),
-        env=_environment(entry.get("env") or {}, f"{at}.env"),
-        aliases=tuple(_alias(alias, f"{at}.aliases") for alias in _list(entry, "aliases", at)),
+        weights_bytes=entry_values.size(entry, "weights_bytes", at),
+        kv_cache_memory_bytes=entry_values.size(entry, "kv_cache_memory_bytes", at),
+        gpu_memory_utilization=utilization,
+        extra_args=_arguments(entry, at),
+        env=_environment(entry.get("env"), f"{at}.env"),
+        aliases=tuple(_alias(alias, f"{at}.aliases") for alias in entry_values.items(entry, "aliases", at)),
         lora_adapters=_adapters(entry, at),
-        trust_remote_code=_flag(entry, "trust_remote_code", at),
-        config=entry.get("config"),
-        config_path=_text(entry, "config_path", at),
-        info=entry.get("info"),
-        task=_choice(entry, "task", TASKS, at, "") or None,
-        allow_network=_flag(entry, "allow_network", at),
+        trust_remote_code=entry_values.flag(entry, "trust_remote_code", at),
+        config=entry_values.mapping(entry, "config", at),
+        config_path=entry_values.text(entry, "config_path", at),
+        info=entry_values.mapping(entry, "info", at),
+        task=entry_values.choice(entry, "task", TASKS, at, "") or None,
+        allow_network=entry_values.flag(entry, "allow_network", at),
         placement=placement_rule.parse(entry.get("placement"), f"{at}.placement"),
         auto_length=auto_length,
     )
@@ -243,16 +241,23 @@ def _model(value: Any, where: str) -> str:
     remedy = "Write a hub id like owner/name, or a folder on the host."
     if value in (None, ""):
         fail(where, "it is missing.", remedy)
-    if not isinstance(value, str) or value != value.strip() or any(c in value for c in "\n\r\t\0\"'`$\\ "):
-        fail(where, f"{repr(value)[:60]} is no model.", remedy)
-    if value.startswith("-") or ".." in value.split("/") or "://" in value:
-        fail(where, f"{value!r} is no model.", "Write a hub id like owner/name, or a whole path.")
+    if not isinstance(value, str) or any(c in value for c in "\n\r\t\0\"'`$\\ "):
+        fail(where, f"{entry_values.shown(value)} is no model.", remedy)
+    if value.startswith("/") and ".." not in value.split("/"):
+        return value
+    if not _HUB_ID.fullmatch(value):
+        path = value.startswith((".", "~")) or value.count("/") > 1
+        fail(
+            where,
+            f"{entry_values.shown(value)} is no model.",
+            "Write the whole path of a folder on the host." if path and "://" not in value else remedy,
+        )
     return value
 
 
 def _check_remote_code(entry: Mapping[str, Any], at: str) -> None:
     """Refuse code from the hub that another may change after somebody has read it."""
-    if entry.get("trust_remote_code") is not True or str(entry.get("model")).startswith("/"):
+    if not entry_values.flag(entry, "trust_remote_code", at) or str(entry.get("model")).startswith("/"):
         return
     if not COMMIT.fullmatch(str(entry.get("revision"))):
         fail(
@@ -260,9 +265,10 @@ def _check_remote_code(entry: Mapping[str, Any], at: str) -> None:
             "trust_remote_code runs the model's own code, and what a branch or a tag names can be changed after you have read it.",
             "Write the 40 digits of the commit that you have read.",
         )
-    automatic = ((entry.get("info") or {}).get("config") or {}).get("auto_map")
+    config = (entry_values.mapping(entry, "info", at) or {}).get("config")
+    automatic = config.get("auto_map") if isinstance(config, Mapping) else None
     elsewhere = isinstance(automatic, Mapping) and any("--" in str(value) for value in automatic.values())
-    if elsewhere and not _has_code_revision([str(argument) for argument in _list(entry, "extra_args", at)]):
+    if elsewhere and not _has_code_revision(_arguments(entry, at)):
         fail(
             f"{at}.extra_args",
             "the model's code comes from another repository, whose newest commit would run.",
@@ -275,7 +281,13 @@ def _has_code_revision(arguments: Sequence[str]) -> bool:
     return re.search(r"--code-revision[= ][0-9a-f]{40}(?= |$)", joined) is not None
 
 
+def _arguments(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
+    written = entry_values.items(entry, "extra_args", at)
+    return tuple(entry_values.word(item, f"{at}.extra_args[{index}]") for index, item in enumerate(written))
+
+
 def _environment(value: Any, where: str) -> dict[str, str]:
+    value = {} if value is None else value
     if not isinstance(value, Mapping) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)) for key in value):
         fail(where, "it must map variable names to values.", "Write NAME: value below it.")
     for name, variable in STACK_TOKENS.items():
@@ -284,103 +296,41 @@ def _environment(value: Any, where: str) -> dict[str, str]:
     for name, remedy in PLANNED_ENVIRONMENT.items():
         if name in value:
             fail(f"{where}.{name}", "the engine would take it in place of what is planned.", remedy)
-    return {str(key): str(item) for key, item in value.items()}
+    return {str(key): "" if item == "" else entry_values.word(item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _cards(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
-    cards = tuple(str(gpu) for gpu in _list(entry, "gpus", at))
+    cards = tuple(_card(gpu, f"{at}.gpus[{index}]") for index, gpu in enumerate(entry_values.items(entry, "gpus", at)))
     if len(set(cards)) < len(cards):
         fail(f"{at}.gpus", f"{', '.join(cards)} names a card twice.", "Name each once.")
     return cards
 
 
+def _card(value: Any, where: str) -> str:
+    number = whole_number(value)
+    if (number is None or number < 0) and not (isinstance(value, str) and _UUID.fullmatch(value)):
+        fail(where, f"{entry_values.shown(value)} is no card.", "Write its number, from 0, or its UUID.")
+    return str(value)
+
+
 def _engine(entry: Mapping[str, Any], at: str) -> str:
     if entry.get("engine") == "sglang":
         fail(f"{at}.engine", "SGLang is not served yet.", "Leave engine out: vLLM serves the model.")
-    return _choice(entry, "engine", ENGINES, at, "vllm")
+    return entry_values.choice(entry, "engine", ENGINES, at, "vllm")
 
 
 def _adapters(entry: Mapping[str, Any], at: str) -> tuple[Mapping[str, Any], ...]:
     where = f"{at}.lora_adapters"
-    adapters = _list(entry, "lora_adapters", at)
+    adapters = entry_values.items(entry, "lora_adapters", at)
     for item in adapters:
         if not isinstance(item, Mapping) or not {"name", "path"} <= set(item) <= {"name", "path", "rank"}:
             fail(where, "each adapter needs name and path.", "Write both below it; rank is 16.")
         _name(item["name"], f"{where}.name")
         _model(item["path"], f"{where}.path")
-        if item.get("rank", 16) not in LORA_RANKS:
+        if whole_number(item.get("rank", 16)) not in LORA_RANKS:
             fail(
                 f"{where}.rank",
-                f"{item['rank']!r} is no rank that the engine takes.",
+                f"{entry_values.shown(item['rank'])} is no rank that the engine takes.",
                 f"Take the next larger one of {', '.join(str(rank) for rank in LORA_RANKS)}.",
             )
     return tuple(adapters)
-
-
-def _integer(value: Any, where: str, low: int, high: int) -> int:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
-        whole, value = True, int(value)
-    if not whole or not low <= value <= high:
-        fail(where, f"{value!r} is out of bounds.", f"Take a whole number from {low} to {high}.")
-    return int(value)
-
-
-def _human(value: Any) -> Any:
-    """A number as the engine's parser reads one: 32k is 32,000 and 32K 32,768; fractions only of thousands."""
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kKmMgG])", value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    number, unit = match.groups()
-    if unit in _THOUSANDS:
-        return int(float(number) * _THOUSANDS[unit])
-    return int(number) * _UNITS[unit] if "." not in number else value
-
-
-def _size(entry: Mapping[str, Any], key: str, at: str) -> int | None:
-    value = entry.get(key)
-    if value is None:
-        return None
-    size = parse_size(value, f"{at}.{key}")
-    if size == 0:
-        fail(f"{at}.{key}", f"{value!r} is nothing.", "Write it like 6GiB, or leave it out.")
-    return size
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(value, bool)
-
-
-def _flag(entry: Mapping[str, Any], key: str, at: str) -> bool:
-    value = entry.get(key, False)
-    answer = truth(value)
-    if answer is None:
-        fail(f"{at}.{key}", f"{value!r} is neither true nor false.", "Write one of them.")
-    return answer
-
-
-def _text(entry: Mapping[str, Any], key: str, at: str) -> str | None:
-    value = entry.get(key)
-    if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w./@:+-]+", value)):
-        fail(f"{at}.{key}", f"{value!r} is not one word.", "Use letters, digits and ./@:+-_ only.")
-    return value
-
-
-def _choice(entry: Mapping[str, Any], key: str, choices: Sequence[str], at: str, default: str) -> str:
-    value = entry.get(key) or default
-    if value not in choices and value != default:
-        fail(
-            f"{at}.{key}", f"{value!r} is not known.", f"{meant(str(value), choices)}Take one of {', '.join(choices)}."
-        )
-    return str(value)
-
-
-def _list(entry: Mapping[str, Any], key: str, at: str) -> Sequence[Any]:
-    value = [] if entry.get(key) is None else entry[key]
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        fail(f"{at}.{key}", "it must be a list.", "Write it as [one, two].")
-    return value

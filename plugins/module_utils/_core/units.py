@@ -27,6 +27,8 @@ _FACTORS = {
     "TB": 1000**4,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", re.ASCII)
+_WITH_COMMA = re.compile(r"(\d+),(\d+)\s*([a-zA-Z]+)", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,18}")
 # An exbibyte: more than any machine has, and what a number without end is, too.
 _MOST_BYTES = 2**60
 
@@ -42,8 +44,24 @@ def parse_size(value: Any, field: str = "size") -> int:
     match = _SIZE.fullmatch(str(value).strip())
     factor = _FACTORS.get(match.group(2).upper()) if match else None
     if match is None or factor is None or (size := float(match.group(1)) * factor) >= _MOST_BYTES:
-        fail(field, f"{str(value)[:80]!r} is not a size.", "Write it like 6GiB, or in plain bytes.")
+        comma = _WITH_COMMA.fullmatch(str(value).strip())
+        remedy = (
+            f"Write {comma[1]}.{comma[2]}{comma[3]}, with a point."
+            if comma
+            else "Write it like 6GiB, or in plain bytes."
+        )
+        fail(field, f"{str(value)[:80]!r} is not a size.", remedy)
     return int(size)
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a whole number, given as one or as the digits 0 to 9 that templates make of one; None where it is none.
+
+    Python takes the digits of every script for a number, and no engine does.
+    """
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def gib(size_bytes: float, digits: int = 2) -> str:

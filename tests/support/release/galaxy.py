@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The collection as Galaxy judges it: docs by antsibull-docs, the changelog by antsibull-changelog, the tarball by galaxy-importer.
 
-Workflows are judged beside it by zizmor, which reads their syntax and looks for what a stranger could do with them.
+Workflows are judged beside it by zizmor, which reads their syntax and looks for what anybody could do with them.
 
 Run by the release venv's Python: python -m ansible_collections.gpuserve.fleet.tests.support.release.galaxy
 """

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 STEPS = "gpuserve_rollout_steps"
 CANARIES = "gpuserve_canaries"
 RESUME = "gpuserve_resume"
 MAX_FAILED = "gpuserve_max_failed"
-_SHARE = re.compile(r"(\d{1,3})\s*%")
+_SHARE = re.compile(r"([0-9]{1,3})\s*%")
 _MOST_NAMED = 6
 _LOST = "it came to no end: out of reach, or interrupted."
 
@@ -119,8 +120,8 @@ def _step(value: Any, where: str) -> Step:
         if percent > 100:
             fail(where, f"{percent} % is more than all hosts.", "Take 100% at most.")
         return Step(percent=percent)
-    whole = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,5}", value) else value
-    if not isinstance(whole, int) or isinstance(whole, bool) or whole < 0:
+    whole = whole_number(value)
+    if whole is None or whole < 0:
         fail(where, f"{repr(value)[:40]} is no step.", "Write a number of hosts, or a share such as 25%.")
     if whole == 0:
         fail(where, "a step of 0 hosts changes none, and would never end.", "Take 1, or leave it out.")

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 # With fewer letters, a digest that leaks can be turned back into its key.
 SHORTEST, LONGEST = 24, 256
@@ -158,14 +159,14 @@ def limit(value: Any, where: str, high: int) -> int:
     """Return a limit; 0 where there is none."""
     if value in (None, ""):
         return 0
-    text = str(value)
-    if isinstance(value, bool) or not text.isdigit() or not 1 <= int(text) <= high:
+    whole = whole_number(value)
+    if whole is None or not 1 <= whole <= high:
         fail(
             where,
             f"{checks.shown(value)} is no limit.",
             f"Take a whole number from 1 to {high}, or leave it out for no limit.",
         )
-    return int(text)
+    return whole
 
 
 def expiry(value: Any, where: str) -> int:

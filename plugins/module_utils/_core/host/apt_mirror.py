@@ -73,7 +73,7 @@ def place(path: str) -> str:
 
 def size(text: str) -> int:
     """Read a size that a repository gives."""
-    if not text.isdigit() or len(text) > 15:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
         fail("url", f"the repository gives {text[:40]!r} for a size.", "Use another mirror.")
     return int(text)
 

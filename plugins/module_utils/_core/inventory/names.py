@@ -33,6 +33,23 @@ _SHARED = (
     "backup_",
 )
 PREFIXES = _OURS + _SHARED
+# How Ansible reaches a host. A slip in one of these is not seen by Ansible, which then takes the host's name or its own default.
+_CONNECTION = (
+    "host",
+    "port",
+    "user",
+    "password",
+    "connection",
+    "become",
+    "become_user",
+    "become_method",
+    "become_password",
+    "python_interpreter",
+    "ssh_private_key_file",
+    "ssh_common_args",
+)
+_ALSO_ANSIBLES = ("become_pass", "private_key", "private_key_file", "ssh_private_key", "ssh_args", "ssh_extra_args")
+_CONNECTION_SLIP = 0.85
 # With its prefix, a name is like every other name of it: this much alike is a slip of the hand.
 _SLIP = 0.9
 
@@ -40,15 +57,27 @@ _SLIP = 0.9
 def unknown(names: Iterable[str], known: Collection[str], others: Collection[str] = ()) -> Iterator[FleetError]:
     """Name each variable that looks like ours and is none, with the one that is nearest."""
     for name in sorted(names):
-        if name in known or name.startswith(("_", "ansible_")) or any(fnmatchcase(name, other) for other in others):
+        if name in known or name.startswith("_") or any(fnmatchcase(name, other) for other in others):
             continue
-        meant = _meant(name, known)
+        if name.startswith("ansible_"):
+            meant = _meant_of_ansible(name.removeprefix("ansible_"))
+        else:
+            meant = _meant(name.replace("-", "_"), known)
         if meant or name.startswith(_OURS):
             remedy = f"Did you mean {meant}?" if meant else "Remove it."
             yield FleetError(name, "there is no such variable.", f"{remedy} If it is another's, list it in {OTHERS}.")
 
 
+def _meant_of_ansible(rest: str) -> str:
+    near = "" if rest in _CONNECTION + _ALSO_ANSIBLES else nearest(rest, _CONNECTION, _CONNECTION_SLIP)
+    return f"ansible_{near}" if near else ""
+
+
 def _meant(name: str, known: Collection[str]) -> str:
+    if name in known:
+        return name
+    if name.startswith("vllm_") and f"vllm_stack_{name.removeprefix('vllm_')}" in known:
+        return f"vllm_stack_{name.removeprefix('vllm_')}"
     prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
     if prefix:
         rests = {other.removeprefix(prefix): other for other in known if other.startswith(prefix)}

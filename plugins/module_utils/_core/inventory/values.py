@@ -58,11 +58,13 @@ def flag(value: Any, where: str, hidden: bool = False) -> bool:
 
 def _check_list(value: Any, spec: Spec, where: str) -> None:
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise _error(
-            where,
-            f"{_shown(value, spec.get('no_log'))} is no list.",
-            "Write each entry in a line of its own, after a dash.",
+        # What -e NAME=VALUE hands over is a text, whatever it looks like.
+        remedy = (
+            f"On a command line write it in JSON: -e '{{\"{where}\": [...]}}'."
+            if isinstance(value, str) and value.lstrip().startswith("[")
+            else "Write each entry in a line of its own, after a dash."
         )
+        raise _error(where, f"{_shown(value, spec.get('no_log'))} is no list.", remedy)
     if not spec.get("options") and spec.get("elements", "raw") == "dict":
         # Who reads the entries knows more of them than their type.
         return
@@ -93,7 +95,7 @@ def _check_mapping(value: Any, spec: Spec, where: str) -> None:
 
 def _check_number(value: Any, spec: Spec, where: str, kind: str) -> None:
     digits = r"[+-]?\d{1,19}" if kind == "int" else r"[+-]?\d{1,19}(\.\d+)?(e[+-]?\d{1,3})?"
-    if isinstance(value, bool) or not re.fullmatch(digits, str(value).strip(), re.IGNORECASE):
+    if isinstance(value, bool) or not re.fullmatch(digits, str(value).strip(), re.IGNORECASE | re.ASCII):
         what = "whole number" if kind == "int" else "number"
         raise _error(
             where, f"{_shown(value, spec.get('no_log'))} is no {what}.", f"Write one such as {_example(spec, kind)}."

@@ -91,6 +91,8 @@ def check(value: str, variable: str, results: Iterable[str]) -> None:
         )
     if any(character in value for character in "\0\r\n"):
         fail(variable, "it holds a line end.", "Take it without what follows its last character.")
+    if not re.fullmatch(r"[!-~]+", value):
+        fail(variable, "it holds a blank or a letter that no header of a request can.", "Take it without that.")
     if any(value in text for text in results):
         fail(
             variable,

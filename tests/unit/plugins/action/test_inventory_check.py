@@ -270,6 +270,138 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"docker_engine_address_pools": [{"base": "10.0.0.0/8", "size": 24}, {"base": "10.9.0.0/16", "size": 24}]},
         "docker_engine_address_pools[1].base: 10.9.0.0/16 overlaps pool [0] (10.0.0.0/8).",
     ),
+    "a length in digits of another script": (
+        {"vllm_stack_models": [{**MODEL, "max_model_len": "\u0664\u0660\u0669\u0666"}]},
+        "vllm_stack_models[0].max_model_len: '\\u0664\\u0660\\u0669\\u0666' is no whole number.",
+    ),
+    "a port in digits of another script": (
+        {"gateway_port": "\uff18\uff10\uff10\uff10"},
+        "gateway_port: '\\uff18\\uff10\\uff10\\uff10' is no whole number. Write one such as 8000.",
+    ),
+    "a share of more than a card": (
+        {"vllm_stack_models": [{**MODEL, "gpu_memory_utilization": 1.01}]},
+        "vllm_stack_models[0].gpu_memory_utilization: 1.01 is not a share. Take a number above 0 and up to 1.",
+    ),
+    "a share in percent": (
+        {"vllm_stack_models": [{**MODEL, "gpu_memory_utilization": "85%"}]},
+        "vllm_stack_models[0].gpu_memory_utilization: '85%' is not a share. Write 0.85.",
+    ),
+    "a size with a comma": (
+        {"vllm_stack_reserved": "31,36 GiB"},
+        "vllm_stack_reserved: '31,36 GiB' is not a size. Write 31.36GiB, with a point.",
+    ),
+    "a size without its unit": (
+        {"vllm_stack_models": [{**MODEL, "kv_cache_memory_bytes": 6}]},
+        "vllm_stack_models[0].kv_cache_memory_bytes: 6 is 6 bytes. Write it with its unit, like 6GiB.",
+    ),
+    "an unquoted off for a number format": (
+        {"vllm_stack_models": [{**MODEL, "kv_cache_dtype": False}]},
+        "vllm_stack_models[0].kv_cache_dtype: false is not known.",
+    ),
+    "another's word for a number format": (
+        {"vllm_stack_models": [{**MODEL, "dtype": "bf16"}]},
+        "vllm_stack_models[0].dtype: 'bf16' is not known. Did you mean bfloat16?",
+    ),
+    "code of a branch, in other words": (
+        {"vllm_stack_models": [{**MODEL, "trust_remote_code": "yes", "revision": "main"}]},
+        "vllm_stack_models[0].revision: trust_remote_code runs the model's own code",
+    ),
+    "a flag in a model's variables": (
+        {"vllm_stack_models": [{**MODEL, "env": {"VLLM_USE_V2": True}}]},
+        "vllm_stack_models[0].env.VLLM_USE_V2: it is true or false to YAML, and no text. Write it in quotes.",
+    ),
+    "a secret in a mapping": (
+        {"vllm_stack_models": [{**MODEL, "env": {"KEY": {"value": "hf_secret"}}}]},
+        "vllm_stack_models[0].env.KEY: it is a mapping, and no text. Write one, in quotes.",
+    ),
+    "arguments as a mapping in a list": (
+        {"vllm_stack_models": [{**MODEL, "extra_args": [{"--seed": 7}]}]},
+        "vllm_stack_models[0].extra_args[0]: it is a mapping, and no text. Write one, in quotes.",
+    ),
+    "models as a mapping": (
+        {"vllm_stack_models": {"qwen": {"model": "Qwen/Qwen2.5-3B-Instruct"}}},
+        "vllm_stack_models: {'qwen': {'model': 'Qwen/Qwen2.5-3B-Instruct'}} is no list. Write each entry in a line",
+    ),
+    "models as names": (
+        {"vllm_stack_models": ["Qwen/Qwen2.5-3B-Instruct"]},
+        "vllm_stack_models[0]: it must be a mapping. Write name: and model: below it.",
+    ),
+    "an empty entry": (
+        {"vllm_stack_models": [None]},
+        "vllm_stack_models[0]: it must be a mapping. Write name: and model: below it.",
+    ),
+    "a list of a command line": (
+        {"docker_engine_users": "[alice]"},
+        "docker_engine_users: '[alice]' is no list. On a command line write it in JSON: -e '{\"docker_engine_users\": [...]}'.",
+    ),
+    "a card that is none": (
+        {"vllm_stack_models": [{**MODEL, "gpus": [True]}]},
+        "vllm_stack_models[0].gpus[0]: true is no card. Write its number, from 0, or its UUID.",
+    ),
+    "a folder that only a person's shell finds": (
+        {"vllm_stack_models": [{**MODEL, "model": "~/models/qwen"}]},
+        "vllm_stack_models[0].model: '~/models/qwen' is no model. Write the whole path of a folder on the host.",
+    ),
+    "an address of the hub for an id": (
+        {"vllm_stack_models": [{**MODEL, "model": "https://huggingface.co/Qwen/Qwen3-8B"}]},
+        "vllm_stack_models[0].model: 'https://huggingface.co/Qwen/Qwen3-8B' is no model. Write a hub id",
+    ),
+    "a config that is none": (
+        {"vllm_stack_models": [{**MODEL, "config": "config.json"}]},
+        "vllm_stack_models[0].config: 'config.json' is no mapping.",
+    ),
+    "an image in capitals": (
+        {"vllm_stack_engine_image": "vLLM/vllm-openai:v0.33.0"},
+        "vllm_stack_engine_image: 'vLLM/vllm-openai:v0.33.0' is no image. Write its name in small letters",
+    ),
+    "a version that is none": (
+        {"vllm_stack_engine_version": "newest"},
+        "vllm_stack_engine_version: 'newest' is no version. Write it like 0.33.0.",
+    ),
+    "a folder of the system": (
+        {"vllm_stack_project_dir": "/"},
+        "vllm_stack_project_dir: / belongs to the system. Name a folder below it, such as /gpuserve.",
+    ),
+    "a folder that is not whole": (
+        {"vllm_stack_cache_dir": "~/cache"},
+        "vllm_stack_cache_dir: '~/cache' is no whole path.",
+    ),
+    "a name that Compose refuses": (
+        {"vllm_stack_project_name": "My Stack"},
+        "vllm_stack_project_name: 'My Stack' is no name for a Compose project.",
+    ),
+    "a wait of less than nothing": (
+        {"vllm_stack_drain_s": -5},
+        "vllm_stack_drain_s: -5 is less than nothing. Take 0 or more.",
+    ),
+    "a wait of nothing": (
+        {"vllm_stack_timeout_s": 0},
+        "vllm_stack_timeout_s: with 0 it would end before it has begun. Take 1 or more.",
+    ),
+    "ports below models for their successors": (
+        {"vllm_stack_surge_offset": -1},
+        "vllm_stack_surge_offset: -1 is less than nothing. Take 0 or more.",
+    ),
+    "a hub without its scheme": (
+        {"vllm_stack_hub_endpoint": "hub.internal"},
+        "vllm_stack_hub_endpoint: 'hub.internal' is no address. Write it whole, as https://HOST/PATH.",
+    ),
+    "a token with a word behind it": (
+        {"vllm_stack_hf_token": "hf_secret my token"},
+        "vllm_stack_hf_token: it holds a blank or a letter that no header of a request can.",
+    ),
+    "a variable with dashes": (
+        {"vllm-stack-preset": "auto"},
+        "vllm-stack-preset: there is no such variable. Did you mean vllm_stack_preset?",
+    ),
+    "a variable with half its prefix": (
+        {"vllm_preset": "auto"},
+        "vllm_preset: there is no such variable. Did you mean vllm_stack_preset?",
+    ),
+    "a variable of Ansible's, misspelt": (
+        {"ansible_hst": "192.0.2.10"},
+        "ansible_hst: there is no such variable. Did you mean ansible_host?",
+    ),
     "two words in one argument": (
         {"vllm_stack_models": [{**MODEL, "extra_args": ["--seed 7"]}]},
         "vllm_stack_models[0].extra_args: --seed with what follows it is one word to the engine's parser.",
@@ -347,6 +479,14 @@ def test_options_of_playbooks_are_checked_where_names_alone_are() -> None:
 def test_an_option_that_docker_gets_one_day_is_left_to_dockerd() -> None:
     right = {"features": {"cdi": True}, "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 1}}}
     assert "failed" not in run({"gpu01": {"docker_engine_options": {**right, "tomorrow": [1]}}})
+
+
+def test_variables_and_facts_of_ansible_are_let_alone() -> None:
+    named = (
+        "host port user ssh_user ssh_pass become_pass become_exe ssh_private_key hostname user_id user_dir python env"
+    )
+    facts = dict.fromkeys((f"ansible_{name}" for name in named.split()), "x")
+    assert "failed" not in run({"gpu01": facts})
 
 
 def test_every_playbook_of_the_table_is_there() -> None:

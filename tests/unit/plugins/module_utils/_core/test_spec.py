@@ -178,10 +178,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ELSEWHERE = {"config": {"auto_map": {"AutoModel": "acme/code--modeling.Model"}}}
 
 
+@pytest.mark.parametrize("wanted", [True, "yes", "True", 1])
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "0123abc", COMMIT.upper(), f"{COMMIT}0"])
-def test_code_of_the_hub_wants_the_commit_that_somebody_read(revision: Any) -> None:
+def test_code_of_the_hub_wants_the_commit_that_somebody_read(revision: Any, wanted: Any) -> None:
     with pytest.raises(FleetError) as caught:
-        parse_models([{"name": "a", "model": "o/m", "trust_remote_code": True, "revision": revision}])
+        parse_models([{"name": "a", "model": "o/m", "trust_remote_code": wanted, "revision": revision}])
     assert caught.value.where == "vllm_stack_models[0].revision"
     assert "40 digits" in str(caught.value)
 
@@ -306,6 +307,18 @@ def test_each_setting_arrives_in_its_field() -> None:
         ({"aliases": ["a" * 128]}, "aliases", ("a" * 128,)),
         ({"model": "/models/x"}, "is_local", True),
         ({"model": "models/x"}, "is_local", False),
+        ({"model": "gpt2"}, "model", "gpt2"),
+        ({"model": "a/b.c-d_e"}, "model", "a/b.c-d_e"),
+        ({"enforce_eager": None, "priority": None, "env": None}, "priority", 1),
+        ({"env": {"A": ""}}, "env", {"A": ""}),
+        ({"env": {"A": 0.5}}, "env", {"A": "0.5"}),
+        ({"gpus": ["MIG-8c1d5a9e-0/1/0"]}, "gpus", ("MIG-8c1d5a9e-0/1/0",)),
+        ({"gpu_memory_utilization": "0.9"}, "gpu_memory_utilization", 0.9),
+        (
+            {"lora_adapters": [{"name": "x", "path": "/x", "rank": "16"}]},
+            "lora_adapters",
+            ({"name": "x", "path": "/x", "rank": "16"},),
+        ),
     ],
 )
 def test_what_is_taken_at_its_bounds(change: dict[str, Any], field: str, value: Any) -> None:
@@ -317,7 +330,9 @@ def test_what_is_taken_at_its_bounds(change: dict[str, Any], field: str, value: 
     [
         ({"max_model_len": 0}, "max_model_len: 0 is out of bounds. Take a whole number from 1 to 2147483648."),
         ({"max_model_len": 2147483649}, "max_model_len: 2147483649 is out of bounds. Take a whole number from 1 to"),
-        ({"max_model_len": "1.5K"}, "max_model_len: '1.5K' is out of bounds."),
+        ({"max_model_len": "1.5K"}, "max_model_len: '1.5K' is no whole number. Take one from 1 to 2147483648."),
+        ({"max_model_len": "\u0664k"}, "max_model_len: '\\u0664k' is no whole number."),
+        ({"max_num_seqs": "\uff11\uff12"}, "max_num_seqs: '\\uff11\\uff12' is no whole number."),
         ({"priority": 1001}, "priority: 1001 is out of bounds. Take a whole number from 0 to 1000."),
         ({"priority": -1}, "priority: -1 is out of bounds."),
         (
@@ -327,7 +342,41 @@ def test_what_is_taken_at_its_bounds(change: dict[str, Any], field: str, value: 
         ({"gpu_memory_utilization": 90}, "gpu_memory_utilization: 90 is not a share. Write 0.9."),
         ({"gpu_memory_utilization": 0}, "gpu_memory_utilization: 0 is not a share. Take a number above 0 and up to 1."),
         ({"gpu_memory_utilization": 101}, "gpu_memory_utilization: 101 is not a share. Take a number above 0"),
-        ({"gpu_memory_utilization": True}, "gpu_memory_utilization: True is not a share."),
+        ({"gpu_memory_utilization": True}, "gpu_memory_utilization: true is not a share."),
+        ({"gpu_memory_utilization": 1.01}, "gpu_memory_utilization: 1.01 is not a share. Take a number above 0"),
+        ({"gpu_memory_utilization": "85 %"}, "gpu_memory_utilization: '85 %' is not a share. Write 0.85."),
+        ({"gpu_memory_utilization": "0,9"}, "gpu_memory_utilization: '0,9' is not a share. Write 0.9."),
+        ({"gpu_memory_utilization": "\u0660.\u0669"}, "gpu_memory_utilization: '\\u0660.\\u0669' is not a share. Take"),
+        ({"gpu_memory_utilization": float("nan")}, "gpu_memory_utilization: nan is not a share. Take"),
+        ({"gpu_memory_utilization": [0.9]}, "gpu_memory_utilization: [0.9] is not a share. Take"),
+        (
+            {"kv_cache_memory_bytes": "31,36 GiB"},
+            "kv_cache_memory_bytes: '31,36 GiB' is not a size. Write 31.36GiB, with",
+        ),
+        ({"kv_cache_memory_bytes": 6}, "kv_cache_memory_bytes: 6 is 6 bytes. Write it with its unit, like 6GiB."),
+        ({"dtype": False}, "dtype: false is not known. Take one of auto"),
+        ({"dtype": "bf16"}, "dtype: 'bf16' is not known. Did you mean bfloat16? Take one of auto"),
+        ({"engine": []}, "engine: [] is not known."),
+        ({"revision": 1234567}, "revision: 1234567 is no text to YAML. Write it in quotes, or leave it out."),
+        ({"env": {"A": True}}, "env.A: it is true or false to YAML, and no text. Write it in quotes."),
+        ({"env": {"A": {"b": "hf_secret"}}}, "env.A: it is a mapping, and no text. Write one, in quotes."),
+        ({"env": {"A": None}}, "env.A: it is empty."),
+        ({"env": {"A": "x\0"}}, "env.A: it holds a character that no process can be given."),
+        ({"env": []}, "env: it must map variable names to values."),
+        ({"extra_args": [{"--seed": 7}]}, "extra_args[0]: it is a mapping, and no text."),
+        ({"extra_args": ["--seed", None]}, "extra_args[1]: it is empty."),
+        ({"extra_args": [["--seed"]]}, "extra_args[0]: it is a list, and no text."),
+        ({"gpus": [True]}, "gpus[0]: true is no card. Write its number, from 0, or its UUID."),
+        ({"gpus": [-1]}, "gpus[0]: -1 is no card."),
+        ({"gpus": [None]}, "gpus[0]: nothing is no card."),
+        ({"config": "x"}, "config: 'x' is no mapping."),
+        ({"info": "x", "trust_remote_code": True, "revision": COMMIT}, "info: 'x' is no mapping."),
+        ({"model": "./models/x"}, "model: './models/x' is no model. Write the whole path of a folder on the host."),
+        ({"model": "~/x"}, "model: '~/x' is no model. Write the whole path"),
+        ({"model": "a/b/c"}, "model: 'a/b/c' is no model. Write the whole path"),
+        ({"model": "a/"}, "model: 'a/' is no model. Write a hub id"),
+        ({"model": "https://hub/a/b"}, "model: 'https://hub/a/b' is no model. Write a hub id"),
+        ({"model": "\uff31wen/x"}, "model: '\\uff31wen/x' is no model. Write a hub id"),
         (
             {"gpu_memory_utilization": 0.5, "kv_cache_memory_bytes": "1GiB"},
             "gpu_memory_utilization: kv_cache_memory_bytes says already how large the cache is. Leave one of them out.",
