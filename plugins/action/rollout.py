@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files, this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 ARGUMENTS: dict[str, Any] = {
@@ -67,14 +69,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             before = self._journal()
             if self._params["resume"] and not before.is_unfinished:
                 fail(rollout.RESUME, f"there is no unfinished rollout ({self._path}).", "Leave it out.")
+            # A host alone is no rollout, and a dry run none either.
+            is_rollout = (len(hosts) > 1 or self._params["resume"]) and not self._task.check_mode
+            run = this_run.claim(self._variables, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+            if is_rollout:
+                rollout.check_alone(before, run, this_run.is_gone)
             found = rollout.plan(hosts, steps, canaries, before if self._params["resume"] else None, asked)
             begun = rollout.begun(
                 before, hosts, asked, is_resumed=self._params["resume"], is_limited=self._is_limited()
             )
-            # A host alone is no rollout, and a dry run none either.
-            is_rollout = (len(hosts) > 1 or self._params["resume"]) and not self._task.check_mode
             if is_rollout:
-                self._keep(begun)
+                self._keep(replace(begun, run=run))
         notes: list[str] = []
         if before.is_unfinished and not self._params["resume"] and set(before.hosts) & set(hosts):
             done = sum(host in before.done for host in before.hosts)

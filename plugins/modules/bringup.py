@@ -239,6 +239,10 @@ mode:
   returned: always
   type: dict
   sample: {mode: serial, reason: "one core for each engine is not there"}
+replaced:
+  description: Whether the set that serves took the place of another one that served whole, to which O(rollback) goes back.
+  returned: without O(probe_only) and check mode
+  type: bool
 all_ready_s:
   description: Seconds from the module's start until all models had made a token; null where nothing was started or something failed.
   returned: without O(probe_only) and check mode

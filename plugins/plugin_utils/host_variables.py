@@ -12,9 +12,10 @@ from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials, yaml_words
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark import comparison
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_options, daemon_values
@@ -65,7 +66,10 @@ def all_mistakes(
         for name, value in read.items()
         if _SHOWN_TO_OTHERS.search(name) and (said := credentials.refusal(name, value))
     ]
-    found = mistakes.merged(names_and_options(raw, template), typed, _daemon_options(read), refused)
+    of_playbooks = _typed(collection_variables.playbooks(), raw, template)[0]
+    found = mistakes.merged(
+        names_and_options(raw, template), typed, _daemon_options(read), refused, _acceptance(of_playbooks)
+    )
     if not need_models and MODELS not in raw:
         return found
     wrong = {mistakes.variable(error) for error in found}
@@ -94,6 +98,24 @@ def _daemon_options(read: Mapping[str, Any]) -> list[FleetError]:
             found += mistakes.merged(unread, daemon_values.mistakes(options, f"{name}.{{}}".format))
     pools = {"default-address-pools": read.get("docker_engine_address_pools")}
     return [*found, *daemon_values.mistakes(pools, "docker_engine_address_pools".format)]
+
+
+def _acceptance(read: Mapping[str, Any]) -> list[FleetError]:
+    """Return what is wrong with what hosts are held to once they were changed."""
+    given = read.get("benchmark_thresholds", [])
+    try:
+        # What is no list is said by its type.
+        if isinstance(given, list):
+            comparison.thresholds(given)
+        if yaml_words.truth(read.get("gpuserve_acceptance")) and not given:
+            fail(
+                "gpuserve_acceptance",
+                "it is on, and benchmark_thresholds says of no model what it has to reach.",
+                "Set them in the group_vars of each card, or leave it off.",
+            )
+    except FleetError as error:
+        return [error]
+    return []
 
 
 def own_part(host: str, variables: Mapping[str, Any], template: Template, loader: DataLoader) -> str:

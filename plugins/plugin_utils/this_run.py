@@ -1,19 +1,30 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder that all hosts of one run of Ansible share, so that what one of them asked for is not asked for again."""
+"""This run of Ansible: a folder that all its hosts share, so that what one asked for is not asked for again, and who it is for others."""
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+import getpass
+import hashlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible import constants as settings
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim
+
+# Whom AWX and its predecessor say that a job is for.
+_PEOPLE = ("awx_user_name", "tower_user_name")
 # Of what models are: what was read of each, and whether the hub answers.
 MODEL_INFO = "gpuserve-model-info"
+# Of hosts that another run has: a file each, with who it is.
+HELD_HOSTS = "gpuserve-held-hosts"
 
 
 @contextmanager
@@ -24,3 +35,35 @@ def alone(name: str) -> Iterator[Path]:
     with open(shared / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield shared
+
+
+def claim(variables: Mapping[str, Any], now: str) -> Claim:
+    """Return who runs: the same for all hosts of a run, and another for each run."""
+    folder = str(settings.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    controller = socket.gethostname()
+    name = hashlib.sha256(f"{controller}\0{folder}".encode()).hexdigest()[:16]
+    # Tasks run in children of the one process that is the run.
+    return Claim(name, _who(variables), controller, os.getppid(), now)
+
+
+def is_gone(other: Claim) -> bool:
+    """Tell whether a run of this controller is no more; of one of another controller nothing is known."""
+    if other.controller != socket.gethostname() or not other.pid:
+        return False
+    try:
+        os.kill(other.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        # It is there, and somebody else's.
+        return False
+    return False
+
+
+def _who(variables: Mapping[str, Any]) -> str:
+    named = next((str(variables[name]) for name in _PEOPLE if variables.get(name)), "")
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):
+        # An account without a name, as in a container.
+        return f"account {os.getuid()}"

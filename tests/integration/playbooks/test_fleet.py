@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -121,8 +122,8 @@ def test_all_hosts_are_planned_at_once_and_equal_ones_together(tmp_path: Path) -
     assert "what is asked for does not fit " in output and output.count("31.36 GiB usable") == 2
 
 
-SERVE = """---
-# What serves, as far as a rollout knows of it: it is noted who changed, and a host fails where its file says so.
+# In place of what serves: it is noted who changed, and a host fails where its file says so.
+ENGINES = """---
 - name: Start a double of engines
   ansible.builtin.copy:
     dest: "{{ fleet_folder }}/changed/{{ inventory_hostname }}"
@@ -133,21 +134,65 @@ SERVE = """---
   ansible.builtin.fail:
     msg: "qwen did not start: no memory on {{ inventory_hostname }}."
   when: (fleet_folder ~ '/broken-' ~ inventory_hostname) is exists
+
+- name: Configure what a bring-up registers
+  ansible.builtin.set_fact:
+    _vllm_stack_bringup: {changed: true, replaced: "{{ fleet_replaced | default(true) }}"}
 """
+MEASURE = """---
+- name: Read the figures of a double
+  ansible.builtin.set_fact:
+    _benchmark:
+      table: ["{{ inventory_hostname }} was measured"]
+      below: "{{ ['qwen, alone: tokens_per_s 90, threshold 200'] if (fleet_folder ~ '/slow-' ~ inventory_hostname) is exists else [] }}"
+"""
+BEFORE = """---
+- name: Start a double of the set before
+  ansible.builtin.file:
+    path: "{{ fleet_folder }}/changed/{{ inventory_hostname }}"
+    state: absent
+"""
+HOOK = """---
+- name: Check what has changed by then
+  ansible.builtin.shell:
+    cmd: echo {moment} {{{{ inventory_hostname }}}} $(ls {{{{ fleet_folder }}}}/changed | tr -d '\\n') >> {{{{ fleet_folder }}}}/hooks
+  changed_when: false
+  failed_when: (fleet_folder ~ '/{moment}-fails') is exists
+"""
+
+
+def served_by_doubles(tasks: Any) -> list[dict[str, Any]]:
+    """Return the tasks of serve.yml, with the engines' a double and what the gateway does left out; hooks and acceptance are real."""
+    kept = [task for task in tasks if task["name"] == "Start the engines" or "include_role" not in str(task)]
+    for task in kept:
+        if task["name"] == "Start the engines":
+            del task["ansible.builtin.include_role"]
+            task["ansible.builtin.include_tasks"] = {"file": "engines.yml", "apply": {"tags": task["tags"]}}
+    return [task for task in kept if task["name"] != "Show what serves and a request to paste"]
 
 
 def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, str]:
     """Run the plays of site.yml that roll out, with a double of what serves; return status, which hosts changed, and output."""
     tasks = folder / "tasks"
     tasks.mkdir(exist_ok=True)
-    (tasks / "serve.yml").write_text(SERVE)
-    (tasks / "rollout_step.yml").write_text((CHECKOUT / "playbooks/tasks/rollout_step.yml").read_text())
+    for name, text in (("engines", ENGINES), ("measure", MEASURE), ("set_before", BEFORE)):
+        (tasks / f"{name}.yml").write_text(text)
+    for name in ("rollout_step", "acceptance", "claim"):
+        shutil.copy(CHECKOUT / f"playbooks/tasks/{name}.yml", tasks)
+    serve = yaml.safe_load((CHECKOUT / "playbooks/tasks/serve.yml").read_text())
+    (tasks / "serve.yml").write_text(yaml.safe_dump(served_by_doubles(serve), sort_keys=False))
+    for moment in ("before", "after"):
+        (folder / f"{moment}.yml").write_text(HOOK.format(moment=moment))
     plays = yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text())
     plays[0]["ansible.builtin.import_playbook"] = str(CHECKOUT / "playbooks/inventory_check.yml")
     host = next(one for one in plays if one["name"] == "Install the host's part of the stack")
-    # All that comes before the first host is asked.
+    # All that comes before the first host is asked, and who changes it.
+    block = next(task for task in host["tasks"] if "block" in task)
     names = [task["name"] for task in host["tasks"]]
-    host["tasks"] = host["tasks"][: names.index("Stop here on hosts that serve nothing")]
+    host["tasks"] = [*host["tasks"][: names.index("Stop here on hosts that serve nothing")], block]
+    block["block"] = [task for task in block["block"] if "include_role" not in str(task)]
+    for one in plays[1:]:
+        one["module_defaults"] = {"gpuserve.fleet.host_claim": {"folder": f"{folder}/run-{{{{ inventory_hostname }}}}"}}
     (folder / "rollout.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
     shutil.rmtree(folder / "changed", ignore_errors=True)
     (folder / "changed").mkdir()
@@ -204,3 +249,95 @@ def test_as_many_may_fail_as_are_allowed_and_what_is_no_step_is_refused(tmp_path
     assert (status, changed) == (2, ""), output
     said = "gpuserve_rollout_steps[0]: a step of 0 % changes no host, and would never end. Take 1 for a single host, or leave it out."
     assert f"{said} Nothing was changed." in " ".join(output.split())
+
+
+def test_hooks_run_around_a_host_and_one_that_fails_keeps_the_host_as_it_is(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {} for name in "ab"})
+    hooks = [f"-egpuserve_{moment}_host={tmp_path}/{moment}.yml" for moment in ("before", "after")]
+    status, changed, output = rolled_out(tmp_path, path, *hooks)
+    assert (status, changed) == (0, "ab"), output
+    assert (tmp_path / "hooks").read_text().split("\n") == ["before a", "after a a", "before b a", "after b ab", ""]
+
+    # What has to be true before a host changes is not: it stays as it is, and no other follows.
+    (tmp_path / "before-fails").touch()
+    status, changed, output = rolled_out(tmp_path, path, *hooks)
+    assert (status, changed) == (2, ""), output
+    assert "0 hosts with the new set, 1 failed, 1 not touched." in output
+    (tmp_path / "before-fails").unlink()
+    (tmp_path / "after-fails").touch()
+    status, changed, output = rolled_out(tmp_path, path, *hooks)
+    assert (status, changed) == (2, "a"), output
+
+
+def test_a_host_that_is_too_slow_gets_back_what_it_served_and_stops_the_rollout(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {} for name in "abc"})
+    held_to = [
+        "-e",
+        json.dumps({"gpuserve_acceptance": True, "benchmark_thresholds": [{"model": "qwen", "tokens_per_s": 200}]}),
+    ]
+    (tmp_path / "slow-b").touch()
+    status, changed, output = rolled_out(tmp_path, path, *held_to)
+    assert (status, changed) == (2, "a"), output
+    said = " ".join(output.split())
+    assert "a was measured" in said and "b was not accepted: qwen, alone: tokens_per_s 90, threshold 200." in said
+    assert "What served before serves again." in said
+    assert "1 host with the new set, 1 failed, 1 not touched." in said
+
+    # A host on which nothing was changed goes back to nothing.
+    status, changed, output = rolled_out(tmp_path, path, *held_to, "-e", '{"fleet_replaced": false}', "-l", "b,c")
+    assert (status, changed) == (2, "b"), output
+    assert "Nothing was there to go back to: what was started serves on." in " ".join(output.split())
+
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_acceptance=true")
+    assert (status, changed) == (2, ""), output
+    assert "gpuserve_acceptance: it is on, and benchmark_thresholds says of no model what it has to reach." in " ".join(
+        output.split()
+    )
+
+
+def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {} for name in "abc"})
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (0, "abc"), output
+    notes = [tmp_path / f"run-{name}" / "run.json" for name in "abc"]
+    # Everybody is free again, and so is the host of a rollout that stopped, whether or not it failed.
+    assert not any(note.exists() for note in notes)
+    (tmp_path / "broken-a").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, "a") and not any(note.exists() for note in notes), output
+    status, changed, output = rolled_out(tmp_path, path, "-l", "a")
+    assert (status, changed) == (2, "a") and not any(note.exists() for note in notes), output
+    (tmp_path / "broken-a").unlink()
+
+    # Somebody at another controller has a host: nobody's is changed, and what was taken is given back.
+    other = {
+        "run": "0123456789abcdef",
+        "who": "kim",
+        "controller": "desk-7",
+        "pid": 1,
+        "since": "2026-11-26 12:01:00 UTC",
+    }
+    notes[1].write_text(json.dumps(other))
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, ""), output
+    told = "gpuserve_take_over: b is being changed by a run of kim on desk-7, since 2026-11-26 12:01:00 UTC. Wait until it has ended"
+    assert told in " ".join(output.split()) and "Nothing was changed." in output
+    assert [note.exists() for note in notes] == [False, True, False] and json.loads(notes[1].read_text()) == other
+    status, changed, output = rolled_out(tmp_path, path, "-l", "a,c")
+    assert (status, changed) == (0, "ac"), output
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_take_over=true")
+    assert (status, changed) == (0, "abc"), output
+
+    # A run of this controller that was killed has nothing any more, and one that lives has its journal.
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    notes[1].write_text(json.dumps({**other, "controller": socket.gethostname(), "pid": gone.pid}))
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (0, "abc"), output
+    journal = tmp_path / ".gpuserve" / "rollout.json"
+    kept = json.loads(journal.read_text())
+    journal.write_text(json.dumps({**kept, "run": {**other, "controller": socket.gethostname(), "pid": os.getpid()}}))
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, ""), output
+    assert f"these hosts are being changed by a run of kim on {socket.gethostname()}" in " ".join(output.split())
+    assert json.loads(journal.read_text())["run"]["pid"] == os.getpid()

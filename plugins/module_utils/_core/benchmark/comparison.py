@@ -141,14 +141,22 @@ def thresholds(given: Any) -> list[dict[str, Any]]:
 
 
 def against_thresholds(now: Mapping[str, Any], expected: Sequence[Mapping[str, Any]]) -> list[Regression]:
-    """Return what is worse than expected, of each model alone and asked directly; an entry with a card is for that card alone."""
+    """Return what is worse than expected, of each model alone and asked directly; an entry with a card is for that card alone.
+
+    What was to be measured and could not be is worse than anything that is expected of it.
+    """
     cards = {card["name"] for card in now["cards"]}
     found = []
     for run in now["runs"]:
-        if not run["result"] or run["together"] or run["way"] != ENGINE:
+        if run["together"] or run["way"] != ENGINE:
             continue
         for entry in expected:
             if entry["model"] != run["model"] or ("card" in entry and not any(entry["card"] in card for card in cards)):
+                continue
+            if not run["result"]:
+                found.append(
+                    Regression(run["model"], f"{_called(run)}: not measured ({run.get('skipped') or 'no reason'})")
+                )
                 continue
             for name, more_is_better in THRESHOLDS.items():
                 value = figure(run["result"], name)
@@ -159,6 +167,11 @@ def against_thresholds(now: Mapping[str, Any], expected: Sequence[Mapping[str, A
                         Regression(run["model"], f"{_called(run)}: {name} {value:,.4g}, threshold {entry[name]:,.4g}")
                     )
     return found
+
+
+def is_accepted(last: Mapping[str, Any], models: Mapping[str, Any], expected: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a record is of these engines, and reaches what is expected of them."""
+    return bool(models) and dict(last["models"]) == dict(models) and not against_thresholds(last, expected)
 
 
 def _called(run: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
 STEPS = "gpuserve_rollout_steps"
@@ -19,6 +20,7 @@ RESUME = "gpuserve_resume"
 MAX_FAILED = "gpuserve_max_failed"
 _SHARE = re.compile(r"([0-9]{1,3})\s*%")
 _MOST_NAMED = 6
+_IN_USE = "Wait until it has ended: two runs would each take the other's hosts for lost."
 _LOST = "it came to no end: out of reach, or interrupted."
 
 
@@ -36,12 +38,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Journal:
-    """How far a rollout is, by host: done with what it was asked for (a digest), failed with a reason, or begun and neither yet."""
+    """How far a rollout is, by host: done with what it was asked for (a digest), failed with a reason, or begun and neither yet.
+
+    run is the one that writes in it, or wrote last.
+    """
 
     done: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
+    run: Claim | None = None
 
     @classmethod
     def read(cls, data: Any) -> Journal:
@@ -54,6 +60,7 @@ class Journal:
             {str(host): str(reason) for host, reason in failed.items()} if isinstance(failed, Mapping) else {},
             tuple(str(host) for host in data["hosts"]),
             tuple(str(host) for host in data.get("started") or ()),
+            Claim.read(data.get("run")),
         )
 
     def data(self) -> dict[str, Any]:
@@ -63,6 +70,7 @@ class Journal:
             "done": dict(self.done),
             "failed": dict(self.failed),
             "started": list(self.started),
+            "run": self.run.data() if self.run else None,
         }
 
     def with_started(self, host: str) -> Journal:
@@ -169,6 +177,13 @@ def begun(
     done = {host: had for host, had in before.done.items() if host not in again and asked.get(host, had) == had}
     # A failure counts in the run that saw it.
     return Journal(done, {}, all_hosts)
+
+
+def check_alone(journal: Journal, run: Claim, is_gone: Callable[[Claim], bool]) -> None:
+    """Fail where another run of this controller is at the same journal and has not ended."""
+    other = journal.run
+    if other is not None and other.run != run.run and other.controller == run.controller and not is_gone(other):
+        fail("", f"these hosts are being changed by {other} (process {other.pid}).", _IN_USE)
 
 
 def is_stopped(journal: Journal, most_failed: int) -> bool:

@@ -309,8 +309,10 @@ class Bringup:
             if one.name == model_of(one.container)
         ]
         changed = bool(leavers) or bool(loop.kept_up) or any(one["action"] in ("started", "failed") for one in models)
+        replaced = False
         if not state.failed and len(state.serving) == len(state.order):
-            self.sets.prove(target.plan, [dict(entry) for entry in target.entries.values()], target.endpoints)
+            new = self.sets.prove(target.plan, [dict(entry) for entry in target.entries.values()], target.endpoints)
+            replaced = new and self.sets.read(BEFORE) is not None
         seconds = time.monotonic() - self.progress.narrator.began
         if changed:
             if not state.failed and state.order:
@@ -319,6 +321,7 @@ class Bringup:
             self._remember(target, models)
         return {
             "changed": changed,
+            "replaced": replaced,
             "all_ready_s": round(seconds, 1) if changed and not state.failed else None,
             "models": models,
             "mode": {

@@ -85,6 +85,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"vllm_stack_presets": "auto"},
         "vllm_stack_presets: there is no such variable. Did you mean vllm_stack_preset?",
     ),
+    "hosts that are held to nothing": (
+        {"gpuserve_acceptance": "yes"},
+        "gpuserve_acceptance: it is on, and benchmark_thresholds says of no model what it has to reach. "
+        "Set them in the group_vars of each card, or leave it off.",
+    ),
+    "a figure that no benchmark has": (
+        {"benchmark_thresholds": [{"model": "qwen", "tps": 200}]},
+        "benchmark_thresholds[0].tps: there is no such figure. Known are tokens_per_s, success, goodput,",
+    ),
     "a misspelt prefix": (
         {"vllm_stak_models": []},
         "vllm_stak_models: there is no such variable. Did you mean vllm_stack_models?",

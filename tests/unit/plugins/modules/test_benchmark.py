@@ -109,6 +109,32 @@ def test_each_way_is_measured_kept_and_compared(host: Host, tmp_path: Path, caps
     assert any(line.startswith("  Worse: qwen, alone") for line in again["table"])
 
 
+def test_what_was_measured_of_the_same_engines_is_enough_where_it_is_good_enough(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = [{"model": "yi", "tokens_per_s": 300}]
+    first = call(capsys, tmp_path, reuse=True, thresholds=expected)
+    asked = len(host.asked)
+    again = call(capsys, tmp_path, reuse=True, thresholds=expected)
+    assert len(host.asked) == asked and again["record"] == first["record"] and again["below"] == []
+    assert again["table"] == [f"gpu01   accepted as measured on {first['record']['when']}: the same engines"]
+    # More is expected of them, another engine runs, or nobody asked for the old figures: they are measured.
+    assert call(capsys, tmp_path, reuse=True, thresholds=[{"model": "yi", "tokens_per_s": 900}])["below"]
+    assert len(host.asked) == 2 * asked
+    host.answers["/containers/yi/json"]["Config"]["Labels"]["fleet.gpuserve.digest"] = "another"
+    call(capsys, tmp_path, reuse=True, thresholds=expected)
+    call(capsys, tmp_path, thresholds=expected)
+    assert len(host.asked) == 4 * asked
+
+
+def test_what_was_to_be_measured_and_could_not_be_is_below_its_threshold(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.status = 1
+    below = call(capsys, tmp_path, thresholds=[{"model": "yi", "tokens_per_s": 300}])["below"]
+    assert len(below) == 1 and below[0].startswith("yi, alone, 4 at once: not measured ("), below
+
+
 def test_a_key_goes_by_a_pipe_and_is_in_nothing_else(
     host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

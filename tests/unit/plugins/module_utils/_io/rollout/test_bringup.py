@@ -58,6 +58,12 @@ def test_from_nothing_and_again(host: FakeHost) -> None:
     assert host.containers == before
 
 
+def test_a_set_that_took_another_s_place_is_told_so(host: FakeHost) -> None:
+    assert not served(host, A)["replaced"], "there is nothing to go back to"
+    assert served(host, changed(A))["replaced"]
+    assert not served(host, changed(A))["replaced"], "the one before this set is of an earlier run"
+
+
 def test_the_first_of_two_leaves_and_the_other_takes_its_port(host: FakeHost) -> None:
     served(host, A, B)
     result = served(host, B)

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The note on a host of the run that changes it: taken and given back under a lock, read as nothing where it is none of ours."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, is_free
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
+
+_NAME = "run.json"
+
+
+def holder(folder: str) -> Claim | None:
+    """Return the run that has the host; None where none has."""
+    try:
+        return Claim.read(json.loads(Path(folder, _NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def take(folder: str, claim: Claim, over: str = "") -> Claim | None:
+    """Note that a run changes the host, and return it; where another one does, and is not `over`, that is returned."""
+    with _locked(Path(folder)):
+        found = holder(folder)
+        if not is_free(found, claim.run, over):
+            return found
+        atomic.write(Path(folder, _NAME), json.dumps(claim.data()))
+        return claim
+
+
+def release(folder: str, run: str) -> None:
+    """Remove the note of a run; another's stays."""
+    if holder(folder) is None:
+        return
+    with _locked(Path(folder)):
+        found = holder(folder)
+        if found is not None and found.run == run:
+            Path(folder, _NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    ownership.check(folder)
+    atomic.make_folder(folder)
+    handle = os.open(folder / f".{_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        ownership.regular(handle, folder / f".{_NAME}.lock")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
