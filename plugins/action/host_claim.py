@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, refusal
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             holder = Claim.read(found.get("holder"))
         if found.get("taken") is False and holder is not None:
             with this_run.alone(this_run.HELD_HOSTS) as folder:
-                (folder / f"{self._variables['inventory_hostname']}.json").write_text(json.dumps(holder.data()))
+                atomic.write(folder / f"{self._variables['inventory_hostname']}.json", json.dumps(holder.data()))
         return {**result, **found}
 
     def _on_host(self, args: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Configure the host as changed by this run
+- name: Configure the host as taken for a run
   gpuserve.fleet.host_claim:
     state: taken
   register: host_claim

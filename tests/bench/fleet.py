@@ -1,25 +1,33 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet costs the controller: plans of up to a thousand hosts by the playbook, and the moves when a host leaves.
+"""What a fleet costs its controller: plans and a run with nothing to do for up to a thousand hosts, and the moves when a host leaves.
 
-python -m tests.bench.fleet [--hosts 1000]      the figures, the last line as JSON
+python -m tests.bench.fleet [--plans 10,100,1000] [--converged INVENTORY --noops 10,100,1000]      the figures, the last line as JSON
+
+INVENTORY has one host on which site.yml has nothing to do. What it answers is recorded, and told again by hosts that are not there, so
+that what is measured is the controller's own cost. A figure that was not measured is null, and a line says why.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import Host, Request, place
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.placement_rule import PlacementRule
+from ansible_collections.gpuserve.fleet.tests.bench import answers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RACKS = ("rack_a", "rack_b", "rack_c", "rack_d")
@@ -50,6 +58,30 @@ def moves() -> list[int]:
     return [len(served([host for host in hosts if host is not leaving]) - before) for leaving in hosts]
 
 
+def playbook(name: str, inventory: Path, environment: Mapping[str, str], *words: str) -> tuple[float, float, str]:
+    """Run a playbook; return its seconds, the most MiB that one of its processes took, and what it said."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    always = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "HF_HUB_OFFLINE": "1", "ANSIBLE_NOCOLOR": "1"}
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(
+            [program, "-i", str(inventory), str(CHECKOUT / "playbooks" / name), *words],
+            cwd=CHECKOUT,
+            env={**os.environ, **always, **environment},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        # The use of this child alone, and of what it waited for: its own workers.
+        _pid, status, used = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        said.seek(0)
+        text = said.read()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{name} failed ({child.returncode}):\n{text[-4000:]}")
+    return seconds, used.ru_maxrss / 1024, text
+
+
 def plan(hosts: int) -> tuple[float, float]:
     """Return seconds and the most MiB of a process that playbooks/plan.yml took for so many hosts."""
     with tempfile.TemporaryDirectory() as folder:
@@ -57,40 +89,99 @@ def plan(hosts: int) -> tuple[float, float]:
         variables = {"vllm_stack_gpus": [{"name": "NVIDIA GeForce RTX 5090"}], "vllm_stack_models": MODELS}
         inventory = Path(folder, "inventory.json")
         inventory.write_text(json.dumps({"all": {"children": {"gpu_hosts": {"hosts": each, "vars": variables}}}}))
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "HF_HUB_OFFLINE": "1"}
-        began = time.perf_counter()
-        subprocess.run(
-            [program, "-i", str(inventory), str(CHECKOUT / "playbooks/plan.yml")],
-            cwd=CHECKOUT,
-            env=environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
+        seconds, most, _text = playbook("plan.yml", inventory, {})
+    return seconds, most
+
+
+@contextlib.contextmanager
+def recorded(converged: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Have one host answer to site.yml, which has nothing to do there; yield its answers, and its variables."""
+    read = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(converged), "--list"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    listed = json.loads(read.stdout)
+    (host,) = listed["gpu_hosts"]["hosts"]
+    variables = listed["_meta"]["hostvars"][host]
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = answers.recorder(Path(folder))
+        _seconds, _most, text = playbook("site.yml", converged, recorder)
+        recap = text.rpartition("PLAY RECAP")[2]
+        if "changed=0" not in recap:
+            raise SystemExit(f"{host} is not converged: {recap}")
+        yield answers.sorted_out(Path(folder, "answers.jsonl"), Path(folder, "answers")), variables
+
+
+def noop(hosts: int, known: Path, variables: Mapping[str, Any]) -> tuple[float, float]:
+    """Return seconds and the most MiB of a process that site.yml took for so many hosts on which it has nothing to do."""
+    with tempfile.TemporaryDirectory() as folder:
+        common = {
+            name: value for name, value in variables.items() if not name.startswith(("ansible_ssh", "ansible_port"))
+        }
+        common |= {"ansible_connection": "far_end", "ansible_python_interpreter": "/usr/bin/python3"}
+        each = {f"gpu{at:04d}": {"ansible_host": f"10.0.{at // 256}.{at % 256}"} for at in range(hosts)}
+        inventory = Path(folder, "inventory.yml")
+        tree = {"all": {"children": {"gpu_hosts": {"hosts": each, "vars": common}}}}
+        inventory.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+        seconds, most, text = playbook("site.yml", inventory, answers.told(known, Path(folder, "asked")))
+    served = text.rpartition("PLAY RECAP")[2].count("changed=0")
+    if served < hosts:
+        raise SystemExit(f"{hosts - served} of {hosts} hosts were changed, or failed:\n{text[-4000:]}")
+    return seconds, most
+
+
+def measured(what: str, counts: list[int], of: Any) -> dict[int, tuple[float, float]]:
+    """Measure for each number of hosts, and print."""
+    found: dict[int, tuple[float, float]] = {}
+    for count in counts:
+        found[count] = of(count)
+        seconds, most = found[count]
+        print(
+            f"{what} for {count:>5} hosts: {seconds:7.1f} s, {1000 * seconds / count:6.0f} ms a host, {most:.0f} MiB",
+            flush=True,
         )
-        seconds = time.perf_counter() - began
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return found
+
+
+def per_host(found: Mapping[int, tuple[float, float]]) -> float | None:
+    """Return by how many MiB the largest process grows with a host, between the fewest and the most that were measured."""
+    few, many = (min(found), max(found)) if found else (0, 0)
+    return round((found[many][1] - found[few][1]) / (many - few), 3) if many > few else None
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--hosts", type=int, default=1000)
-    hosts = parser.parse_args().hosts
-    found: dict[int, tuple[float, float]] = {}
-    for count in sorted({10, min(100, hosts), hosts}):
-        found[count] = plan(count)
-        print(f"plan.yml for {count:>5} hosts: {found[count][0]:6.1f} s, {found[count][1]:.0f} MiB")
+    parser.add_argument("--plans", default="10,100,1000")
+    parser.add_argument("--converged", type=Path)
+    parser.add_argument("--noops", default="10,100,1000")
+    given = parser.parse_args()
+    plans = measured("plan.yml", [int(count) for count in given.plans.split(",") if count], plan)
+    noops: dict[int, tuple[float, float]] = {}
+    if given.converged:
+        with recorded(given.converged) as (known, variables):
+            noops = measured(
+                "site.yml with nothing to do",
+                [int(count) for count in given.noops.split(",")],
+                lambda count: noop(count, known, variables),
+            )
     moved = moves()
     print(
         f"models that move when one of 20 hosts leaves: {max(moved)} at most, {sum(moved) / len(moved):.2f} on average"
     )
-    per_host = (found[hosts][1] - found[10][1]) / max(1, hosts - 10)
     answer = {
         "bench": "fleet",
-        f"plan_{hosts}_hosts_s": round(found[hosts][0], 1),
-        "mib_per_host": round(per_host, 3),
+        "lost": None,
+        "noop_4_over_1": None,
+        "change_4_over_1": None,
+        "hosts_1000_s": round(noops[1000][0], 1) if 1000 in noops else None,
+        "plan_1000_hosts_s": round(plans[1000][0], 1) if 1000 in plans else None,
+        "mib_per_host": per_host(noops or plans),
         "moved_models_when_one_of_20_leaves": max(moved),
     }
+    print("null: lost, noop_4_over_1 and change_4_over_1 need several boxes with a client, which this does not make.")
+    if answer["hosts_1000_s"] is None:
+        print("null: hosts_1000_s was not asked for, or there was no converged host to record.")
     print(json.dumps(answer))
 
 
