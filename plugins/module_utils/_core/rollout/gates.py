@@ -62,7 +62,8 @@ class Gates(Reservations):
         exact = service.exact_kv and all(self.services[name].exact_kv for name in shared)
         if not exact and any(self._retires_on(name, service) for name in self.tracks):
             return False
-        return len(shared) < (1 if alone or not exact else self.limits.parallel)
+        bound = 1 if alone or not exact else self.limits.parallel
+        return all(sum(uuid in self.services[name].gpus for name in shared) < bound for uuid in service.gpus)
 
     def _is_ahead(self, name: str, service: Service) -> bool:
         """Whether another one has the turn: it is being replaced or started, or what it replaces was stopped for it."""

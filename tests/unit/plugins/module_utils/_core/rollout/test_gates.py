@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import Gates
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance, next_probe_s, refuse
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
@@ -60,6 +62,18 @@ def test_every_card_of_a_model_must_be_still() -> None:
     moving = replace(world({ONE: 30 * GIB, TWO: 30 * GIB}), foreign_still_s={ONE: 60.0, TWO: 0.5})
     closed = why(gates(moving), WIDE)
     assert closed is not None and "the free memory of card GPU-2 keeps moving" in closed
+
+
+@pytest.mark.parametrize(("exact", "parallel", "has_turn"), [(True, 2, True), (True, 1, False), (False, 2, False)])
+def test_as_many_as_allowed_start_on_each_card_and_not_on_all_of_a_models_cards(
+    exact: bool, parallel: int, has_turn: bool
+) -> None:
+    """One that was stopped has not lost its turn since one more began on each of its two cards."""
+    others = {"one": replace(NARROW, name="one", gpus=(ONE,)), "two": replace(NARROW, name="two", gpus=(TWO,))}
+    services = {"wide": replace(WIDE, exact_kv=exact), **others}
+    tracks = {"wide": Track(Step.WAITING, "changed", committed=1.0), **dict.fromkeys(others, Track(Step.SURGING))}
+    found = Gates(services, tracks, world({ONE: 30 * GIB, TWO: 30 * GIB}), Limits(parallel=parallel))
+    assert found.has_turn(services["wide"], alone=False) is has_turn
 
 
 def test_a_rank_counts_on_its_own_card_for_what_it_has_still_to_take() -> None:
