@@ -16,6 +16,10 @@ SEGFAULT_REMEDY = (
     "Run once more; if it comes again, take another engine image, and see whether enforce_eager: true helps."
 )
 
+BUS_ERROR_TEXT = "it read what is not there any more (a bus error): a file that was cut short under it, or shared memory that ran out"
+BUS_ERROR_REMEDY = "See whether the disk or /dev/shm is full; a model whose files are cut short has to be copied anew."
+COPY_ANEW = "Remove the model below vllm_stack_cache_dir/huggingface/hub, or copy its folder anew, then run again."
+
 MET = (
     Rule(
         "wrong_image",
@@ -169,9 +173,16 @@ MET = (
         (
             r"Error while deserializing header",
             r"incomplete metadata, file not fully covered",
+            r"PytorchStreamReader failed",
         ),
         "a file of the model's weights is cut short or damaged",
-        "Remove the model below vllm_stack_cache_dir/huggingface/hub, or copy its folder anew, then run again.",
+        COPY_ANEW,
+    ),
+    Rule(
+        "damaged_config",
+        (r"the config file at '(?P<what>[^']+)' is not a valid JSON file",),
+        "a file of the model is cut short or damaged ({what})",
+        COPY_ANEW,
     ),
     Rule(
         "remote_code",
@@ -203,6 +214,8 @@ MET = (
             r"failed to get the hash of the compiled graph",
             r"corrupted compilation artifact",
             r"Expected tensors only, but got",
+            r"Bytes object is corrupted, checksum does not match",
+            r"/root/\.cache/\S+\.so: (?:file too short|invalid ELF header)",
         ),
         "what an earlier start compiled can't be used",
         "Remove the model's folder below vllm_stack_cache_dir/vllm: it is made anew.",
@@ -221,7 +234,11 @@ MET = (
     ),
     Rule(
         "secret_file",
-        (r"/run/gpuserve/env: Permission denied", r"[Cc]an(?:'t|not) open /run/gpuserve/env"),
+        # As bash, dash and BusyBox say it; a folder stands there where Docker found no file to mount.
+        (
+            r"/run/gpuserve/env'?: (?:Permission denied|No such file|[Ii]s a directory)",
+            r"[Cc]an(?:'t|not) open '?/run/gpuserve/env",
+        ),
         "the engine can't read the file of its secrets",
         "Where Docker maps root to another account (userns-remap), turn that off; else run site.yml again, which renders the file.",
     ),
@@ -233,7 +250,12 @@ MET = (
     ),
     Rule(
         "permission",
-        (r"Permission denied: '(?P<what>/[^']+)'", r"Permission denied \(os error 13\)"),
+        (
+            # Python quotes a name that has an apostrophe in it the other way.
+            r"Permission denied: (?P<quote>['\"])(?P<what>/.+?)(?P=quote)",
+            r"Permission denied \(os error 13\)",
+            r"PermissionError at (?P<what>/\S+) when downloading",
+        ),
         "the engine, root without its powers, may not use a file of its caches or of the model ({what})",
         "Hand what is behind it on the host to root: chown -R root:root on vllm_stack_cache_dir, or on the model's folder.",
     ),
@@ -278,10 +300,22 @@ MET = (
         (
             r"Fatal Python error: Segmentation fault",
             r"Segfault encountered",
+            r"Segmentation fault\s+\(core dumped\)",
             r"Failed core proc\(s\): \{[^}]*: -11\b",
         ),
         "it crashed with a segmentation fault",
         SEGFAULT_REMEDY,
+    ),
+    Rule(
+        "bus_error",
+        (
+            r"Fatal Python error: Bus error",
+            r"Unexpected bus error encountered",
+            r"Bus error\s+\(core dumped\)",
+            r"Failed core proc\(s\): \{[^}]*: -7\b",
+        ),
+        BUS_ERROR_TEXT,
+        BUS_ERROR_REMEDY,
     ),
     Rule(
         "killed",

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.causes import (
+    BUS_ERROR_REMEDY,
+    BUS_ERROR_TEXT,
     PYTHON_WARNING,
     RULES,
     SEGFAULT_REMEDY,
@@ -31,8 +33,8 @@ class Cause:
     memory: bool = False
 
 
-# 128 and the signal: SIGKILL, SIGSEGV.
-KILLED, SEGFAULT = 137, 139
+# 128 and the signal: SIGBUS, SIGKILL, SIGSEGV.
+BUS_ERROR, KILLED, SEGFAULT = 135, 137, 139
 SEE_LOG = "See the last lines of its log below."
 # What the engine says of its own end, and never the reason.
 WRAPPERS = re.compile(
@@ -100,6 +102,8 @@ def _by_exit(code: int | None) -> Cause:
         )
     if code == SEGFAULT:
         return Cause("segfault", "it crashed with a segmentation fault", SEGFAULT_REMEDY)
+    if code == BUS_ERROR:
+        return Cause("bus_error", BUS_ERROR_TEXT, BUS_ERROR_REMEDY)
     if code is not None:
         return Cause("exit", f"it ended with exit status {code}", SEE_LOG)
     return Cause("unknown", "it gave no reason", SEE_LOG)

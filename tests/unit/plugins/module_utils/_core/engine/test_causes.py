@@ -151,6 +151,11 @@ LINES = [
     ("damaged_weights", "safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer"),
     ("damaged_weights", "safetensors_rust.SafetensorError: incomplete metadata, file not fully covered"),
     (
+        "damaged_weights",
+        "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory",
+    ),
+    ("damaged_config", "OSError: It looks like the config file at '/models/m/config.json' is not a valid JSON file."),
+    (
         "remote_code",
         "ValueError: Loading o/m requires you to execute the configuration file in that repo on your local machine.",
     ),
@@ -183,6 +188,11 @@ LINES = [
     ),
     ("compile_cache", "AssertionError: Expected tensors only, but got: <class 'int'>"),
     (
+        "compile_cache",
+        r"RuntimeError: Bytes object is corrupted, checksum does not match. Expected: b'h', Got: b'\x07'",
+    ),
+    ("compile_cache", "ImportError: /root/.cache/vllm/torch_compile_cache/a1/rank_0_0/b2.so: file too short"),
+    (
         "expandable_segments",
         "AssertionError: Expandable segments are not compatible with memory pool. Please track https://github.com/pytorch/pytorch/issues/147851",
     ),
@@ -192,6 +202,9 @@ LINES = [
     ),
     ("secret_file", "/bin/sh: line 1: /run/gpuserve/env: Permission denied"),
     ("secret_file", "/bin/sh: 1: .: cannot open /run/gpuserve/env: No such file"),
+    ("secret_file", "/bin/sh: 1: .: Can't open /run/gpuserve/env"),
+    ("secret_file", "/bin/sh: .: line 0: can't open '/run/gpuserve/env': Permission denied"),
+    ("secret_file", "/bin/sh: line 1: .: /run/gpuserve/env: is a directory"),
     (
         "no_shell",
         f'{DAEMON}runc create failed: unable to start container process: exec: "/bin/sh": stat /bin/sh: no such file or directory',
@@ -205,6 +218,11 @@ LINES = [
         "PermissionError: [Errno 13] Permission denied: '/root/.cache/huggingface/hub/models--o--m/.locks'",
     ),
     ("permission", "RuntimeError: Data processing error: I/O error: Permission denied (os error 13)"),
+    ("permission", 'OSError: [Errno 13] Permission denied: "/models/o\'s/config.json"'),
+    (
+        "permission",
+        "OSError: PermissionError at /root/.cache/huggingface/hub when downloading o/m. Check cache directory permissions.",
+    ),
     ("port_taken", "OSError: [Errno 98] Address already in use"),
     (
         "port_taken",
@@ -230,6 +248,17 @@ LINES = [
     ("nccl", "RuntimeError: unhandled system error (run with NCCL_DEBUG=INFO for details)"),
     ("segfault", "Fatal Python error: Segmentation fault"),
     ("segfault", "!!!!!!! Segfault encountered !!!!!!!"),
+    ("segfault", "/bin/sh: line 1:     7 Segmentation fault      (core dumped) vllm serve o/m"),
+    ("bus_error", "Fatal Python error: Bus error"),
+    (
+        "bus_error",
+        "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
+    ),
+    ("bus_error", "/bin/sh: line 1:     7 Bus error               (core dumped) vllm serve o/m"),
+    (
+        "bus_error",
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore_DP0': -7}",
+    ),
     (
         "segfault",
         "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore_0': -11}",

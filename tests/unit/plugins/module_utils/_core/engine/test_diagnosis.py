@@ -170,6 +170,13 @@ def test_no_wrapper_is_a_cause(line: str) -> None:
             "Run once more; if it comes again, take another engine image, and see whether enforce_eager: true helps.",
             False,
         ),
+        (
+            135,
+            "bus_error",
+            "it read what is not there any more (a bus error): a file that was cut short under it, or shared memory that ran out",
+            "See whether the disk or /dev/shm is full; a model whose files are cut short has to be copied anew.",
+            False,
+        ),
         (1, "exit", "it ended with exit status 1", "See the last lines of its log below.", False),
         (0, "exit", "it ended with exit status 0", "See the last lines of its log below.", False),
         (None, "unknown", "it gave no reason", "See the last lines of its log below.", False),
