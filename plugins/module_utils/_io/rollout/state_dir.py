@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.notes import Notes
 
 # Who changes what was measured has it for a moment only.
-HELD_S, TRY_S = 10.0, 0.05
+LOCK_S, TRY_S = 10.0, 0.05
 
 
 class StateDir(Notes):
@@ -59,7 +59,7 @@ class StateDir(Notes):
 
     def learn(self, plan: Mapping[str, Any], started: Iterable[tuple[Mapping[str, Any], int]]) -> None:
         """Keep what starts used for the next plan: (the plan's model, bytes on all its cards) each."""
-        with self._noted("calibration.json"), self._calibration_held():
+        with self._noted("calibration.json"), self._calibration_locked():
             store: Any = self._read("calibration.json")
             if not isinstance(store.get("starts", {}), dict):
                 self._note("calibration.json is not what we wrote: it is begun anew")
@@ -79,7 +79,7 @@ class StateDir(Notes):
         """Change what was measured; return what it was and what it is now. Where `notes` says why not, nothing was written."""
         before: dict[str, Any] = {"starts": {}}
         after = before
-        with self._noted("calibration.json"), self._calibration_held():
+        with self._noted("calibration.json"), self._calibration_locked():
             before = self.calibration()
             after = take(before)
             if after["starts"] != before["starts"] and not self.notes:
@@ -87,7 +87,7 @@ class StateDir(Notes):
         return before, after
 
     @contextlib.contextmanager
-    def _calibration_held(self) -> Iterator[None]:
+    def _calibration_locked(self) -> Iterator[None]:
         """Have nobody else change it between reading and writing: a start that is learned and an import may come at once."""
         path = self.folder / "calibration.lock"
         atomic.make_folder(self.folder, 0o755)
@@ -144,14 +144,14 @@ class StateDir(Notes):
 
 def _take(handle: int, path: Path) -> None:
     """Take a lock that is let go of in a moment; an OSError where it is not."""
-    until = time.monotonic() + HELD_S
+    until = time.monotonic() + LOCK_S
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= until:
-                raise OSError(errno.EBUSY, f"another process has held it for {HELD_S:.0f} s", str(path)) from None
+                raise OSError(errno.EBUSY, f"another process has held it for {LOCK_S:.0f} s", str(path)) from None
             time.sleep(TRY_S)
 
 

@@ -127,12 +127,12 @@ def test_what_a_bring_up_learns_while_others_are_taken_in_is_not_lost(tmp_path: 
 def test_one_who_holds_what_was_measured_for_long_is_a_note_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_dir, "HELD_S", 0.1)
+    monkeypatch.setattr(state_dir, "LOCK_S", 0.1)
     state = StateDir(str(tmp_path))
     state.learn(PLAN, [(PLANNED, 4 << 30)])
     before = (tmp_path / "calibration.json").read_bytes()
-    with open(tmp_path / "calibration.lock", "r+b") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with open(tmp_path / "calibration.lock", "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         state.learn(PLAN, [(OTHER, 5 << 30)])
         other = StateDir(str(tmp_path))
         other.take_in(lambda store: {**store, "starts": {}})
