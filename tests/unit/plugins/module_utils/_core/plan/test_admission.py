@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CATALOGUE, parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import admission
@@ -124,3 +124,18 @@ def test_an_engine_fetches_nothing_that_a_request_names() -> None:
     own = planned(model={"extra_args": ["--allowed-media-domains", "example.org"]})["engine_args"]
     assert own.count("--allowed-media-domains") == 1 and "media.invalid" not in own
     assert "--allowed-media-domains" not in planned(engine_version="0.10.2")["engine_args"]
+
+
+def test_whoever_adds_a_card_adds_its_speed_or_says_that_it_has_none() -> None:
+    assert set(CATALOGUE) - set(admission.TERAFLOPS) == {
+        "NVIDIA GB10",
+        "NVIDIA GeForce RTX 4080 SUPER",
+        "NVIDIA GeForce RTX 5060 Ti",
+        "NVIDIA GeForce RTX 5070 Ti",
+        "NVIDIA RTX A4000",
+        "NVIDIA RTX A5000",
+        "NVIDIA RTX PRO 5000 Blackwell",
+        "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+        "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
+    }
+    assert set(admission.TERAFLOPS) <= set(CATALOGUE)

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.encoders import Encoders
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate, overheads
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
@@ -70,6 +73,12 @@ def test_what_two_cards_take_more() -> None:
         # A narrow MLP: queries, keys, values and their product are more.
         ({"dense_size": 256}, {}, 2 * 1024 + 2 * (8 + 2) * 128),
         ({"state_units": 40000}, {}, 40000),
+        # Without a gate: the MLP's input beside what goes in and out, or compiled, in its place.
+        ({"architecture": "ArceeForCausalLM"}, {"enforce_eager": True}, 1024 + 2 * 4096),
+        ({"architecture": "ArceeForCausalLM"}, {}, 4096 + 4 * 1024),
+        ({"architecture": "PhiForCausalLM"}, {"enforce_eager": True}, 2 * 1024 + 2 * 4096),
+        ({"architecture": "PhiForCausalLM"}, {}, 4096 + 2 * 1024 + 2 * (8 + 2) * 128),
+        ({"architecture": "CohereForCausalLM"}, {}, 3 * (1024 + 4096) + 1024),
         ({"state_units": 40000}, {"tensor_parallel": 2}, 20000),
     ],
 )
@@ -239,3 +248,69 @@ def test_on_a_cpu_there_is_no_card_s_share() -> None:
     assert overheads.packed_on_cpu(shape, replace(LOAD, samples=False)).size_bytes == 75 * MIB
     large = replace(shape, tied_embeddings=False, linear_bytes=1000 * MIB)
     assert overheads.packed_on_cpu(large, LOAD).size_bytes == 192 * MIB
+
+
+EXPERTS = Experts(count=8, per_token=2, intermediate_size=512, shared_intermediate_size=0, layers=4)
+
+
+def test_what_experts_put_into_another_order_keep() -> None:
+    # Three matrices of each expert of a layer, in half a byte.
+    layer = 3 * 8 * 1024 * 512 // 2
+    shape = replace(SHAPE, experts=EXPERTS, quantization="mxfp4", weight_bits=4, linear_bytes=10 * layer)
+    assert overheads.kept_while_loading(shape, LOAD) == 3 * layer + 290 * MIB
+    assert overheads.kept_while_loading(shape, replace(LOAD, tensor_parallel=2)) == 3 * layer // 2 + 290 * MIB
+    # Of AWQ only what is no expert is repacked.
+    awq = replace(shape, quantization="awq")
+    assert overheads.kept_while_loading(awq, LOAD) == int(1.1 * 6 * layer)
+    assert overheads.kept_while_loading(replace(awq, linear_bytes=layer), LOAD) == 0
+
+
+def test_rows_of_experts_before_and_after_their_activation() -> None:
+    shape = replace(SHAPE, experts=EXPERTS)
+    assert estimate.expert_workspace(shape, LOAD) == 2048 * 2 * 2 * (1024 + 1024)
+    wide = replace(shape, experts=replace(EXPERTS, intermediate_size=4096))
+    assert estimate.expert_workspace(wide, LOAD) == 2048 * 2 * 2 * (4096 + 8192)
+    assert estimate.expert_workspace(wide, replace(LOAD, tensor_parallel=4)) == 2048 * 2 * 2 * (1024 + 2048)
+    assert estimate.expert_workspace(SHAPE, LOAD) == 0
+
+
+def test_a_layer_of_latent_attention_has_a_quarter_of_a_row_for_each_expert() -> None:
+    assert estimate.latent_layer(SHAPE, LOAD) == 2048 * 2 * 3 * (1024 + 4096)
+    assert estimate.latent_layer(replace(SHAPE, experts=EXPERTS), LOAD) == 2048 * 2 * (3 * 5120 + 2 * 1024 // 4)
+    assert estimate.latent_layer(SHAPE, replace(LOAD, tensor_parallel=2)) == 2048 * 2 * 3 * (1024 + 2048)
+
+
+@pytest.mark.parametrize(
+    ("shape", "load", "older"),
+    [
+        ({}, {}, False),
+        ({}, {"drafts": 1}, True),
+        ({}, {"drafts": 1, "reads_hidden": True}, False),
+        ({"experts": EXPERTS}, {}, True),
+    ],
+)
+def test_the_older_runner_keeps_nothing_of_what_was_captured(
+    shape: dict[str, Any], load: dict[str, Any], older: bool
+) -> None:
+    made, run = replace(SHAPE, **shape), replace(LOAD, **load)
+    without = replace(MEASURED, allocator_captured=0.0)
+    grows = estimate._graphs(made, run, MEASURED).size_bytes > estimate._graphs(made, run, without).size_bytes
+    assert grows is not older
+
+
+def test_a_picture_wider_than_a_batch_leaves_holes() -> None:
+    picture = Encoders(
+        hidden_size=1280, intermediate_size=5120, kinds=("picture",), patches=4096, tokens=1024, pixels=588
+    )
+    shape = replace(SHAPE, encoders=picture)
+    running = 4096 * 2 * (3 * (1280 + 5120) + 3 * 588)
+    waiting = 2048 * 2 * 1024
+    holes = int(3.09 * 2 * (4096 * 1280 - 2048 * 1024))
+    measured = MEASURED
+    assert overheads.encoder(shape, LOAD, 0, measured).size_bytes == running + waiting + holes
+    # A batch that takes more than the picture leaves no holes, and what a batch works in is there for the picture too.
+    assert overheads.encoder(shape, replace(LOAD, max_num_batched_tokens=8192), running + 1, measured).size_bytes == (
+        8192 * 2 * 1024
+    )
+    many = replace(shape, encoders=replace(picture, tokens=9000))
+    assert overheads.encoder(many, LOAD, running, measured).size_bytes == 9000 * 2 * 1024 + holes

@@ -199,3 +199,17 @@ def test_whatever_a_file_holds_it_is_read_or_refused(content: Any) -> None:
             exchange.take({}, exchange.read(text, "file"))
         except FleetError as error:
             assert str(error).startswith("file: ")
+
+
+def test_what_a_host_knows_is_a_line_a_kind_of_start() -> None:
+    assert exchange.table("box", {}) == ["box   no start was measured yet"]
+    store = store_of(planned(), 100 * MIB)
+    store = store_of(planned(), 1300 * MIB, store=store)
+    lines = exchange.table("box", store)
+    assert lines[0] == f"box   {len(GUIDE)} kinds of start" and len(lines) == 1 + len(GUIDE)
+    for model, line in zip(GUIDE, lines[1:], strict=True):
+        assert line.split() == [
+            str(model["model"]),
+            *CARD.split(),
+            *["2", "measured", "used", "+1,300", "MiB", "of", "plan", "at", "most"],
+        ]

@@ -326,3 +326,13 @@ def test_a_pinned_cache_that_does_not_fit_is_told_what_would(key: str, value: An
     assert found, result["reasons"]
     lower = float(found[1]) if "." in found[1] else int(found[1])
     assert plan([{**pinned, key: lower}, GUIDE[0]])["feasible"]
+
+
+def test_a_card_s_cache_is_whole_blocks_and_the_one_that_stays_empty() -> None:
+    spec = parse_models([{"name": "a", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1000}])[0]
+    choice = Choice(spec, ModelShape.from_config(CONFIGS[spec.model]), 0)
+    found = candidate(choice, vllm.profile("0.33.0"), parse_gpus(RTX_5090)[0], Calibration())
+    # 1,000 tokens are 62.5 blocks of 16.
+    assert found.kv_bytes(1) == (63 + 1) * found.pool.block_bytes
+    assert found.kv_bytes(2) == (126 + 1) * found.pool.block_bytes
+    assert found.floor_bytes == found.kv_bytes(1) and found.need_bytes == found.fixed_bytes + found.kv_bytes(1)

@@ -55,3 +55,34 @@ def test_cards_are_numbered_where_there_are_several() -> None:
     text = render("gpu01", plan, {})
     assert "gpu01   GPU 0   NVIDIA L40S" in text
     assert "gpu01   GPU 1   NVIDIA L40S" in text
+
+
+def test_a_bar_of_the_whole_is_full() -> None:
+    assert cells(100, 100) == "█" * BAR_CELLS and cells(200, 100) == "█" * BAR_CELLS
+    assert cells(100, 100, unicode=False) == "#" * BAR_CELLS
+
+
+def test_what_keeps_no_tokens_has_no_cache_to_speak_of() -> None:
+    plan = plan_host([{"name": "NVIDIA GeForce RTX 5090"}])
+    gpu = plan["gpus"][0]
+    first, *others = gpu["models"]
+    encoder = {**first, "kv_cache_bytes": 0, "kv_cache_tokens": 0, "max_concurrency": 0.0}
+    text = render("gpu01", {**plan, "gpus": [{**gpu, "models": [encoder, *others]}]}, {})
+    (row,) = [line for line in text.splitlines() if line.startswith(f"  {first['name']} ")]
+    assert "no KV cache" in row and "tokens" not in row and "request" not in row
+    (other,) = [line for line in text.splitlines() if line.startswith(f"  {others[0]['name']} ")]
+    assert f"{others[0]['kv_cache_tokens']:,} tokens" in other and "no KV cache" not in other
+
+
+def test_a_row_that_just_fits_is_one_line() -> None:
+    plan = plan_host([{"name": "NVIDIA GeForce RTX 5090"}])
+    rows = [line for line in render("gpu01", plan, {}, width=400).splitlines() if " kv " in line]
+    wide = max(len(row) for row in rows)
+
+    def bars(width: int) -> int:
+        text = render("gpu01", plan, {}, unicode=False, width=width)
+        return max(line.count("#") for line in text.splitlines())
+
+    shown = [line for line in render("gpu01", plan, {}, width=wide).splitlines() if " kv " in line]
+    assert shown == rows
+    assert bars(wide) > bars(wide - 1)

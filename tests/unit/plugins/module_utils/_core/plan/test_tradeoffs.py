@@ -147,3 +147,28 @@ def test_a_model_is_not_spread_over_cards_that_it_was_not_given() -> None:
     result = choose([spec], [shape], cards, "aggressive", vllm.profile("0.33.0"), Calibration())
     assert not result["feasible"]
     assert "more than preset aggressive allows" in result["reasons"][0]
+
+
+def test_one_that_eight_cards_hold_is_spread_over_all_of_them() -> None:
+    large = {"name": "large", "model": "meta-llama/Llama-3.1-8B-Instruct", "max_model_len": 512, "enforce_eager": True}
+    found = models([large], [card(4, index) for index in range(8)], "aggressive")["large"]
+    assert (found["tensor_parallel_size"], len(found["gpu_uuids"])) == (8, 8)
+
+
+def test_one_that_the_larger_of_two_cards_holds_is_not_spread() -> None:
+    found = models([{**LLAMA, "max_model_len": 2048}], [card(32, 0), card(12, 1)], "balanced")["llama"]
+    assert (found["tensor_parallel_size"], found["gpu_uuids"]) == (1, ["u0"])
+
+
+def test_without_the_largest_the_others_fit_where_nothing_else_helps() -> None:
+    small = {"name": "small", "model": "Qwen/Qwen2.5-0.5B-Instruct", "max_model_len": 256}
+    tiny = {"name": "tiny", "model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "max_model_len": 256}
+    entries = [{**LLAMA, "max_model_len": 256}, tiny, small]
+    specs, gpus = parse_models(entries), parse_gpus([card(12)])
+    shapes = [ModelShape.from_config(CONFIGS[spec.model], spec.dtype, spec.quantization) for spec in specs]
+    (said,) = choose(specs, shapes, gpus, "aggressive", vllm.profile("0.33.0"), Calibration())["reasons"]
+    assert said.endswith("Without llama the others fit.")
+    # Where only the smallest fits, both others are named, in the order of the list.
+    gpus = parse_gpus([card(3.2)])
+    (said,) = choose(specs, shapes, gpus, "aggressive", vllm.profile("0.33.0"), Calibration())["reasons"]
+    assert said.endswith("Without llama, tiny the others fit.")
