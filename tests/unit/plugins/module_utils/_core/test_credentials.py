@@ -70,3 +70,29 @@ def test_a_refusal_names_the_variable_and_the_remedy(variable: str, value: str, 
     assert sentence.startswith(f"{variable}: ")
     assert remedy in sentence
     assert "s3cret" not in sentence and "AAAA" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("https://me:s3cret@host", True),
+        ("https://host", False),
+        ({"a": "https://host", "b": ["https://host", {"c": "https://me:s3cret@host"}]}, True),
+        ({"a": "https://host", "b": ("https://host",)}, False),
+        (("https://host", "https://me:s3cret@host"), True),
+        ({"https://me:s3cret@host": "a key is no value"}, False),
+        ([], False),
+        (7, False),
+    ],
+)
+def test_an_account_is_found_wherever_it_stands(value: object, found: bool) -> None:
+    assert credentials.is_in(value) is found
+
+
+def test_a_private_key_is_collected_as_it_stands() -> None:
+    assert credentials.secrets({"any": [f"{PEM}\n"]}) == {PEM, f"{PEM}\n"}
+
+
+def test_an_address_of_no_repository_has_the_plain_remedy() -> None:
+    (sentence,) = credentials.refusals({"vllm_stack_proxy": "http://me:s3cret@proxy"})
+    assert sentence.endswith(" Write the address without them.")

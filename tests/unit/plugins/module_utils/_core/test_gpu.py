@@ -130,6 +130,11 @@ def test_what_is_no_card_is_named_by_its_place(cards: Any, where: str, words: st
         ("A100 40GB", "NVIDIA A100-SXM4-40GB"),
         ("t4", "Tesla T4"),
         ("RTX PRO 6000", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"),
+        ("A10", "NVIDIA A10"),
+        ("nvidia a6000", "NVIDIA RTX A6000"),
+        ("Quadro RTX A6000", "NVIDIA RTX A6000"),
+        ("NVIDIA L4 GPU", "NVIDIA L4"),
+        ("RTX 6000 Ada", "NVIDIA RTX 6000 Ada Generation"),
     ],
 )
 def test_names_that_people_write(written: str, name: str) -> None:
@@ -140,3 +145,24 @@ def test_names_that_people_write(written: str, name: str) -> None:
 def test_a_name_of_several_cards_that_differ_is_none(written: str) -> None:
     with pytest.raises(FleetError):
         parse_gpus([{"name": written}])
+
+
+def test_a_misspelt_card_is_asked_for_by_its_whole_name() -> None:
+    with pytest.raises(FleetError) as caught:
+        parse_gpus([{"name": "GeForce RTX 5O90"}])
+    assert caught.value.remedy == "Did you mean NVIDIA GeForce RTX 5090? Else give its memory_total_bytes."
+    with pytest.raises(FleetError) as caught:
+        parse_gpus([{"name": "a toaster"}])
+    assert caught.value.remedy.startswith("Give its memory_total_bytes, or take one of NVIDIA GeForce RTX 5090, ")
+
+
+@pytest.mark.parametrize("cards", [b"L4", "L4", {"name": "L4"}, None])
+def test_what_is_no_list_of_cards_is_said_to_be_none(cards: Any) -> None:
+    with pytest.raises(FleetError, match="it must be a list of cards") as caught:
+        parse_gpus(cards)
+    assert caught.value.where == "vllm_stack_gpus"
+
+
+def test_a_card_without_any_memory_is_none() -> None:
+    with pytest.raises(FleetError, match="is no size of a card"):
+        card(memory_total_bytes=0)

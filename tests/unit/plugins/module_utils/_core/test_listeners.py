@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import Listener, Rows, parse, rows
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.listeners import (
+    Listener,
+    Rows,
+    is_foreign,
+    parse,
+    rows,
+)
 
 PLUGINS = Path(__file__).parents[5] / "plugins"
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -70,3 +76,12 @@ def test_one_place_reads_who_listens() -> None:
         if "/proc/net/tcp" in path.read_text(encoding="utf-8")
     ]
     assert not roles
+
+
+def test_who_listens_at_every_address_counts_where_nobody_has_the_very_one() -> None:
+    everywhere, here = Listener("00000000", 8001, 33, "1"), Listener("0100007F", 8001, 0, "2")
+    assert is_foreign([everywhere], "127.0.0.1", 8001, [0])
+    assert not is_foreign([everywhere, here], "127.0.0.1", 8001, [0])
+    assert is_foreign([Listener("0" * 32, 8001, 33, "1")], "127.0.0.1", 8001, [0])
+    assert not is_foreign([everywhere], "127.0.0.1", 8002, [0]) and not is_foreign([], "127.0.0.1", 8001, [0])
+    assert not is_foreign([everywhere], "127.0.0.1", 8001, [0, 33])

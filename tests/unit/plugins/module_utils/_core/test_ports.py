@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import ports as port_rules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports, kept_ports
 
@@ -156,3 +157,29 @@ def test_ports_that_were_assigned_once_stay(before: list[str], now: list[tuple[s
     again = PortRules(surge_offset=offset, kept=dict(zip([name for name, _port in now], ports, strict=True)))
     assert assign_ports(entries, again) == ports
     assert assign_ports(entries[::-1], again) == ports[::-1]
+
+
+def test_a_port_that_is_off_is_taken_by_nobody() -> None:
+    rules = PortRules.read({"gateway_port": 9000, "gateway_redirect_port": 0, "gateway_metrics_address": "0"}, 0)
+    assert rules.taken == {9000: "gateway_port"}
+
+
+def test_what_is_free_is_said_beyond_all_that_have_a_port() -> None:
+    with pytest.raises(FleetError) as caught:
+        assign_ports(models(8001, 8005, 8001))
+    assert (caught.value.where, caught.value.what) == ("vllm_stack_models[2].port", "8001 is already m0's.")
+    assert caught.value.remedy == "Ports from 8006 are free."
+    # The port that is asked for twice is nobody's surge port either.
+    with pytest.raises(FleetError) as caught:
+        assign_ports(models(8001, 8001), PortRules(surge_offset=1))
+    assert caught.value.remedy == "Ports from 8003 are free."
+
+
+def test_the_last_ports_are_left_to_nobody_s_surge_instance() -> None:
+    assert assign_ports(models(65534), PortRules(surge_offset=1)) == [65534]
+    with pytest.raises(FleetError, match="65535 would listen on 65536, beyond 65535"):
+        assign_ports(models(65535), PortRules(surge_offset=1))
+    # One that is looked for stops before: from 65534 on there is room for one, and its surge instance.
+    assert port_rules._next_free({}, PortRules(surge_offset=1), 65534) == 65534
+    with pytest.raises(FleetError, match="no port from 65535 up is free"):
+        port_rules._next_free({}, PortRules(surge_offset=1), 65535)

@@ -313,6 +313,15 @@ def test_each_setting_arrives_in_its_field() -> None:
         ({"env": {"A": ""}}, "env", {"A": ""}),
         ({"env": {"A": 0.5}}, "env", {"A": "0.5"}),
         ({"gpus": ["MIG-8c1d5a9e-0/1/0"]}, "gpus", ("MIG-8c1d5a9e-0/1/0",)),
+        ({"gpus": ["G" * 80]}, "gpus", ("G" * 80,)),
+        ({"model": f"{'o' * 48}/{'n' * 47}"}, "model", f"{'o' * 48}/{'n' * 47}"),
+        *(({"dtype": dtype}, "dtype", dtype) for dtype in ("auto", "half", "float16", "bfloat16", "float", "float32")),
+        *(({"kv_cache_dtype": kind}, "kv_cache_dtype", kind) for kind in ("fp8", "fp8_e4m3", "fp8_e5m2")),
+        *(({"task": task}, "task", task) for task in ("generate", "embed", "score", "classify", "transcribe")),
+        *(
+            ({"lora_adapters": [adapter]}, "lora_adapters", (adapter,))
+            for adapter in ({"name": "x", "path": "/x", "rank": rank} for rank in (8, 16, 32, 64, 128, 256, 320, 512))
+        ),
         ({"gpu_memory_utilization": "0.9"}, "gpu_memory_utilization", 0.9),
         (
             {"lora_adapters": [{"name": "x", "path": "/x", "rank": "16"}]},
