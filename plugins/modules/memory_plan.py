@@ -207,7 +207,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import (
     parse_models,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import is_as_written
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check, masked
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.secrets import VARIABLES, check_chosen, masked
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
 
@@ -368,7 +368,7 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     )
     names = [name for spec in specs for name in (spec.name, *spec.aliases, *(a["name"] for a in spec.lora_adapters))]
     for parameter, variable in VARIABLES.items():
-        check(params.get(parameter, ""), variable, names)
+        check_chosen(params.get(parameter, ""), variable, names)
     profile = vllm.profile(params["engine_version"])
     shapes = [shape_of(spec, f"{LIST}[{index}]") for index, spec in enumerate(specs)]
     digest = digest_of(params, shapes, gpus)

@@ -208,7 +208,7 @@ class _Parts:
         shown = [name for spec in specs for name in _names(spec)]
         for variable in secrets.VARIABLES.values():
             if variable not in self.wrong:
-                secrets.check(self._value(variable), variable, shown)
+                secrets.check_chosen(self._value(variable), variable, shown)
 
     def _gateway(self, specs: Sequence[ModelSpec]) -> config.Gateway:
         models = [

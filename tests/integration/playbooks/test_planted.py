@@ -68,7 +68,7 @@ def of_model(says: str, **change: Any) -> Host:
 
 STACK = {
     "disk": of_stack("vllm_stack_image_disk"),
-    "short": of_stack("vllm_stack_api_key: it has 5", vllm_stack_api_key="short"),
+    "short": of_stack("vllm_stack_api_key: the key of the engines has 5", vllm_stack_api_key="short"),
     "part": of_model("part of a name", name=secret("engine-key")),
     "unknown": of_model("vllm_stack_models[0].prot", prot=8001),
     "env-text": of_model("vllm_stack_models[0].env", env=f"TOKEN={secret('model-env')}"),

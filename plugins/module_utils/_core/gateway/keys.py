@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import access_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import checks, policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import UNSET, Policy
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
-# With fewer letters, a digest that leaks can be turned back into its key.
-SHORTEST, LONGEST = 24, 256
 MOST_A_MINUTE, MOST_AT_ONCE = 1_000_000, 65_535
 MOST_TOKENS = 10**12
 FIRST = "default"
@@ -36,7 +35,6 @@ KNOWN = (
     "policy",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_SECRET = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
@@ -139,20 +137,7 @@ def _sha256(entry: Mapping[str, Any], where: str, name: str) -> str:
         if not isinstance(given, str) or not _DIGEST.fullmatch(given):
             fail(f"{where}.sha256", "it is no digest.", "Write 64 hexadecimal digits in small letters.")
         return str(given)
-    # What was written is a secret, also where it is a wrong one: no message repeats it.
-    if not isinstance(secret, str) or not _SECRET.fullmatch(secret) or len(secret) > LONGEST:
-        fail(
-            f"{where}.key",
-            f"the key of {name} holds what no key holds.",
-            f"Use letters, digits and . _ ~ + / = -, {SHORTEST} to {LONGEST} of them.",
-        )
-    if len(secret) < SHORTEST:
-        fail(
-            f"{where}.key",
-            f"the key of {name} has {len(secret)} characters, which can be guessed from its digest.",
-            f"Take a random one of at least {SHORTEST}; `openssl rand -hex 24` makes one.",
-        )
-    return digest(secret)
+    return digest(access_keys.check(secret, f"{where}.key", name))
 
 
 def limit(value: Any, where: str, high: int) -> int:

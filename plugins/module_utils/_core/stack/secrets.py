@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import access_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
@@ -21,7 +22,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import M
 HUB_TOKEN, API_KEY = "HF_TOKEN", "VLLM_API_KEY"
 TOKENS = (HUB_TOKEN, API_KEY)
 # Parameters of modules that are secrets, and the variables that they come from.
-VARIABLES = {"hf_token": "vllm_stack_hf_token", "api_key": "vllm_stack_api_key"}
+ENGINE_KEY = "vllm_stack_api_key"
+VARIABLES = {"hf_token": "vllm_stack_hf_token", "api_key": ENGINE_KEY}
 # Ansible blots a secret out of all that it prints; a short one would take half of every result with it.
 SHORTEST = 8
 HIDDEN = "********"
@@ -99,3 +101,10 @@ def check(value: str, variable: str, results: Iterable[str]) -> None:
             "it is part of a name in the stack, which Ansible would blot out wherever it prints it.",
             "Take a random one, such as `openssl rand -hex 24` makes.",
         )
+
+
+def check_chosen(value: str, variable: str, results: Iterable[str]) -> None:
+    """Refuse a secret of the inventory; a key of engines is a key as the gateway's are. One that a host made for itself stays."""
+    if variable == ENGINE_KEY and value:
+        access_keys.check(value, variable, "the engines")
+    check(value, variable, results)

@@ -15,6 +15,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.gpuserve.fleet.plugins.action import gateway_config, gateway_keys
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import access_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import keys
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files
 from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.gateway.settings import SECRET, settings
@@ -68,7 +69,7 @@ def test_a_first_key_lies_in_a_file_and_its_digest_goes_to_the_host(controller: 
     answer = controller.run(settings=settings())
     path = controller.key_dir / "box"
     key = private_files.read(path)
-    assert answer["key_made"] and answer["key_file"] == str(path) and len(key) >= keys.SHORTEST
+    assert answer["key_made"] and answer["key_file"] == str(path) and len(key) >= access_keys.SHORTEST
     assert path.stat().st_mode & 0o777 == 0o600 and controller.key_dir.stat().st_mode & 0o777 == 0o700
     assert key not in json.dumps(answer) and key not in json.dumps(controller.payloads)
     assert controller.payloads[0]["first_key_sha256"] == keys.digest(key)

@@ -222,7 +222,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"vllm_stack_models": [{**MODEL, "trust_remote_code": True, "revision": "main"}]},
         "vllm_stack_models[0].revision: trust_remote_code runs the model's own code",
     ),
-    "a secret that is too short": ({"vllm_stack_api_key": "abc"}, "vllm_stack_api_key: it has 3 characters"),
+    "a secret that is too short": (
+        {"vllm_stack_api_key": "sk-12345678"},
+        "vllm_stack_api_key: the key of the engines has 11 characters, which can be guessed from its digest.",
+    ),
     "a token in a model's variables": (
         {"vllm_stack_models": [{**MODEL, "env": {"HF_TOKEN": "hf_secret"}}]},
         "vllm_stack_models[0].env.HF_TOKEN: it is one of the whole stack. Set vllm_stack_hf_token instead.",

@@ -41,9 +41,11 @@ def test_nor_in_how_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"api_key": "vllm"}, "vllm_stack_api_key: it has 4 characters"),
+        ({"api_key": "vllm"}, "vllm_stack_api_key: the key of the engines has 4 characters"),
         ({"hf_token": "stack"}, "vllm_stack_hf_token: it has 5 characters"),
-        ({"api_key": "tinyllama"}, "vllm_stack_api_key: it is part of a name"),
+        ({"api_key": "k" * 23}, "vllm_stack_api_key: the key of the engines has 23 characters"),
+        ({"api_key": "two words, and no key of any header"}, "vllm_stack_api_key: the key of the engines holds what no key holds"),
+        ({"hf_token": "tinyllama"}, "vllm_stack_hf_token: it is part of a name"),
     ],
 )
 def test_keys_are_refused_before_anything_changes(

@@ -81,6 +81,28 @@ def test_one_that_can(value: str) -> None:
     secrets.check(value, "vllm_stack_api_key", ["vllm-tinyllama:"])
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("x" * 23, "has 23 characters, which can be guessed from its digest."),
+        ("no key, for a header ends words there", "holds what no key holds."),
+        ("x" * 257, "holds what no key holds."),
+    ],
+)
+def test_a_key_of_engines_that_somebody_chose_is_a_key_as_the_gateway_s_are(value: str, said: str) -> None:
+    with pytest.raises(FleetError) as told:
+        secrets.check_chosen(value, "vllm_stack_api_key", ["vllm-tinyllama:"])
+    assert told.value.message == f"vllm_stack_api_key: the key of the engines {said}"
+    assert value not in str(told.value)
+
+
+def test_what_a_host_made_for_itself_and_other_secrets_are_as_long_as_they_are() -> None:
+    secrets.check("x" * 8, "vllm_stack_api_key", [])
+    for value in ("", "x" * 24, "x" * 256):
+        secrets.check_chosen(value, "vllm_stack_api_key", [])
+    secrets.check_chosen("hf_short", "vllm_stack_hf_token", [])
+
+
 def test_what_is_a_secret_of_the_whole_stack() -> None:
     assert secrets.VARIABLES == {"hf_token": "vllm_stack_hf_token", "api_key": "vllm_stack_api_key"}
     assert secrets.TOKENS == ("HF_TOKEN", "VLLM_API_KEY")
