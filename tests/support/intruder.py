@@ -8,6 +8,7 @@ intruder.py watch FILE      look at all that can be read until FILE is there, th
                             there, listen where a surge instance would
 intruder.py ask FILE KEYS   be an ordinary client with the key in the file KEYS until FILE is there, then print what was not answered
 intruder.py try             try each way in once, and print what came of it, as JSON
+intruder.py inside PLACE... be a model's code in its engine's container: print what HOST:PORT are reached, and what of others is seen
 """
 
 from __future__ import annotations
@@ -189,9 +190,33 @@ def attempts() -> dict[str, Any]:
     }
 
 
+def inside(*places: str) -> dict[str, Any]:
+    """Try from within an engine's container what a model's code could."""
+    return {
+        "networks": sorted(os.listdir("/sys/class/net")),
+        # A place that refuses is one that was reached.
+        "reached": {place: outcome(lambda place=place: _reach(place)) for place in places},
+        "ours": sorted(name for _folder, names, found in os.walk("/run/gpuserve") for name in (*names, *found)),
+        "docker": outcome(lambda: connect("/var/run/docker.sock")),
+        "weights": outcome(lambda: Path("/srv/models/sibling/x").touch()),
+        # Opened and not written: where that goes through, it is a real kernel's.
+        "kernel": outcome(lambda: open("/proc/sys/kernel/core_pattern", "r+b").close()),
+    }
+
+
+def _reach(place: str) -> None:
+    host, _, port = place.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=3).close()
+
+
 def main() -> None:
     """Do what is asked for."""
-    todo: dict[str, Callable[..., dict[str, Any]]] = {"watch": watch, "ask": ask_on, "try": attempts}
+    todo: dict[str, Callable[..., dict[str, Any]]] = {
+        "watch": watch,
+        "ask": ask_on,
+        "try": attempts,
+        "inside": inside,
+    }
     print(json.dumps(todo[sys.argv[1]](*sys.argv[2:])))
 
 
