@@ -73,10 +73,12 @@ docker:
   type: dict
   sample: {answers: true, version: 29.10.0, compose_version: 2.40.3}
 image:
-  description: The engines' image, or null where it is not on the host. C(name) is by digest where a registry gave it one.
+  description:
+    - The engines' image, or null where it is not on the host. C(name) is by the digest that was kept for its tag, else by the one that a
+      registry gave it; C(kept) is false where that has yet to be kept by M(gpuserve.fleet.image_pin).
   returned: always
   type: dict
-  sample: {name: "vllm/vllm-openai@sha256:0f3c", entrypoint: [vllm, serve]}
+  sample: {name: "vllm/vllm-openai@sha256:0f3c", entrypoint: [vllm, serve], kept: true}
 calibration:
   description: What earlier starts used, as they measured it.
   returned: always
@@ -106,25 +108,29 @@ service_manager:
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import image_pin
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 _DOCKER = ("answers", "version", "compose_version")
 
 
-def read_image(socket: str, name: str) -> dict[str, Any] | None:
-    """Return the image that a name stands for on this host."""
-    there = docker_socket.get(socket, f"/images/{quote(name, safe='/:@')}/json")
+def read_image(socket: str, name: str, record: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the image that a name stands for on this host, by what was kept when it was first pulled."""
+    wanted = image_pin.wanted(name, record, renew=False)
+    there = docker_socket.get(socket, f"/images/{quote(wanted, safe='/:@')}/json")
     if not isinstance(there, dict):
         return None
-    digests = there.get("RepoDigests") or [name]
+    pinned = wanted if image_pin.by_digest(wanted) else image_pin.pin(name, there.get("RepoDigests") or [])
     entrypoint = (there.get("Config") or {}).get("Entrypoint") or ["vllm", "serve"]
-    return {"name": name if "@" in name else digests[0], "entrypoint": entrypoint}
+    kept = image_pin.keep(record, name, pinned) == record
+    return {"name": pinned or name, "entrypoint": entrypoint, "kept": kept}
 
 
 def read_mapping(files: HostFiles, path: str) -> dict[str, Any]:
@@ -162,7 +168,11 @@ def main() -> NoReturn:
     module.exit_json(
         changed=False,
         docker={name: answers[name] for name in _DOCKER},
-        image=read_image(params["docker_socket"], params["image"]),
+        image=read_image(
+            params["docker_socket"],
+            params["image"],
+            image_pin.read(read_mapping(files, f"{params['state_dir']}/images.json")),
+        ),
         calibration=read_mapping(files, f"{params['state_dir']}/calibration.json"),
         proved=read_mapping(files, f"{params['project_dir']}/proved/plan.json"),
         venv_sha256=hashlib.sha256(mark).hexdigest() if mark is not None else "",

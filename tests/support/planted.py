@@ -30,6 +30,7 @@ TOKENS = (
     "private-key-driver",
     "private-key-toolkit",
     "tls-private-key",
+    "apt-login",
 )
 # Passwords of accounts that stand in addresses.
 PASSWORDS = (
@@ -52,6 +53,7 @@ PASSWORDS = (
     "cors-origin",
     "extra-args-url",
     "environment-proxy",
+    "apt-proxy",
 )
 NAMES = TOKENS + PASSWORDS
 
@@ -107,6 +109,8 @@ PLANTED_IN_PLAYBOOKS = (
     "environment-proxy",
     "vault-password",
 )
+# What the roles of the host's packages meet there, whose own variables refuse every secret: accounts of apt and a proxy of its.
+PLANTED_ON_HOSTS = ("apt-login", "apt-proxy")
 # What no secret stands in, by the end of a variable's name: versions, packages, places, numbers with a unit, names of things.
 HOLDS_NONE = re.compile(
     r"_(version|kernel|extra_packages|channel|fingerprints|ca_file|ca_bundle|insecure_registries|data_root|address_pools|users|image"
@@ -180,15 +184,28 @@ def gateway(**change: Any) -> dict[str, Any]:
     }
 
 
+def proxies() -> dict[str, Any]:
+    """Return Docker's options with an account of a proxy."""
+    return {
+        "proxies": {
+            "http-proxy": address("daemon-http-proxy", "127.0.0.1:9"),
+            "https-proxy": address("daemon-https-proxy", "127.0.0.1:9"),
+        }
+    }
+
+
 def docker_engine(**change: Any) -> dict[str, Any]:
     """Return Docker's variables with a secret wherever a passing run may have one."""
-    proxies = {
-        "http-proxy": address("daemon-http-proxy", "127.0.0.1:9"),
-        "https-proxy": address("daemon-https-proxy", "127.0.0.1:9"),
-    }
     return {
-        "docker_engine_options": {"proxies": proxies},
+        "docker_engine_options": proxies(),
         "docker_engine_registry_mirrors": [address("registry-mirror", "mirror.example.org", "https")],
         "docker_engine_log_options": {"log-driver": "splunk", "log-opts": {"splunk-token": secret("log-token")}},
         **change,
     }
+
+
+def host_files() -> dict[str, str]:
+    """Return files with secrets that an administrator may have put on a host, by their paths."""
+    login = f"machine http://127.0.0.1:8088 login planted-user password {secret('apt-login')}\n"
+    proxy = f'Acquire::http::Proxy::nowhere.example "{address("apt-proxy", "127.0.0.1:9")}";\n'
+    return {"/etc/apt/auth.conf.d/planted.conf": login, "/etc/apt/apt.conf.d/99planted": proxy}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a box whose inventory is full of planted secrets: what each prints, logs and caches is searched.
+"""Runs on a box full of planted secrets, in its inventory and its files: what each prints, logs and caches is searched.
 
 python -m ...planted_runs INVENTORY FOLDER NAME...
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -21,10 +22,11 @@ from ansible_collections.gpuserve.fleet.tests.support import planted
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOUD = ["-vvv", "--diff"]
-# The host's packages but for the driver's and the toolkit's, which no stub stands in for here.
+# The host's packages but for the driver's and the toolkit's: those are played alone, where a stub of their repository is.
 SITE = ["playbooks/site.yml", "--tags", "docker_engine,vllm_stack,gateway"]
 STACK = ["playbooks/site.yml", "--tags", "vllm_stack"]
 ROLLBACK = "playbooks/rollback.yml"
+ROLE = "tests/integration/playbooks/roles.yml"
 FAULT = "/var/lib/nvml-double/engines/tinyllama.json"
 
 
@@ -36,6 +38,22 @@ def given(**variables: Any) -> list[str]:
 def on_the_box(command: str) -> list[str]:
     """Return what a task does on the box between two runs."""
     return ["tests/support/on_the_box.yml", *given(command=command)]
+
+
+def role(name: str, **variables: Any) -> list[str]:
+    """Return how one role is played alone, as loud as can be."""
+    return [ROLE, *LOUD, *given(play_role=name, **variables)]
+
+
+def plant() -> list[str]:
+    """Return what puts secrets into files of the host, and takes away what roles then write anew."""
+    lines = [
+        f"install -D -m {0o600 if 'auth' in path else 0o644:o} /dev/stdin {path} <<'END'\n{text}END"
+        for path, text in planted.host_files().items()
+    ]
+    lines.append("rm -f /etc/apt/keyrings/gpuserve-* /etc/apt/sources.list.d/gpuserve-*")
+    script = shlex.quote("\n".join(lines))
+    return on_the_box(f"sh -ec {script}")
 
 
 def runs(folder: Path) -> dict[str, tuple[int, list[str]]]:
@@ -61,6 +79,20 @@ def runs(folder: Path) -> dict[str, tuple[int, list[str]]]:
                 *LOUD,
                 *given(gateway_prove=["gone"], _gateway_prove_timeout_s=1),
             ],
+        ),
+        "plant": (0, plant()),
+        "driver": (0, role("nvidia_driver")),
+        "driver that fails": (
+            2,
+            role("nvidia_driver", nvidia_driver_version="595.99.99", nvidia_driver_allow_held=True),
+        ),
+        "toolkit": (0, role("nvidia_container_toolkit", nvidia_container_toolkit_legacy_runtime=True)),
+        "toolkit that fails": (2, role("nvidia_container_toolkit", nvidia_container_toolkit_version="1.20.9")),
+        # One more option, which a running daemon takes, and one that it refuses.
+        "docker": (0, role("docker_engine", docker_engine_options={**planted.proxies(), "max-concurrent-uploads": 3})),
+        "docker that fails": (
+            2,
+            role("docker_engine", docker_engine_options={**planted.proxies(), "no-such-option": True}),
         ),
         # Its bundle is sent to somebody else.
         "diagnose": (

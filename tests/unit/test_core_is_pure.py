@@ -54,6 +54,7 @@ BASE = {
     "credentials",
     "entry_values",
     "access_keys",
+    "image_pin",
 }
 WORDS = BASE | {"gpu", "ports", "placement_rule", "spec"}
 MAY_IMPORT = {
@@ -67,6 +68,7 @@ MAY_IMPORT = {
     "credentials": BASE,
     "entry_values": BASE,
     "access_keys": BASE,
+    "image_pin": BASE,
     "closing": BASE,
     "backup": BASE,
     "gpu": WORDS,

@@ -27,7 +27,8 @@ def test_each_variable_is_decided(role: str) -> None:
 
 
 def test_each_secret_is_planted() -> None:
-    somewhere = {name for names in planted.PLANTED.values() for name in names} | set(planted.PLANTED_IN_PLAYBOOKS)
+    somewhere = {name for names in planted.PLANTED.values() for name in names}
+    somewhere |= {*planted.PLANTED_IN_PLAYBOOKS, *planted.PLANTED_ON_HOSTS}
     assert somewhere == set(planted.NAMES)
     assert len(planted.NAMES) >= 20
     sources = (Path(planted.__file__), CHECKOUT / "tests" / "integration" / "playbooks" / "test_planted.py")

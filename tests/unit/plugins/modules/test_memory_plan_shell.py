@@ -44,7 +44,10 @@ def test_nor_in_how_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
         ({"api_key": "vllm"}, "vllm_stack_api_key: the key of the engines has 4 characters"),
         ({"hf_token": "stack"}, "vllm_stack_hf_token: it has 5 characters"),
         ({"api_key": "k" * 23}, "vllm_stack_api_key: the key of the engines has 23 characters"),
-        ({"api_key": "two words, and no key of any header"}, "vllm_stack_api_key: the key of the engines holds what no key holds"),
+        (
+            {"api_key": "two words, and no key of any header"},
+            "vllm_stack_api_key: the key of the engines holds what no key holds",
+        ),
         ({"hf_token": "tinyllama"}, "vllm_stack_hf_token: it is part of a name"),
     ],
 )

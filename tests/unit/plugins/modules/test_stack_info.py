@@ -20,6 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.modules import stack_info
 from ansible_collections.gpuserve.fleet.tests.support.host_trees import HostTree
 
 IMAGE = "vllm/vllm-openai:v0.33.0"
+DIGEST = f"vllm/vllm-openai@sha256:{'0f3c' * 16}"
 DAEMON = {"/info": {"ServerVersion": "29.10.0"}, "/version": {"Version": "29.10.0"}}
 
 
@@ -68,10 +69,10 @@ def test_a_host_that_serves(
     tree.write("opt/venv/.complete", "docker==7\n")
     tree.write("etc/unit", "")
     (tmp_path / "run/systemd/system").mkdir(parents=True)
-    there = {"RepoDigests": ["vllm/vllm-openai@sha256:0f3c"], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}
+    there = {"RepoDigests": [DIGEST], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}
     assert read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there}) == {
         "docker": {"answers": True, "version": "29.10.0", "compose_version": "2.40.3"},
-        "image": {"name": "vllm/vllm-openai@sha256:0f3c", "entrypoint": ["python3", "-m", "vllm"]},
+        "image": {"name": DIGEST, "entrypoint": ["python3", "-m", "vllm"], "kept": False},
         "calibration": {"starts": 1},
         "proved": {"plan": {}},
         "venv_sha256": hashlib.sha256(b"docker==7\n").hexdigest(),
@@ -83,11 +84,11 @@ def test_a_host_that_serves(
 @pytest.mark.parametrize(
     ("name", "there", "found"),
     [
-        (IMAGE, {"RepoDigests": None, "Config": None}, {"name": IMAGE, "entrypoint": ["vllm", "serve"]}),
+        (IMAGE, {"RepoDigests": None, "Config": None}, {"name": IMAGE, "entrypoint": ["vllm", "serve"], "kept": True}),
         (
             "a@sha256:1",
             {"RepoDigests": ["b@sha256:2"], "Config": {}},
-            {"name": "a@sha256:1", "entrypoint": ["vllm", "serve"]},
+            {"name": "a@sha256:1", "entrypoint": ["vllm", "serve"], "kept": True},
         ),
     ],
     ids=["loaded from an archive", "named by its digest"],
@@ -96,7 +97,7 @@ def test_what_an_image_is_called(
     monkeypatch: pytest.MonkeyPatch, name: str, there: dict[str, Any], found: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: {f"/images/{name}/json": there}.get(endpoint))
-    assert stack_info.read_image("/var/run/docker.sock", name) == found
+    assert stack_info.read_image("/var/run/docker.sock", name, {}) == found
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
@@ -105,3 +106,15 @@ def test_what_an_earlier_run_left_damaged_counts_for_nothing(
 ) -> None:
     HostTree(tmp_path).write("opt/stack/proved/plan.json", text)
     assert read(monkeypatch, capsys, tmp_path, {})["proved"] == {}
+
+
+def test_a_tag_is_what_was_kept_for_it_whatever_stands_under_it_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    HostTree(tmp_path).write("var/lib/gpuserve/images.json", json.dumps({IMAGE: DIGEST}))
+    moved = {"RepoDigests": [f"vllm/vllm-openai@sha256:{'1' * 64}"]}
+    answers = {**DAEMON, f"/images/{IMAGE}/json": moved, f"/images/{DIGEST}/json": {"RepoDigests": [DIGEST]}}
+    image = read(monkeypatch, capsys, tmp_path, answers)["image"]
+    assert (image["name"], image["kept"]) == (DIGEST, True)
+    del answers[f"/images/{DIGEST}/json"]
+    assert read(monkeypatch, capsys, tmp_path, answers)["image"] is None
