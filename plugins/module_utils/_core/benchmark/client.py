@@ -89,8 +89,6 @@ def unsupported(engine: Engine, version: Sequence[int], url: str) -> str:
         return f"vLLM's client has no benchmark for the task {engine.task}"
     if tuple(version) < since:
         return f"vLLM {shown}'s client has no benchmark for the task {engine.task}"
-    if not url and engine.socket:
-        return "the engine listens on a Unix socket, which vLLM's client does not know"
     if url.startswith("https:") and tuple(version) < INSECURE_SINCE:
         return f"vLLM {shown}'s client takes no certificate that it does not know"
     return ""

@@ -9,11 +9,16 @@ stands in no command line and no description of a container.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.client import RESULT, Engine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, SECRETS_FILE
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import (
+    ENGINE_SOCKET,
+    LABEL,
+    SECRETS_FILE,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 
 # What the client's own Python takes is about 2 GiB; a model's tokenizer some hundred MiB more.
@@ -24,6 +29,30 @@ _OFFLINE = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_MODULES_CACHE": "/tmp/modules",
 }
+# vLLM's client knows no Unix sockets: beside it, what comes to a port of the engine's own loopback goes on to its socket.
+FORWARD = """
+import asyncio, sys
+
+async def copy(reader, writer):
+    try:
+        while part := await reader.read(65536):
+            writer.write(part)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+async def forward(reader, writer):
+    there, back = await asyncio.open_unix_connection(sys.argv[1])
+    await asyncio.gather(copy(reader, back), copy(there, writer))
+
+async def main():
+    server = await asyncio.start_server(forward, "127.0.0.1", int(sys.argv[2]), backlog=1024)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
 _ASK = f'"$@" >&2 && cat {RESULT}'
 _ENGINE = f'[ ! -f {SECRETS_FILE} ] || . {SECRETS_FILE}; export OPENAI_API_KEY="${{VLLM_API_KEY:-}}"; {_ASK}'
 _GATEWAY = f"IFS= read -r OPENAI_API_KEY; export OPENAI_API_KEY; {_ASK}"
@@ -35,13 +64,16 @@ class ClientError(Exception):
 
 def command(docker: str, engine: Engine, name: str, arguments: Sequence[str], through_gateway: bool) -> list[str]:
     """Return the command that starts a client."""
+    asks = _GATEWAY if through_gateway else _ENGINE
+    if engine.socket and not through_gateway:
+        asks = f"python3 -c {shlex.quote(FORWARD)} {ENGINE_SOCKET} {engine.port} & {asks}"
     network = "host" if through_gateway or engine.host_network else f"container:{engine.container}"
     return [
         *(docker, "run", "--rm", "--interactive", "--name", name, "--label", f"{LABEL}.benchmark={engine.name}"),
         *("--network", network, "--volumes-from", f"{engine.container}:ro"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--pids-limit", "2048", "--memory", MEMORY),
         *(part for name, value in _OFFLINE.items() for part in ("--env", f"{name}={value}")),
-        *("--entrypoint", "/bin/sh", engine.image, "-c", _GATEWAY if through_gateway else _ENGINE, "sh", *arguments),
+        *("--entrypoint", "/bin/sh", engine.image, "-c", asks, "sh", *arguments),
     ]
 
 
