@@ -80,6 +80,11 @@ options:
       - The version of Docker Engine; before 28 others of the same network reach what it publishes on loopback, which is warned of.
     type: str
     default: ""
+  engine_version:
+    description:
+      - The engines' version; one that does not listen on sockets behind a gateway is warned of. Without it, it counts as new.
+    type: str
+    default: ""
   extra_volumes:
     description:
       - More volumes for every engine, as Compose writes them; what they name on the host has to be there.
@@ -339,9 +344,12 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
             )
     return {
         "changed": changed,
-        "warnings": transport.warnings(
-            params["transport"], params["network"], params["docker_version"], bool(params["api_key"])
-        ),
+        "warnings": [
+            *transport.too_old(params["transport"], params["engine_version"], params["gateway"]),
+            *transport.warnings(
+                params["transport"], params["network"], params["docker_version"], bool(params["api_key"])
+            ),
+        ],
         "services": services,
         "endpoints": endpoints,
         "changed_services": [name for name in new if old.get(name) != new[name]],
@@ -372,6 +380,7 @@ def main() -> NoReturn:
             "transport": {"type": "str", "choices": ["socket", "tcp"], "default": "tcp"},
             "gateway": {"type": "bool", "default": False},
             "docker_version": {"type": "str", "default": ""},
+            "engine_version": {"type": "str", "default": ""},
             "extra_volumes": {"type": "list", "elements": "str", "default": []},
             "surge_offset": {"type": "int", "default": 0},
             "reserved_ports": {"type": "dict", "default": {}},

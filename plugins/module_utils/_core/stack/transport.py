@@ -32,6 +32,17 @@ def choose(wanted: str, version: str, gateway: bool) -> str:
     return wanted
 
 
+def too_old(transport: str, version: str, gateway: bool) -> list[str]:
+    """Why engines are on ports although a gateway serves them, where nobody wanted that."""
+    profile = vllm.profile(version)
+    if transport == SOCKET or not gateway or profile.sockets:
+        return []
+    return [
+        f"vLLM {profile.shown} does not listen on a socket: engines are on ports of loopback, which every account of the host reaches. "
+        "Take an image of 0.10.1 or newer."
+    ]
+
+
 def warnings(transport: str, network: str, docker_version: str, has_key: bool) -> list[str]:
     """What a stack opens that a careful operator would close; a sentence each."""
     found = []

@@ -137,3 +137,17 @@ def test_weights_that_were_fetched_are_no_engines_to_change() -> None:
 def test_what_a_stack_opens_is_said(how: tuple[str, str, str, bool], said: str) -> None:
     found = transport.warnings(*how)
     assert len(found) == bool(said) and all(said in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (("tcp", "0.9.2", True), "vLLM 0.9.2 does not listen on a socket: engines are on ports of loopback"),
+        (("tcp", "0.9.2", False), ""),
+        (("tcp", "0.33.0", True), ""),
+        (("socket", "0.33.0", True), ""),
+    ],
+)
+def test_an_engine_that_is_too_old_for_sockets_is_told_of(how: tuple[str, str, bool], said: str) -> None:
+    found = transport.too_old(*how)
+    assert "".join(found).startswith(said) and bool(found) == bool(said)
