@@ -6,16 +6,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import SOCKET, TCP
 
 VARIABLE = "vllm_stack_transport"
 AUTO = "auto"
+# The tag of the gateway's role in site.yml.
+GATEWAY_TAG = "gateway"
 TRANSPORTS = (AUTO, SOCKET, TCP)
 # The first Docker that drops what comes from elsewhere for a port that is published on loopback.
 LOOPBACK_IS_CLOSED = 28
+
+
+def gateway_serves(
+    claims: bool,
+    runs: bool,
+    serving: Iterable[Mapping[str, Any]],
+    run_tags: Collection[str],
+    skip_tags: Collection[str],
+) -> bool:
+    """Tell whether clients come in by a gateway of the host: one that runs, or that this run starts.
+
+    Engines that are on sockets already stay there: their gateway may be down at the moment.
+    """
+    starts = GATEWAY_TAG not in skip_tags and bool({"all", "tagged", GATEWAY_TAG} & set(run_tags))
+    moved = any(str(met).startswith(sockets.SCHEME) for entry in serving for met in entry.get("endpoints") or ())
+    return claims and (runs or starts or moved)
 
 
 def choose(wanted: str, version: str, gateway: bool) -> str:

@@ -49,6 +49,29 @@ def test_sockets_where_the_engine_takes_them_and_a_gateway_serves(
     assert transport.choose(wanted, version, gateway) == chosen
 
 
+ON_SOCKETS = [{"name": "qwen", "endpoints": ["unix:/run/gpuserve/engines/sockets/qwen/http"]}]
+ON_PORTS = [{"name": "qwen", "endpoints": ["127.0.0.1:8001"]}, {"name": "older"}]
+
+
+@pytest.mark.parametrize(
+    ("claims", "runs", "serving", "tags", "skipped", "serves"),
+    [
+        (True, False, [], ["all"], [], True),
+        (True, False, [], ["docker_engine", "gateway"], [], True),
+        # Nobody would answer at the models' addresses.
+        (True, False, ON_PORTS, ["all"], ["gateway"], False),
+        (True, False, ON_PORTS, ["vllm_stack"], [], False),
+        (True, True, ON_PORTS, ["vllm_stack"], [], True),
+        (True, False, ON_SOCKETS, ["vllm_stack"], [], True),
+        (False, True, ON_SOCKETS, ["all"], [], False),
+    ],
+)
+def test_a_gateway_serves_that_runs_or_is_about_to(
+    claims: bool, runs: bool, serving: list[dict[str, Any]], tags: list[str], skipped: list[str], serves: bool
+) -> None:
+    assert transport.gateway_serves(claims, runs, serving, tags, skipped) is serves
+
+
 def test_what_can_not_be_is_refused_by_its_variable() -> None:
     with pytest.raises(FleetError, match=r"vllm_stack_transport: vLLM 0\.9\.2 does not listen on a socket"):
         transport.choose("socket", "0.9.2", True)
