@@ -21,6 +21,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def inside(*places: str) -> dict[str, Any]:
     return {
         "networks": sorted(os.listdir("/sys/class/net")),
         # A place that refuses is one that was reached.
-        "reached": {place: outcome(lambda place=place: _reach(place)) for place in places},
+        "reached": {place: outcome(partial(_reach, place)) for place in places},
         "ours": sorted(name for _folder, names, found in os.walk("/run/gpuserve") for name in (*names, *found)),
         "docker": outcome(lambda: connect("/var/run/docker.sock")),
         "weights": outcome(lambda: Path("/srv/models/sibling/x").touch()),
