@@ -126,8 +126,9 @@ def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -
     engine = sockets.path(MODELS[0])
     assert box.run("python3", "-c", asked, "none", engine) == "401"
     assert box.run("python3", "-c", asked, f"Bearer {key}", engine) == "200"
-    # At the model's own address the gateway answers, which asks for no key here; an ordinary account gets no further than that.
-    assert box.run("python3", "-c", asked, "none") == "200"
+    # At the model's own address the gateway answers, which asks for one of its keys; an ordinary account gets no further than that.
+    assert box.run("python3", "-c", asked, f"Bearer {key}") == "401"
+    assert box.run("python3", "-c", asked, f"Bearer {box.key}") == "200"
     assert "Permission denied" in box.run("sh", "-c", f"runuser -u nobody -- ls {sockets.FOLDER} 2>&1; true")
     assert box.run("docker", "inspect", "--format", "{{.HostConfig.NetworkMode}}", f"vllm-{MODELS[0]}") == "none"
     # Neither Docker nor a list of processes shows it.
