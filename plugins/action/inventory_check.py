@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
@@ -18,12 +16,17 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, host_variables
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
+    collection_variables,
+    edge,
+    fleet,
+    host_variables,
+)
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 ARGUMENTS = ("hosts", "names_only", "need_models")
 DEFAULT_GROUP = "gpu_hosts"
-_UNDEFINED = re.compile(r"'([A-Za-z_]\w*)' is undefined")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -46,14 +49,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             names_only = values.flag(args.get("names_only", False), "names_only")
             need_models = values.flag(args.get("need_models", False), "need_models")
             hostvars = self._variables["hostvars"]
+            self._templates = HostTemplates(self._templar, hostvars, self._declared)
             raw = {host: dict(hostvars.raw_get(host)) for host in self._candidates(named)}
             same = {host: fleet.fingerprint(host, variables) for host, variables in raw.items()}
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
             found = fleet.merged(found, addresses.twice(raw))
             places = placement.Placement()
             if not names_only and not any(found.values()):
-                places = fleet.placed(raw, self._read, same)
-                found = fleet.merged(found, places.mistakes)
+                places = fleet.placed(raw, self._templates.read, same)
+                found = fleet.merged(found, [*places.mistakes, *self._edge_mistakes(raw, places.hosts)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
@@ -127,7 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         known: dict[tuple[str, str], list[FleetError]] = {}
         found: dict[str, list[FleetError]] = {}
         for host in hosts:
-            template = self._template(raw[host])
+            template = self._templates.of(raw[host])
             variables = {**self._declared(), **raw[host]}
             own = "" if names_only else host_variables.own_part(host, variables, template, self._loader)
             key = (same[host], own)
@@ -140,28 +144,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found[host] = known[key]
         return found
 
-    def _read(self, host: str, name: str, value: Any) -> Any:
-        """Return a variable's value, plain ones without an engine of templates."""
-        if not _is_template(value):
-            return plain(value)
-        return self._template(self._variables["hostvars"].raw_get(host))(name, value)
-
-    def _template(self, raw: Mapping[str, Any]) -> host_variables.Template:
-        available = {**self._declared(), **raw, "hostvars": self._variables["hostvars"]}
-        templar = self._templar.copy_with_new_env(available_variables=available)
-
-        def template(name: str, value: Any) -> Any:
-            try:
-                return plain(templar.template(value))
-            except AnsibleUndefinedVariable as error:
-                missing = _UNDEFINED.search(str(error))
-                what = f"{missing.group(1)} is undefined" if missing else _first_line(error)
-                remedy = f"Set {missing.group(1)}." if missing else "Set what it is made of."
-                fail(name, f"{what}.", remedy)
-            except AnsibleError as error:
-                raise _unreadable(name, error) from error
-
-        return template
+    def _edge_mistakes(self, raw: Mapping[str, Mapping[str, Any]], placed: edge.Placement) -> list[FleetError]:
+        """Return what is wrong with edges, where there are any, and the boxes behind them."""
+        groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
+        hostvars = self._variables["hostvars"]
+        edges = {host: dict(hostvars.raw_get(host)) for host in groups.get(edge.GROUP, ())}
+        if not edges:
+            return []
+        boxes = {host: raw[host] for host in groups.get(DEFAULT_GROUP, ()) if host in raw}
+        return edge.mistakes(edges, boxes, placed, edge.Boxes(self._declared(), self._templates.read, self._loader))
 
     def _declared(self) -> Mapping[str, Any]:
         if self._of_roles is None:
@@ -175,30 +166,6 @@ def _check_arguments(args: Mapping[str, Any]) -> None:
             fail(name, "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
     if not args.get("hosts"):
         fail("hosts", "it is missing.", "Name the hosts that the playbook is for.")
-
-
-def _unreadable(name: str, error: Exception) -> FleetError:
-    text = _first_line(error)
-    if "vault" in text.lower() or "decrypt" in text.lower():
-        return FleetError(
-            name,
-            "it is encrypted with ansible-vault and can't be read without the password.",
-            "Add --ask-vault-pass, or --vault-password-file FILE.",
-        )
-    return FleetError(name, f"{text.rstrip('.')}.", "Mend what it is made of.")
-
-
-def _is_template(value: Any) -> bool:
-    """Tell whether a value has to be rendered, or decrypted."""
-    if isinstance(value, Mapping):
-        return any(_is_template(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_is_template(item) for item in value)
-    return not isinstance(value, (int, float, type(None))) and not (isinstance(value, str) and "{" not in value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
 
 
 def _inventories(sources: Any) -> str:

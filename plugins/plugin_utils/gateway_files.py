@@ -47,7 +47,7 @@ def render(gateway: Gateway, role: Path = ROLE) -> Rendered:
     environment.filters["scalar"] = scalar
     values = {"gateway": views.view(gateway), "managed": MANAGED, "folder": FOLDER}
     texts = {name: environment.get_template(f"{name}.j2").render(values) for name in _TEMPLATES}
-    texts |= views.accounts(gateway)
+    texts |= {**views.accounts(gateway), **views.certificates(gateway)}
     lua = {path.name: path.read_text(encoding="utf-8") for path in sorted((role / "files").glob("*.lua"))}
     decisions = views.data(gateway)
     generation = views.generation({**texts, **lua, "data.json": json.dumps(decisions)})

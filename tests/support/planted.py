@@ -116,7 +116,7 @@ HOLDS_NONE = re.compile(
     r"_(version|kernel|extra_packages|channel|fingerprints|ca_file|ca_bundle|insecure_registries|data_root|address_pools|users|image"
     r"|address|dir|keys_file|paths|tls_certificate|tls_name|policy|sticky|draining|prove|max_body|max_key_bytes|max_bytes|workers"
     r"|tmp_size|memory|preset|reserved|gpus|headroom|tolerance|phase_limits_s|reserved_ports|project_name|venv|extra_volumes"
-    r"|image_disk)$"
+    r"|image_disk|boxes|box_certificates)$"
 )
 
 

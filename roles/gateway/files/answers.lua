@@ -116,7 +116,13 @@ function answers.one_model(owner, name)
     if not found or not answers.may_use(owner, found.at) then
         return answers.unknown_model(owner, name)
     end
-    say(200, described(config.models[found.at + 1], name) .. "\n")
+    local model = config.models[found.at + 1]
+    if ngx.req.get_uri_args()["ready"] == "true" and engines.state_of(model) ~= "ready" then
+        -- Who stands before this gateway asks so whether to send anything here.
+        ngx.header["Retry-After"] = "2"
+        return answers.refuse(503, "server_error", "model_unavailable", "The engine of this model takes nothing new right now; try again shortly.")
+    end
+    say(200, described(model, name) .. "\n")
 end
 
 -- Whether nginx answers: what restarts it, or sends requests to this host, asks this.

@@ -62,7 +62,7 @@ end
 -- where that is asked for, else the least busy one. A standby endpoint has its turn while it answers and no endpoint does.
 function engines.pick(owner, model, tried)
     local all, own = model.all, #model.endpoints
-    if #all == 1 and tried == "" then
+    if #all == 1 and tried == "" and not model.on_boxes then
         return not drained(all[1]) and 1 or nil
     end
     local usable, ready = {}, {}
@@ -81,6 +81,14 @@ function engines.pick(owner, model, tried)
     end
     -- Where none is known to be ready, trying beats refusing.
     local candidates = #ready > 0 and ready or usable
+    if #candidates == 0 and model.on_boxes then
+        -- A box that is kept out of new requests serves on: better it than nobody.
+        for at = 1, own do
+            if dict:get("up " .. all[at]) == 1 and not refuses(all[at]) and not tried:find(" " .. at .. " ", 1, true) then
+                candidates[#candidates + 1] = at
+            end
+        end
+    end
     if #candidates < 2 then
         return candidates[1]
     end

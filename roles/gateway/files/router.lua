@@ -539,7 +539,7 @@ local function elsewhere(request, var)
 end
 
 -- nginx got no answer from an engine, or one that is none for a client. A request that never reached it goes to another one; one that did
--- is not sent twice.
+-- is not sent twice, unless a box itself answered that it could do nothing with it.
 function router.again()
     local var = ngx.var
     local request = requests.current(var)
@@ -551,7 +551,15 @@ function router.again()
             return
         end
     end
-    if status == "503" and request and request.endpoint then
+    local on_boxes = request and request.endpoint and request.model.on_boxes
+    if on_boxes and (status == "502" or status == "503") and last_of(var.upstream_header_time) ~= "-" then
+        -- The box says so itself: its engine is away, and nothing of an answer has reached the client.
+        if elsewhere(request, var) then
+            return
+        end
+        return unavailable(503, "model_unavailable", "No engine of this model takes anything right now; try again shortly.")
+    end
+    if (status == "503" or status == "429") and request and request.endpoint then
         -- The engine's own queue is full, and nothing was done there; another one may have room.
         if elsewhere(request, var) then
             return

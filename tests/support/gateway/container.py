@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def scenario_variables() -> dict[str, Any]:
 class Container(Gateway):
     """A gateway of our own, from entering to leaving."""
 
-    def __init__(self, variables: dict[str, Any] | None = None) -> None:
+    def __init__(self, variables: dict[str, Any] | None = None, stubs: Iterable[str] = STUBS) -> None:
         number = os.getpid()
         # One of a test's own may be there beside the session's.
         address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + (number // 16384 + next(_MADE)) % 254}"
@@ -57,6 +58,7 @@ class Container(Gateway):
         self._stubs: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = contextlib.ExitStack()
         self._generation = ""
+        self._wanted = tuple(stubs)
 
     def __enter__(self) -> Container:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
@@ -65,7 +67,7 @@ class Container(Gateway):
             (self.folder / part).mkdir()
         (self.folder / "usage").chmod(0o777)
         self.render()
-        for name in STUBS:
+        for name in self._wanted:
             if name not in ABSENT:
                 self.start(name)
         self._stack.callback(self._stop_all)

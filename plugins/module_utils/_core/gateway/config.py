@@ -14,12 +14,14 @@ from typing import Any, Literal, cast
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import (
     addresses,
+    boxes,
     checks,
     keys,
     models,
     policy,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import Endpoint
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.boxes import Box
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.models import Model
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.policy import Policy
@@ -49,6 +51,8 @@ class Gateway:
     """The gateway of one host. Each field is the role's variable of that name, less its prefix."""
 
     models: tuple[Model, ...]
+    boxes: tuple[Box, ...]
+    box_certificates: str
     keys: tuple[Key, ...]
     auth: bool
     image: str
@@ -110,6 +114,11 @@ class Gateway:
         return "0:0" if self.has_low_port else f"{self.uid}:{self.gid}"
 
     @property
+    def box_at(self) -> dict[str, Box]:
+        """The boxes by where they are reached."""
+        return {box.endpoint: box for box in self.boxes}
+
+    @property
     def usage_megabytes(self) -> int:
         """How much memory nginx shares for what clients used: room for each key with each model.
 
@@ -167,8 +176,11 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
         fail(f"gateway_{missing[0]}", "it isn't set.", "Leave the role's defaults in place.")
     parsed_models = models.parse(settings["models"])
     names = [name for model in parsed_models for name in model.names]
+    parsed_boxes = boxes.parse(settings["boxes"])
     gateway = Gateway(
         models=parsed_models,
+        boxes=parsed_boxes,
+        box_certificates=boxes.certificates(settings["box_certificates"], parsed_boxes),
         keys=_keys(settings["keys"], more_keys, names),
         auth=checks.flag(settings["auth"], "gateway_auth"),
         paths=_paths(settings["paths"]),
@@ -186,6 +198,7 @@ def parse(settings: Mapping[str, Any], more_keys: Any = (), host_name: str = "")
         **_engine(settings),
     )
     _check_ports(gateway)
+    boxes.check(gateway.boxes, gateway.models)
     return gateway
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import listeners, sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, certificate, tasks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, boxes, certificate, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.addresses import Endpoint
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.config import LOW_PORT_CAPABILITIES, Gateway
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.keys import Key
@@ -24,6 +24,7 @@ WORKER_ACCOUNT = "gpuserve-gateway"
 def data(gateway: Gateway) -> dict[str, Any]:
     """Return what Lua decides by, all but its generation."""
     at = {name: index for index, model in enumerate(gateway.models) for name in model.names}
+    ids = {(model.name, one): boxes.identity(model.name, one, gateway.box_at) for model, one in _met(gateway)}
     return {
         "auth": gateway.auth,
         "anyone": _key(Key("anyone", ""), at),
@@ -38,8 +39,9 @@ def data(gateway: Gateway) -> dict[str, Any]:
                 "name": model.name,
                 "aliases": list(model.aliases),
                 "adapters": list(model.adapters),
-                "endpoints": list(model.endpoints),
-                "all": list(model.all_endpoints),
+                "endpoints": [ids[model.name, one] for one in model.endpoints],
+                "all": [ids[model.name, one] for one in model.all_endpoints],
+                "on_boxes": any(one in gateway.box_at for one in model.endpoints),
                 "max_model_len": model.max_model_len,
                 "queue": model.queue(gateway.queue_factor),
                 "at_once": model.at_once,
@@ -51,10 +53,10 @@ def data(gateway: Gateway) -> dict[str, Any]:
             for model in gateway.models
         ],
         # By endpoint: the file that keeps new requests away from it.
-        "watched": {one: sockets.drain_name(one) for model in gateway.models for one in model.all_endpoints},
+        "watched": {ids[model.name, one]: sockets.drain_name(one) for model, one in _met(gateway)},
         "posts": dict.fromkeys(gateway.paths, 1),
         "direct": dict.fromkeys((path for path in gateway.paths if path.startswith(_DIRECT)), 1),
-        "draining": dict.fromkeys(gateway.draining, 1),
+        "draining": dict.fromkeys([ids[model.name, one] for model, one in _met(gateway) if one in gateway.draining], 1),
         "sticky": gateway.sticky,
         "slow_start_s": gateway.slow_start_s,
         "check_interval_s": gateway.check_interval_s,
@@ -64,6 +66,24 @@ def data(gateway: Gateway) -> dict[str, Any]:
         "policy": gateway.policy.as_data(),
         "cors_origins": list(gateway.cors_origins),
         "usage_months": gateway.usage_months,
+    }
+
+
+def _met(gateway: Gateway) -> list[tuple[Model, str]]:
+    """Return each model with each of its endpoints."""
+    return [(model, one) for model in gateway.models for one in model.all_endpoints]
+
+
+def _endpoint(model: Model, number: int, address: str, gateway: Gateway) -> dict[str, Any]:
+    """Return how nginx reaches an endpoint and asks for its health."""
+    box = gateway.box_at.get(address)
+    return {
+        "index": number,
+        "address": address,
+        "scheme": "https" if box and box.tls_name else "http",
+        "tls_name": box.tls_name if box else "",
+        "is_box": box is not None,
+        "health": boxes.probe(model.name, address, gateway.box_at),
     }
 
 
@@ -104,12 +124,13 @@ def view(gateway: Gateway) -> dict[str, Any]:
         "redirect_listen": gateway.redirector.listen if gateway.redirector else "",
         "metrics_listen": gateway.metrics_address,
         "tls": gateway.tls != "off",
+        "trusts_boxes": bool(gateway.box_certificates),
         "hsts_max_age_s": gateway.hsts_max_age_s,
         "models": [
             {
                 "name": model.name,
                 "index": index,
-                "endpoints": [{"index": number, "address": one} for number, one in enumerate(model.all_endpoints)],
+                "endpoints": [_endpoint(model, number, one, gateway) for number, one in enumerate(model.all_endpoints)],
             }
             for index, model in enumerate(gateway.models)
         ],
@@ -137,6 +158,11 @@ def view(gateway: Gateway) -> dict[str, Any]:
         **{name: getattr(gateway, name) for name in ("tmp_size", "memory", "drain_dir", "acme_dir")},
         "socket_dir": sockets.FOLDER,
     }
+
+
+def certificates(gateway: Gateway) -> dict[str, str]:
+    """Return the file of the certificates that boxes are trusted by, where they speak TLS."""
+    return {"boxes.pem": gateway.box_certificates} if gateway.box_certificates else {}
 
 
 def accounts(gateway: Gateway) -> dict[str, str]:

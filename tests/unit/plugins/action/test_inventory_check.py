@@ -46,12 +46,19 @@ def trusted(value: Any) -> Any:
     return trust(value) if trust and isinstance(value, str) else value
 
 
-def run(inventory: dict[str, dict[str, Any]], extra: dict[str, Any] | None = None, **args: Any) -> dict[str, Any]:
+def run(
+    inventory: dict[str, dict[str, Any]],
+    extra: dict[str, Any] | None = None,
+    edges: dict[str, dict[str, Any]] | None = None,
+    **args: Any,
+) -> dict[str, Any]:
     """Run the action for hosts of the group gpu_hosts by what an inventory says of each."""
     loader = DataLoader()
     raw = {host: trusted({**RIGHT, **variables}) for host, variables in inventory.items()}
+    raw |= {host: trusted(variables) for host, variables in (edges or {}).items() if host not in raw}
     hostvars = SimpleNamespace(raw_get=raw.__getitem__)
     groups = {"all": list(inventory), "gpu_hosts": list(inventory), "ungrouped": []}
+    groups |= {"edge": list(edges)} if edges is not None else {}
     variables = {"groups": groups, "hostvars": hostvars, **(extra or {})}
     given = {"hosts": "gpu_hosts", "need_models": True, **args}
     task: Any = SimpleNamespace(args=given, check_mode=False, async_val=0, diff=False, environment=None, _role=None)
@@ -594,3 +601,54 @@ def test_hosts_that_are_equal_are_looked_at_once(monkeypatch: pytest.MonkeyPatch
     assert len(looked) == 3
     answer = run({"gpu1": {}, "gpu2": {"gateway_prot": 1}, "gpu3": {}})
     assert answer["msg"].startswith("gpu2: gateway_prot: there is no such variable.")
+
+
+EDGE_KEY = "an-edge-key-of-enough-letters"
+BEHIND = {
+    "ansible_host": "192.0.2.1",
+    "gateway_keys": [{"name": "edge", "key": "{{ gpuserve_edge_key }}"}],
+    "gpuserve_edge_key": EDGE_KEY,
+}
+
+
+@pytest.mark.parametrize(
+    ("box", "edges", "said"),
+    [
+        (
+            {},
+            {"edge01": {"gpuserve_edge_key": EDGE_KEY}},
+            "gpuserve_edge_key: gpu01 has no key of this value that opens all models.",
+        ),
+        (BEHIND, {"edge01": {}}, "gpuserve_edge_key: it is missing, and boxes ask for a key."),
+        (BEHIND, {"gpu01": {}}, "edge: gpu01 is one of the boxes, too, and a host has one gateway."),
+        (
+            {**BEHIND, "gateway_address": "::1"},
+            {"edge01": {"gpuserve_edge_key": EDGE_KEY}},
+            "gateway_address: gpu01 listens on ::1 alone",
+        ),
+        (
+            {**BEHIND, "gpuserve_quarantine": "Xid 79"},
+            {"edge01": {"gpuserve_edge_key": EDGE_KEY}},
+            "edge: no box is in service behind edge01. Add hosts to gpu_hosts.",
+        ),
+        (
+            {**BEHIND, "gpuserve_address": "fe80::/10"},
+            {"edge01": {"gpuserve_edge_key": EDGE_KEY}},
+            "gpuserve_address: 'fe80::/10' is no address.",
+        ),
+    ],
+)
+def test_an_edge_is_checked_with_the_boxes_behind_it(
+    box: dict[str, Any], edges: dict[str, dict[str, Any]], said: str
+) -> None:
+    answer = run({"gpu01": box}, edges=edges)
+    assert answer.get("failed") and said in answer["msg"] and answer["msg"].endswith("Nothing was changed."), answer
+    assert EDGE_KEY not in answer["msg"]
+
+
+def test_an_edge_and_boxes_that_take_its_key_pass() -> None:
+    answer = run(
+        {"gpu01": BEHIND, "gpu02": BEHIND | {"ansible_host": "192.0.2.2"}},
+        edges={"edge01": {"gpuserve_edge_key": EDGE_KEY}},
+    )
+    assert not answer.get("failed"), answer

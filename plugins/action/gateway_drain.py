@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps a box out of the new requests of the edge that the task is delegated to: finds where that edge reaches the box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Run the module of the same name for the task's host."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the module returns."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = dict(self._task.args)
+        try:
+            if not arguments.get("endpoint"):
+                arguments["endpoint"] = self._endpoint(variables)
+        except FleetError as error:
+            return {**result, "failed": True, "msg": str(error), "field": error.where}
+        return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
+
+    def _endpoint(self, variables: dict[str, Any]) -> str:
+        host, hostvars = str(variables["inventory_hostname"]), variables["hostvars"]
+        declared = collection_variables.declared(self._loader)
+        templates = HostTemplates(self._templar, hostvars, lambda: declared)
+        return str(edge.Boxes(declared, templates.read, self._loader).endpoint(host, dict(hostvars.raw_get(host))))

@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gateway_drain
+short_description: Keep a box out of an edge's new requests, or give it back to them
+version_added: 0.2.0
+description:
+  - Runs on an edge. With V(drained) the edge sends the box nothing new, and the module waits until what is under way there has ended.
+  - A model that no other box serves goes on being served by the box, and is not waited for.
+  - An edge that has not been set up yet is left alone.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  state:
+    description:
+      - V(drained) keeps new requests away and waits; V(returned) lets them come again.
+      - A box that a person drained is left as it is by both.
+    type: str
+    choices: [drained, returned]
+    required: true
+  endpoint:
+    description:
+      - The box, as HOST:PORT in C(gateway_boxes) of the edge. Left out, it is the host of the task, as the inventory has it.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for requests that are under way.
+    type: float
+    default: 60
+  folder:
+    description:
+      - Where the gateway is on the edge.
+    type: path
+    default: /opt/gpuserve/gateway
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
+"""
+
+EXAMPLES = r"""
+- name: Drain the box at the edge
+  gpuserve.fleet.gateway_drain:
+    state: drained
+    endpoint: 192.0.2.11:8000
+  delegate_to: edge01
+"""
+
+RETURN = r"""
+left:
+  description: How many requests were still under way when the time was over.
+  returned: when O(state=drained)
+  type: int
+"""
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.drain import Drain
+
+
+def main() -> NoReturn:
+    """Run."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["drained", "returned"], "required": True},
+            "endpoint": {"type": "str"},
+            "timeout_s": {"type": "float", "default": 60},
+            "folder": {"type": "path", "default": "/opt/gpuserve/gateway"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    drain = Drain(params["folder"], params["endpoint"])
+    if params["state"] == "returned":
+        module.exit_json(changed=drain.give_back(module.check_mode))
+    changed = drain.keep_out(module.check_mode)
+    left = 0 if module.check_mode or not drain.is_edge else drain.wait(params["timeout_s"])
+    module.exit_json(changed=changed, left=left)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an edge is told of its boxes, and where a box is drained, by the inventory; what a host answers is what a test says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ansible import template as templating
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.gpuserve.fleet.plugins.action import gateway_boxes_info, gateway_drain
+
+KEY = "an-edge-key-of-enough-letters"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+LISTED = {"data": [{"id": "qwen", "root": "qwen", "max_model_len": 1536}]}
+MODELS = [{"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "aliases": ["q"]}]
+
+
+def trusted(value: Any) -> Any:
+    """Return a value as an inventory's file hands it over, where text may be a template."""
+    trust = getattr(templating, "trust_as_template", None)
+    return trust(value) if trust and isinstance(value, str) else value
+
+
+class Controller:
+    """A controller whose hosts answer what they are told to."""
+
+    def __init__(self, hosts: dict[str, dict[str, Any]], answers: dict[str, Any] | None = None) -> None:
+        self.raw = {
+            host: {
+                name: trusted(value)
+                for name, value in {"inventory_dir": "/nowhere", "playbook_dir": "/nowhere", **variables}.items()
+            }
+            for host, variables in hosts.items()
+        }
+        self.answers = answers or {}
+        self.asked: list[dict[str, Any]] = []
+
+    def _host(self, module_args: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        self.asked.append(module_args)
+        return {"changed": False, "answers": self.answers}
+
+    def run(self, action: Any, host: str, check_mode: bool = False, **args: Any) -> dict[str, Any]:
+        """Run an action for a host."""
+        task: Any = SimpleNamespace(
+            args=args, check_mode=check_mode, async_val=0, diff=False, environment=None, _role=None
+        )
+        connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
+        loader = DataLoader()
+        plugin = action.ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader, {}), None)
+        plugin._execute_module = self._host
+        groups = {"gpu_hosts": [name for name in self.raw if name != "edge01"], "edge": ["edge01"]}
+        hostvars = SimpleNamespace(raw_get=self.raw.__getitem__)
+        answer: dict[str, Any] = plugin.run(
+            task_vars={"inventory_hostname": host, "groups": groups, "hostvars": hostvars}
+        )
+        return answer
+
+
+def box(at: int, **more: Any) -> dict[str, Any]:
+    return {"ansible_host": f"192.0.2.{at}", "vllm_stack_models": MODELS, **more}
+
+
+def test_an_edge_is_told_who_serves_what(tmp_path: Path) -> None:
+    (tmp_path / "b.crt").write_text(CERTIFICATE)
+    hosts = {
+        "a": box(1),
+        "b": box(2, gateway_tls="self_signed", gateway_port="{{ 8000 + 443 }}"),
+        "c": box(3, gpuserve_quarantine="Xid 79"),
+        "d": box(4, gateway_tls="self_signed"),
+        "edge01": {},
+    }
+    controller = Controller(hosts, {"a": {"error": "connection refused"}, "b": {"listed": LISTED}})
+    answer = controller.run(gateway_boxes_info, "edge01", key=KEY, certificate_dir=str(tmp_path), placement={})
+    assert controller.asked == [
+        {
+            "key": KEY,
+            "boxes": [
+                {"name": "a", "endpoint": "192.0.2.1:8000"},
+                {"name": "b", "endpoint": "192.0.2.2:8443", "tls_name": "b"},
+            ],
+            "certificates": CERTIFICATE,
+        }
+    ]
+    assert answer["models"] == [
+        {"name": "qwen", "endpoints": ["192.0.2.1:8000", "192.0.2.2:8443"], "max_model_len": 1536}
+    ]
+    assert answer["boxes"] == [{"endpoint": "192.0.2.1:8000"}, {"endpoint": "192.0.2.2:8443", "tls_name": "b"}]
+    assert answer["box_certificates"] == CERTIFICATE
+    assert [note.split()[0] for note in answer["notes"]] == ["a", "d"]
+    assert "Run site.yml -l d first." in answer["notes"][1]
+    assert KEY not in str(answer)
+
+
+def test_an_edge_whose_boxes_are_all_away_is_refused_but_for_a_dry_run() -> None:
+    controller = Controller({"a": box(1), "edge01": {}}, {"a": {"error": "timed out"}})
+    answer = controller.run(gateway_boxes_info, "edge01", key=KEY)
+    assert answer["failed"] and "none of the boxes answers edge01 (a: timed out)" in answer["msg"]
+    assert answer["msg"].endswith("Nothing was changed.")
+    dry = controller.run(gateway_boxes_info, "edge01", check_mode=True, key=KEY)
+    assert [model["name"] for model in dry["models"]] == ["qwen"]
+
+
+def test_a_ca_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    controller = Controller({"a": box(1, gateway_tls="files"), "edge01": {}})
+    answer = controller.run(gateway_boxes_info, "edge01", ca=str(tmp_path / "ca.pem"))
+    assert answer["failed"] and answer["msg"].startswith(f"gpuserve_box_ca: {tmp_path}/ca.pem can't be read")
+
+
+def test_a_box_is_drained_by_where_edges_reach_it() -> None:
+    controller = Controller({"a": box(1, gateway_port=9000), "b": box(2, gpuserve_address="fd00::2"), "edge01": {}})
+    controller.run(gateway_drain, "a", state="drained", timeout_s=1)
+    controller.run(gateway_drain, "b", state="returned")
+    assert controller.asked == [
+        {"state": "drained", "timeout_s": 1, "endpoint": "192.0.2.1:9000"},
+        {"state": "returned", "endpoint": "[fd00::2]:8000"},
+    ]
