@@ -264,8 +264,10 @@ def _listens(spec: ModelSpec, options: StackOptions) -> list[str]:
 
 def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
     found = {"VLLM_NO_USAGE_STATS": "1", **SAFE_ENVIRONMENT}
-    if model["tensor_parallel_size"] == 1:
-        # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609).
+    sleeps = any(arg.replace("_", "-") == "--enable-sleep-mode" for arg in model["engine_args"])
+    if model["tensor_parallel_size"] == 1 and not sleeps:
+        # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609);
+        # so does the memory pool that an engine puts to sleep (PyTorch issue 147851).
         found["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     found.update(model["env"])
     if spec.is_local or spec.name in options.offline:

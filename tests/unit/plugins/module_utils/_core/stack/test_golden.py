@@ -329,3 +329,16 @@ def test_a_container_and_its_model() -> None:
     assert compose.container_name("qwen") == "vllm-qwen"
     assert compose.model_of("vllm-qwen") == "qwen"
     assert (OPTIONS.entrypoint, OPTIONS.surge_offset, OPTIONS.stop_grace_s) == (("vllm", "serve"), 0, 30)
+
+
+@pytest.mark.parametrize(
+    ("args", "segments"),
+    [
+        (["--enable-sleep-mode"], None),
+        (["--enable_sleep_mode"], None),
+        (["--no-enable-sleep-mode"], "expandable_segments:True"),
+    ],
+)
+def test_an_engine_that_can_sleep_is_not_given_what_it_refuses(args: list[str], segments: str | None) -> None:
+    """vLLM ends at once where both are asked for, and one of them would be our own doing."""
+    assert rendered(planned(engine_args=args))["environment"].get("PYTORCH_CUDA_ALLOC_CONF") == segments
