@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of a model by hand: matrices and states of each mixer, kinds of quantization, encoders, drafts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    architectures,
+    drafts,
+    encoders,
+    layers,
+    layout,
+    quantization,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+
+SIZES: dict[str, Any] = {"hidden_size": 64, "vocab_size": 100, "num_attention_heads": 4, "head_dim": 32}
+
+
+def config(**values: Any) -> Config:
+    """A config.json with only a language part."""
+    every = {**SIZES, **values}
+    return Config(every, every)
+
+
+def matrices(mixer: Mixer, **values: Any) -> tuple[dict[str, tuple[int, int]], int]:
+    """Return the matrices of one layer with this mixer, inputs and outputs by name, and its plain parameters less the norms."""
+    one = Layer((mixer,), heads=4, kv_heads=4, head_dim=32, mlp=0)
+    found = layout.decoder(config(**values), architectures.Architecture(), [one], None, tied=True)
+    named = {matrix.name.removeprefix("model.layers.*."): (matrix.inputs, matrix.outputs) for matrix in found.matrices}
+    return {name: sizes for name, sizes in named.items() if not name.startswith("mlp.")}, found.plain - 3 * 64
+
+
+def test_a_gated_delta_net_has_keys_values_and_gates() -> None:
+    sizes = {"linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_num_value_heads": 4}
+    found, plain = matrices(Mixer.DELTA, **sizes, linear_value_head_dim=16, linear_conv_kernel_dim=3)
+    assert found == {
+        "linear_attn.in_proj_qkv": (64, 2 * 16 + 64),
+        "linear_attn.in_proj_z": (64, 64),
+        "linear_attn.in_proj_b": (64, 4),
+        "linear_attn.in_proj_a": (64, 4),
+        "linear_attn.out_proj": (64, 64),
+    }
+    # The convolution's taps, two values a head, and a norm of the head's size.
+    assert plain == (2 * 16 + 64) * 3 + 2 * 4 + 16
+
+
+def test_a_kimi_delta_attention_has_two_low_ranks() -> None:
+    section = {"num_heads": 3, "head_dim": 8, "short_conv_kernel_size": 5}
+    found, plain = matrices(Mixer.KDA, linear_attn_config=section)
+    assert found == {
+        **{f"self_attn.{name}": (64, 24) for name in ("q_proj", "k_proj", "v_proj")},
+        **{f"self_attn.{name}_a_proj": (64, 8) for name in ("f", "g")},
+        **{f"self_attn.{name}_b_proj": (8, 24) for name in ("f", "g")},
+        "self_attn.b_proj": (64, 3),
+        "self_attn.o_proj": (24, 64),
+    }
+    assert plain == 3 * 24 * 5 + 3 + 24 + 8
+
+
+def test_a_lightning_attention_has_a_gate_on_its_output() -> None:
+    found, plain = matrices(Mixer.LIGHTNING)
+    assert found == {
+        "self_attn.qkv_proj": (64, 3 * 128),
+        "self_attn.output_gate": (64, 128),
+        "self_attn.out_proj": (128, 64),
+    }
+    assert plain == 128
+
+
+@pytest.mark.parametrize(
+    ("mixer", "values", "elements"),
+    [
+        (Mixer.LIGHTNING, {}, (0, 4 * 32 * 32)),
+        (Mixer.LIGHTNING, {"head_dim": None}, (0, 4 * 16 * 16)),
+        (
+            Mixer.KDA,
+            {"linear_attn_config": {"num_heads": 3, "head_dim": 8, "short_conv_kernel_size": 5}},
+            (3 * 24 * 4, 3 * 8 * 8),
+        ),
+        (Mixer.CONV, {}, (64 * 2, 0)),
+        (Mixer.CONV, {"conv_dim": 48, "conv_L_cache": 4}, (48 * 3, 0)),
+    ],
+)
+def test_what_a_sequence_keeps_of_each_state(mixer: Mixer, values: dict[str, Any], elements: tuple[int, int]) -> None:
+    assert layers.state_elements(config(**values), mixer, architectures.Architecture()) == elements
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        # Kimi counts its layers from one.
+        ({"linear_attn_config": {"kda_layers": [1, 2, 4]}}, {0, 1, 3}),
+        ({"full_attn_idxs": [1]}, {0, 2, 3}),
+        ({"attn_type_list": [0, 1, 0, 0]}, {0, 2, 3}),
+        ({"attn_layer_period": 2, "attn_layer_offset": 1}, {0, 2}),
+    ],
+)
+def test_layers_that_keep_a_state_are_told_by_whatever_key_names_them(values: dict[str, Any], found: set[int]) -> None:
+    assert layers._state_layers(config(**values), architectures.Architecture(), 4) == found
+
+
+def test_every_language_part_is_an_architecture_that_is_counted() -> None:
+    assert set(architectures.LANGUAGE.values()) <= set(architectures.ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bits"),
+    [
+        ({"dtype": "fp8_e4m3"}, 8.0),
+        ({"dtype": "int8"}, 8.0),
+        ([{"dtype": "fp4"}], 4.25),
+        ({"dtype": "int4"}, 4.125),
+        ({"dtype": "unheard of"}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_quark_tells_bits_by_the_type_of_its_weights(weight: Any, bits: float | None) -> None:
+    found = quantization._quark("quark", {"global_quant_config": {"weight": weight}}, 16.0, "config")
+    assert (found.method, found.weight_bits, found.known) == ("quark", bits or 16.0, bits is not None)
+
+
+def test_quark_has_layers_of_their_own() -> None:
+    body = {
+        "global_quant_config": {"weight": {"dtype": "int4"}},
+        "exclude": ["lm_head"],
+        "layer_quant_config": {"*.mlp.*": {"weight": {"dtype": "fp8_e4m3"}}, "*.norm": {}},
+    }
+    found = quantization._quark("quark", body, 16.0, "config")
+    assert [(rule.match, rule.pattern, rule.bits) for rule in found.rules] == [
+        (quantization.Match.WILDCARD, "lm_head", None),
+        (quantization.Match.WILDCARD, "*.mlp.*", 8.0),
+        (quantization.Match.WILDCARD, "*.norm", None),
+    ]
+
+
+def test_auto_round_names_layers_whole_and_where_it_must_by_pattern() -> None:
+    body = {"bits": 4, "group_size": 128, "extra_config": {"model.a": {"bits": 16}, ".*b.*": {"bits": 8}}}
+    found = quantization._auto_round("auto-round", body, 16.0, "config")
+    assert [(rule.match, rule.pattern, rule.bits) for rule in found.rules] == [
+        (quantization.Match.WHOLE, "model.a", None),
+        (quantization.Match.WHOLE, ".*b.*", 8.125),
+        (quantization.Match.REGEX, "re:.*b.*", 8.125),
+    ]
+    # Without symmetry a group has its zero point, too.
+    assert quantization._auto_round("auto-round", {**body, "sym": False}, 16.0, "config").rules[1].bits == 8.25
+
+
+VISION = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "patch_size": 4}
+
+
+def encoder(**section: Any) -> encoders.Encoders:
+    outer = {"model_type": "llava", "vision_config": {**VISION, **section}, "text_config": SIZES}
+    return encoders.read(Config(SIZES, outer))
+
+
+def test_an_encoder_s_mlp_is_as_wide_as_is_written_or_as_its_ratio_says() -> None:
+    assert (encoder().hidden_size, encoder().intermediate_size) == (32, 48)
+    assert encoder(intermediate_size=None, mlp_ratio=3.5).intermediate_size == 112
+    assert encoder(intermediate_size=None).intermediate_size == 4 * 32
+    # Two layers: for each more width of the MLP two matrices and a bias.
+    assert encoder(intermediate_size=49).parameters - encoder().parameters == 2 * (2 * 32 + 1)
+
+
+def test_the_widest_of_several_encoders_counts() -> None:
+    sections = {"vision_config": VISION, "audio_config": {**VISION, "hidden_size": 16, "d_model": 16}}
+    outer = {"model_type": "qwen2_5_omni_thinker", "text_config": SIZES, **sections}
+    found = encoders.read(Config(SIZES, outer))
+    assert (found.kinds, found.hidden_size) == (("vision", "audio"), 32)
+
+
+def test_a_head_of_the_first_eagle_joins_two_states() -> None:
+    layer = {
+        **SIZES,
+        "num_hidden_layers": 1,
+        "intermediate_size": 96,
+        "num_key_value_heads": 2,
+        "torch_dtype": "bfloat16",
+    }
+    plain = {**layer, "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True, "max_position_embeddings": 64}
+    found = drafts.shape_of({**plain, "architectures": ["EagleLlamaForCausalLM"]}, "auto", "draft")
+    assert found.plain_parameters - ModelShape.from_config(plain).plain_parameters == 2 * 64 * 64
