@@ -306,3 +306,31 @@ def test_what_other_recipes_leave_is_kept_and_no_reason_to_stop(there: dict[str,
         key: value for key, value in there.items() if key != "log-opts"
     }
     assert there.get("log-opts", {}).items() <= merge.options["log-opts"].items()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("authorization-plugins", "debug", "default-runtime", "insecure-registries", "labels", "live-restore"),
+        *("max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "registry-mirrors"),
+        *("runtimes", "shutdown-timeout"),
+    ],
+)
+def test_what_the_daemon_takes_over_while_it_runs(option: str) -> None:
+    assert dd.effect({option: 1}, {option: 2}) == "reload" and dd.effect({}, {option: 2}) == "reload"
+    assert dd.effect({option: 1}, {option: 2, "bip": "10.1.0.1/24"}) == "restart"
+    assert dd.effect({option: 1}, {option: 1}) == "none"
+
+
+@pytest.mark.parametrize("option", ["insecure-registries", "registry-mirrors", "dns", "labels"])
+def test_lists_of_several_parties_keep_each_one_s_entries(option: str) -> None:
+    merge = dd.merge({option: ["theirs"]}, {option: ["ours"]}, {}, {})
+    assert merge.options == {option: ["theirs", "ours"]}
+    gone = dd.merge(merge.options, {}, {}, merge.ours)
+    assert gone.options == {option: ["theirs"]}
+
+
+@pytest.mark.parametrize("rotating", ["json-file", "local"])
+def test_a_driver_that_rotates_is_told_how_far(rotating: str) -> None:
+    merge = dd.merge({"log-driver": rotating}, {}, DEFAULTS, {})
+    assert merge.options["log-opts"] == DEFAULTS["log-opts"]

@@ -201,3 +201,19 @@ def test_images_that_would_stay_behind_are_named() -> None:
 def test_what_a_simulation_says_is_read() -> None:
     text = "NOTE: This is only a simulation!\nRemv docker.io [28]\nPurg runc:amd64 [1]\nInst docker-ce (5:29 x)\nConf docker-ce\n"
     assert parse_removals(text) == ["docker.io", "runc"]
+
+
+DOCKERS = (de.DOCKER_PACKAGES[0], "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+DISTRIBUTIONS = ("docker.io", "docker-cli", "docker-doc", "docker-compose", "docker-compose-v2", "docker-buildx")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        *((de.Source.DOCKER, name) for name in (*DISTRIBUTIONS, "docker-engine", "containerd", "runc")),
+        *((de.Source.DISTRO, name) for name in (*DOCKERS, "docker-ce-rootless-extras", "docker-engine")),
+    ],
+)
+def test_a_package_that_cannot_stand_beside_a_source(source: de.Source, name: str) -> None:
+    there = {other: Package("1") for other in (name, "bash", DOCKERS[0] if source is de.Source.DOCKER else "runc")}
+    assert de.conflicts(source, there) == (name,)

@@ -232,3 +232,25 @@ def test_a_line_without_a_remedy_ends_with_what_was_found() -> None:
 def test_a_driver_that_can_t_be_mended_by_a_reboot_fails() -> None:
     found = of("driver", driver=driver(userspace="570.1"))
     assert found is not None and found.status == "fail"
+
+
+def test_bounds_of_memory_and_of_the_bar() -> None:
+    assert "ram" not in lines(ram_bytes=16 << 30) and "ram" in lines(ram_bytes=(16 << 30) - 1)
+    assert "bar" in lines(cards=[Card("a", 0x2B85, 16, 16, 256 << 20)])
+    assert "bar" not in lines(cards=[Card("a", 0x2B85, 16, 16, (256 << 20) + 1)])
+    assert "disk" not in lines(disks=[hp.Disk("/data", "weights", 40 << 30, 40 << 30)])
+
+
+def test_modules_that_are_not_known_are_not_judged() -> None:
+    checks = {check.id for check in hp.judge(snapshot(driver=driver(on_disk_open=None)))}
+    assert "modules" not in checks and "driver" in checks
+
+
+def test_a_line_has_its_remedy_where_there_is_one() -> None:
+    checks = [hp.Check("ram", hp.OK, "64.0 GiB of memory"), hp.Check("port", hp.FAIL, "8000 is taken", "End that.")]
+    assert hp.table("box", checks) == [
+        "box   fail",
+        "  ok    ram   64.0 GiB of memory",
+        "  fail  port  8000 is taken   End that.",
+    ]
+    assert hp.table("box", []) == ["box   ok"]
