@@ -85,10 +85,10 @@ def ensure_images() -> dict[str, str]:
     if registry_answers():
         say(f"a container registry answers: the official {OFFICIAL_VLLM} will be pulled")
         return {"vllm_stack_engine_image": OFFICIAL_VLLM}
-    registry.ensure_registry()
-    # Side by side: one waits for PyPI where the other unpacks Debian.
+    # Side by side, the longest first: one waits for PyPI where the other unpacks Debian.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         engine, gateway = pool.submit(ensure_vllm), pool.submit(ensure_gateway)
+        pool.submit(registry.ensure_registry).result()
         return {"vllm_stack_engine_image": engine.result(), "gateway_image": gateway.result()}
 
 

@@ -83,6 +83,9 @@ def trust_in(container: str) -> None:
 
 def digest_of(repository: str, tag: str) -> str | None:
     """Return the digest under a tag, or None."""
+    if not docker_ok("volume", "inspect", CONTAINER):
+        return None  # Nothing was ever put into it: who makes an image need not wait until it is there.
+    ensure_registry()
     with _connect() as line:
         line.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
         answer = line.getresponse()
@@ -100,6 +103,7 @@ class Blob:
 
 def push(repository: str, tag: str, layers: Sequence[Path], settings: dict[str, object]) -> str:
     """Put an image of these layers (tars) under a tag and return its digest."""
+    ensure_registry()
     blobs = [_put_file(repository, layer) for layer in layers]
     config = {
         "architecture": "amd64",
