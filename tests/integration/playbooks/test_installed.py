@@ -6,43 +6,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.tests.support.release import tarball
+from ansible_collections.gpuserve.fleet.tests.support.release import installed
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-PROGRAMS = Path(sys.executable).parent
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
-
-
-def run(folder: Path, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run one of Ansible's programs in an empty folder, with no settings but those of the test."""
-    # With PYTHONPATH ansible-galaxy finds the checkout, and installs nothing.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
-    environment = {
-        **kept,
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"),
-        "HF_HUB_OFFLINE": "1",
-    }
-    command = [str(PROGRAMS / argv[0]), *argv[1:]]
-    return subprocess.run(
-        command, cwd=folder, env={**environment, **settings}, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the collection installed from its own tarball, and an inventory of this machine."""
     folder = tmp_path_factory.mktemp("empty")
-    built = str(tarball.build(CHECKOUT, folder, 0))
-    done = run(folder, "ansible-galaxy", "collection", "install", "--no-deps", built, "-p", str(folder / "collections"))
-    assert done.returncode == 0, done.stdout + done.stderr
+    installed.install(CHECKOUT, folder)
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
     variables = {
         "vllm_stack_models": [MODEL],
@@ -55,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def play(place: Path, name: str, *more: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return run(place, "ansible-playbook", "-i", "hosts.json", f"gpuserve.fleet.{name}", *more, **settings)
+    return installed.run(place, "ansible-playbook", "-i", "hosts.json", f"gpuserve.fleet.{name}", *more, **settings)
 
 
 def test_the_plan_is_drawn_from_there(place: Path) -> None:
@@ -82,10 +62,10 @@ def test_site_checks_the_inventory_from_there(place: Path) -> None:
 
 
 def test_the_tarball_holds_what_a_user_needs_and_nothing_of_ours(place: Path) -> None:
-    installed = place / "collections/ansible_collections/gpuserve/fleet"
+    unpacked = place / "collections/ansible_collections/gpuserve/fleet"
     # What ansible-galaxy itself adds.
     made = {"MANIFEST.json", "FILES.json"}
-    assert {path.name for path in installed.iterdir()} - made == {
+    assert {path.name for path in unpacked.iterdir()} - made == {
         *(
             "README.md",
             "README.ko.md",
@@ -97,12 +77,12 @@ def test_the_tarball_holds_what_a_user_needs_and_nothing_of_ours(place: Path) ->
         ),
         *("changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles"),
     }
-    assert [path for path in installed.rglob(".*") if path.is_file()] == []
-    assert "demo" not in {path.name for path in (installed / "inventories").iterdir()}
+    assert [path for path in unpacked.rglob(".*") if path.is_file()] == []
+    assert "demo" not in {path.name for path in (unpacked / "inventories").iterdir()}
     for name in (
         "docs/inventory-sample.yml",
         "roles/gateway/README.md",
         "meta/execution-environment.yml",
         "meta/playbooks.yml",
     ):
-        assert (installed / name).exists(), name
+        assert (unpacked / name).exists(), name
