@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
+
 COLLECTION = Path(__file__).parents[2]
 README, KOREAN = COLLECTION / "README.md", COLLECTION / "README.ko.md"
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -63,6 +65,34 @@ def test_what_is_named_is_there(path: Path) -> None:
         for tag in task.get("tags", [])
     }
     assert all(f"`{tag}`" in text or f"--tags {tag}" in text for tag in tags - {"always"})
+
+
+@pytest.mark.parametrize("path", [README, KOREAN], ids=lambda path: path.name)
+def test_questions_name_what_is_there(path: Path) -> None:
+    """Rules, variables and sentences that a row quotes are those that somebody really sees."""
+    rows = [line for line in path.read_text(encoding="utf-8").split("\n## ")[-3].splitlines() if line.startswith("| ")]
+    quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
+    known = collection_variables.known()
+    sources = [
+        *COLLECTION.glob("plugins/**/*.py"),
+        *COLLECTION.glob("playbooks/*.yml"),
+        COLLECTION / "docs/operations.md",
+    ]
+    code = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    for words in quoted:
+        name = words.split("=")[-1].split(":")[0] if words.startswith("-e") else words.split(":")[0]
+        if re.fullmatch(r"(vllm_stack|gateway|gpuserve)_\w+", name):
+            assert name in known, words
+        elif re.fullmatch(r"[a-z]+(_[a-z]+)+", words):
+            assert words in code, words
+    said = {
+        "no host of the inventory is in",
+        "it is encrypted with ansible-vault",
+        "is already",
+        "a process that is not ours",
+    }
+    assert all(words in code for words in said)
+    assert len(rows) >= 20
 
 
 def test_the_sample_has_every_variable_and_sets_none() -> None:
