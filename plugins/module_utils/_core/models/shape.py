@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    ahead,
     encoders,
     kv_pool,
     layers,
     lengths,
     tasks,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization as quantizations
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
     ARCHITECTURES,
@@ -45,6 +46,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.length
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
     VOCABULARY_STEP,
     Loading,
+    ahead_bytes,
     loaded_bytes,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, gib, round_up
@@ -111,6 +113,9 @@ class ModelShape:
     length: Length = UNBOUNDED
     # A model that guesses for this one, with weights and a cache of its own.
     draft: ModelShape | None = None
+    # Layers that predict ahead, where the engine is told to load them; their bytes where the checkpoint's tensors are known.
+    ahead_layers: int = 0
+    ahead_bytes: int | None = None
     task: str = "generate"
     # The engine serves the class as a pooling model by itself.
     pools_unasked: bool = False
@@ -212,12 +217,14 @@ class ModelShape:
             length=lengths.derive(read, info, purpose in tasks.POOLING),
             task=purpose,
             pools_unasked=tasks.is_pooling_class(read.outer) or bool(info.modules),
+            ahead_layers=ahead.count(read, info.tensors, len(counted.layers)),
         )
         if info.tensors:
             loading = Loading(
-                dtype_bytes, is_tied(read, kind or LLAMA), shape.layers, online, read.count("num_nextn_predict_layers")
+                dtype_bytes, is_tied(read, kind or LLAMA), shape.layers, online, read.count(*ahead.COUNTS)
             )
-            shape = replace(shape, tensor_bytes=loaded_bytes(info.tensors, loading))
+            sizes = loaded_bytes(info.tensors, loading), ahead_bytes(info.tensors, loading)
+            shape = replace(shape, tensor_bytes=sizes[0], ahead_bytes=sizes[1])
         elif checkpoint_bytes is not None and online is None:
             scaled = checkpoint_bytes * dtype_bytes // stored_bytes if quantized.method is None else checkpoint_bytes
             shape = replace(shape, checkpoint_bytes=scaled)
@@ -292,19 +299,19 @@ class ModelShape:
         tensor_parallel: int = 1,
         states: int = 1,
         one_kind: bool = False,
-        ahead: bool = False,
+        ahead: int = 0,
     ) -> KvPool:
         """How the engine cuts the cache into blocks for this model.
 
-        `states` are blocks of state a sequence; `one_kind` has windows keep every token; `ahead` is one layer more that predicts.
+        `states` are blocks of state a sequence; `one_kind` has windows keep every token; `ahead` are layers more that predict.
         """
         counts: dict[CacheSpec, int] = {}
         for one, count in self.keeps:
             spec = one.spec(kv_dtype_bytes, self.dtype_bytes, tensor_parallel)
             if one_kind and spec.kind in (Kind.SLIDING, Kind.CHUNKED):
                 spec = replace(spec, kind=Kind.FULL, span=0)
-            more = ahead and spec.kind is Kind.FULL
-            ahead = ahead and not more
+            more = ahead if spec.kind is Kind.FULL else 0
+            ahead -= more
             counts[spec] = counts.get(spec, 0) + count + more
         for one, count in self.draft.keeps if self.draft is not None else ():
             spec = one.spec(kv_dtype_bytes, self.dtype_bytes, 1)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import ahead
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import DTYPE_BITS, TensorGroup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import round_up
 
@@ -23,8 +24,6 @@ _ENDS = (
     "tok_embeddings.weight",
     "embeddings.weight",
 )
-# Layers that only predict ahead: they are loaded for speculation alone.
-_AHEAD = ("mtp.", "model.mtp.", "language_model.mtp.", "nextn.", "eagle_module.", "mtp_block.", "draft_model.")
 # What is never quantized while it loads: the ends of the vocabulary, norms, routers, encoders.
 _KEPT_WIDE = (
     *(
@@ -54,7 +53,6 @@ class Loading:
     layers: int
     online_bits: float | None = None
     ahead_layers: int = 0
-    speculates: bool = False
     head: bool = True
 
 
@@ -63,22 +61,28 @@ def loaded_bytes(groups: Iterable[TensorGroup], loading: Loading) -> int:
     return sum(_loaded(one, loading) for one in groups)
 
 
+def ahead_bytes(groups: Iterable[TensorGroup], loading: Loading) -> int:
+    """Bytes of the layers that predict ahead, which are loaded for speculation alone."""
+    parts = [(one, _ahead(one, loading)) for one in groups if not ahead.is_shared(one.name)]
+    return sum(_size(one, loading) * part for one, part in parts)
+
+
 def _loaded(group: TensorGroup, loading: Loading) -> int:
+    if group.name.endswith("lm_head.weight") and (loading.tied or not loading.head):
+        return 0
+    return _size(group, loading) * (group.count - _ahead(group, loading))
+
+
+def _ahead(group: TensorGroup, loading: Loading) -> int:
+    return round(group.count * ahead.share(group, loading.layers, loading.ahead_layers))
+
+
+def _size(group: TensorGroup, loading: Loading) -> int:
     name = group.name
-    if not loading.speculates and name.startswith(_AHEAD):
-        return 0
-    if name.endswith("lm_head.weight") and (loading.tied or not loading.head):
-        return 0
-    count = group.count
-    if loading.ahead_layers and not loading.speculates and "layers.*." in name:
-        # DeepSeek's and GLM's stand behind the last layer.
-        ahead = sum(1 for number in group.layer_numbers() if number >= loading.layers)
-        numbers = sum(last - first + 1 for first, last in group.layers) or 1
-        count -= count * ahead // numbers
     elements = math.prod(group.shape)
     if name.endswith(_ENDS) and len(group.shape) == 2:
         elements = round_up(group.shape[0], VOCABULARY_STEP) * group.shape[1]
-    return int(elements * _bits(group, loading) / 8) * count
+    return int(elements * _bits(group, loading) / 8)
 
 
 def _bits(group: TensorGroup, loading: Loading) -> float:

@@ -122,6 +122,12 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
             f"nothing is known of the draft {memory.draft_model}: it is in no file of {spec.model}.",
             f"Name a folder that holds it, or {other}.",
         )
+    if memory.ahead and not shape.ahead_layers and spec.weights_bytes is None:
+        fail(
+            f"{at}.extra_args",
+            f"--speculative-config asks for layers that predict ahead, and {spec.model} has none that is known.",
+            "Take method ngram, name a draft model, or set weights_bytes to what all takes together.",
+        )
     vllm.check_quantization(spec, shape.quantization, profile, at)
     vllm.check_card(spec, shape.quantization, profile, gpu, at)
     length, length_note = _length(spec, shape, at)
@@ -129,7 +135,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     ranks = _ranks(spec, shape, at)
     cache_bytes = 1 if kv_dtype.startswith("fp8") else shape.dtype_bytes
     # A head of which only the weights are written keeps what one of the model's own layers does.
-    one_more = memory.ahead or bool(heads)
+    one_more = max(1, shape.ahead_layers) if memory.ahead else int(bool(heads))
     pool = shape.kv_pool(cache_bytes, ranks, _states(profile, memory), memory.one_kind_of_cache, one_more)
     seqs, tokens = _batch(spec, shape, length, at)
     task = spec.task or shape.task

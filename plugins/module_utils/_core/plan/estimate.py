@@ -82,12 +82,16 @@ def weights_bytes(shape: ModelShape, load: Load) -> int:
     whole = shape.weights_bytes()
     if shape.draft is not None and shape.given_weights_bytes is None:
         whole += shape.draft.weights_bytes()
-    if load.ahead:
-        # A layer like one of the model's own, and what joins it to the last.
-        whole += shape.linear_bytes // max(1, shape.layers) + 2 * shape.hidden_size**2 * shape.dtype_bytes
+    if load.ahead and shape.given_weights_bytes is None:
+        whole += shape.ahead_bytes or shape.ahead_layers * _layer_ahead(shape)
     if not load.encodes and shape.given_weights_bytes is None:
         whole -= shape.encoders.parameters * shape.dtype_bytes
     return max(0, whole // load.tensor_parallel - load.offloaded_bytes)
+
+
+def _layer_ahead(shape: ModelShape) -> int:
+    """A layer like one of the model's own, and what joins it to the last."""
+    return shape.linear_bytes // max(1, shape.layers) + 2 * shape.hidden_size**2 * shape.dtype_bytes
 
 
 def traffic_bytes(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> int:

@@ -355,6 +355,33 @@ EMBEDDING, NORM, UP = 1024 * 64, 64, 2 * 256 * 64
 
 
 @pytest.mark.parametrize(
+    ("info", "change", "count", "size"),
+    [
+        # Behind the last layer, with copies of both ends, which the engine shares.
+        (tensors(Tensor("model.layers.2.embed_tokens.weight", "BF16", (1000, 64)), layers=3), {"num_nextn_predict_layers": 1}, 1, UP),
+        (tensors(Tensor("model.layers.2.shared_head.head.weight", "BF16", (1000, 64)), layers=3), {"num_nextn_predict_layers": 1}, 1, UP),
+        # Under names of their own: Qwen's, MiMo's, ERNIE's.
+        (tensors(Tensor("mtp.fc.weight", "BF16", (64, 128))), {"mtp_num_hidden_layers": 1}, 1, 2 * 64 * 128),
+        (tensors(Tensor("model.mtp_layers.0.input_proj.weight", "BF16", (64, 128))), {"num_nextn_predict_layers": 1}, 1, 2 * 64 * 128),
+        (tensors(Tensor("model.mtp_block.0.mlp.up_proj.weight", "BF16", (64, 128))), {}, 1, 2 * 64 * 128),
+        # A quantized checkpoint may have been left without them, whatever its config.json says.
+        (tensors(), {"num_nextn_predict_layers": 1}, 0, 0),
+        (ModelInfo({}), {"num_nextn_predict_layers": 2}, 2, None),
+        (ModelInfo({}), {"model_type": "qwen3_next"}, 1, None),
+        (ModelInfo({}), {}, 0, None),
+    ],
+)  # fmt: skip
+def test_layers_ahead_by_tensors_or_by_the_config(
+    info: ModelInfo, change: dict[str, Any], count: int, size: int | None
+) -> None:
+    counted = {} if info.tensors else {"architectures": ["LlamaForCausalLM"]}
+    found = ModelShape.from_config({**SMALL, **counted, **change}, info=info)
+    assert (found.ahead_layers, found.ahead_bytes) == (count, size)
+    if info.tensors:
+        assert found.tensor_bytes == 2 * (EMBEDDING + NORM + UP)
+
+
+@pytest.mark.parametrize(
     ("info", "change", "asked", "size"),
     [
         (tensors(), {}, {}, 2 * (EMBEDDING + NORM + UP)),

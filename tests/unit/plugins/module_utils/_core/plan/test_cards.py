@@ -167,6 +167,34 @@ STATES = {
 }
 
 
+AHEAD = ["--speculative-config", '{"method": "mtp", "num_speculative_tokens": 1}']
+
+
+def test_layers_ahead_are_counted_where_there_are_some_and_refused_where_none_is_known() -> None:
+    model = {"name": "a", "model": "o/m", "max_model_len": 2048, "max_num_seqs": 4}
+    found = {
+        (count, bool(more)): entry(
+            plan(
+                [{**model, "config": {**STATES, "num_nextn_predict_layers": count}, "extra_args": more}],
+                [card("u", 40)],
+            )
+        )
+        for count in (1, 2)
+        for more in ([], AHEAD)
+    }
+    weights = {key: part(one, "weights") for key, one in found.items()}
+    assert weights[1, False] == weights[2, False] < weights[1, True] < weights[2, True]
+    # Its config.json is silent, and it has one.
+    silent = {**model, "config": {**STATES, "model_type": "qwen3_next"}, "extra_args": AHEAD}
+    assert part(entry(plan([silent], [card("u", 40)])), "weights") == weights[1, True]
+    with pytest.raises(
+        FleetError, match=r"layers that predict ahead, and Qwen/\S+ has none that is known\. Take method ngram"
+    ):
+        args(*AHEAD)
+    whole = args(*AHEAD, weights_bytes="16GiB")
+    assert part(whole, "weights") == 16 * GIB
+
+
 def test_states_bound_the_sequences_and_the_plan_says_so() -> None:
     model = {"name": "a", "model": "o/m", "config": STATES, "max_model_len": 2048, "max_num_seqs": 512}
     found = entry(plan([{**model, "kv_cache_memory_bytes": "512MiB"}], [card("u", 40)]))
@@ -197,7 +225,6 @@ def test_flags_that_change_memory_are_counted() -> None:
     assert part(args("--cudagraph-capture-sizes", "1", "2"), "cuda_graphs") < part(plain, "cuda_graphs")
     assert part(args("--max-cudagraph-capture-size=8"), "cuda_graphs") < part(plain, "cuda_graphs")
     assert part(args("-cc", '{"cudagraph_mode": "NONE"}'), "cuda_graphs") == 0
-    assert part(args("--speculative-config", '{"method": "mtp"}'), "weights") > part(plain, "weights")
     ngram = args("--speculative-config", '{"method": "ngram", "num_speculative_tokens": 4}')
     assert part(ngram, "weights") == part(plain, "weights")
     # Batches of guesses are captured too: every sequence with its four.

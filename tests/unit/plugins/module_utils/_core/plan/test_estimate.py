@@ -229,8 +229,13 @@ def test_what_is_kept_elsewhere_or_split_is_not_on_a_card() -> None:
     assert estimate.weights_bytes(SHAPE, replace(LOAD, tensor_parallel=2)) == whole // 2
     assert estimate.weights_bytes(SHAPE, replace(LOAD, offloaded_bytes=1000)) == whole - 1000
     assert estimate.weights_bytes(SHAPE, replace(LOAD, offloaded_bytes=2 * whole)) == 0
-    ahead = estimate.weights_bytes(SHAPE, replace(LOAD, ahead=True)) - whole
-    assert ahead == SHAPE.linear_bytes // 4 + 2 * 1024 * 1024 * 2
+    assert estimate.weights_bytes(SHAPE, replace(LOAD, ahead=True)) == whole
+    two = replace(SHAPE, ahead_layers=2)
+    ahead = estimate.weights_bytes(two, replace(LOAD, ahead=True)) - whole
+    assert ahead == 2 * (SHAPE.linear_bytes // 4 + 2 * 1024 * 1024 * 2)
+    assert estimate.weights_bytes(replace(two, ahead_bytes=1000), replace(LOAD, ahead=True)) == whole + 1000
+    given = replace(two, given_weights_bytes=5000)
+    assert estimate.weights_bytes(given, replace(LOAD, ahead=True)) == estimate.weights_bytes(given, LOAD)
 
 
 def test_a_draft_that_reads_hidden_states() -> None:
