@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensor
 COUNTS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
 # Their config.json is silent, and the engine takes one layer (vLLM, config/speculative.py).
 _SILENT = ("qwen3_next", "longcat_flash", "step3p5")
-_BESIDE = ("nextn.", "eagle_module.", "draft_model.")
+_ELSEWHERE = ("nextn.", "eagle_module.", "draft_model.")
 # What the engine takes from the model itself once it has loaded both (vLLM, spec_decode/llm_base_proposer.py).
 _SHARED = ("embed_tokens.weight", "shared_head.head.weight", "lm_head.weight")
 
@@ -23,12 +23,12 @@ def count(read: Config, groups: Sequence[TensorGroup], layers: int) -> int:
     written = read.count(*COUNTS) or int(str(read.get("model_type", default="")) in _SILENT)
     if groups and not any(share(group, layers, written) for group in groups):
         return 0
-    return written or int(any(is_beside(group.name) for group in groups))
+    return written or int(any(is_named_ahead(group.name) for group in groups))
 
 
 def share(group: TensorGroup, layers: int, written: int) -> float:
     """Return which part of equal tensors is of layers ahead: they stand behind the last layer, or under names of their own."""
-    if is_beside(group.name):
+    if is_named_ahead(group.name):
         return 1.0
     if not written or "layers.*." not in group.name:
         return 0.0
@@ -36,9 +36,9 @@ def share(group: TensorGroup, layers: int, written: int) -> float:
     return sum(1 for number in group.layer_numbers() if number >= layers) / numbers
 
 
-def is_beside(name: str) -> bool:
+def is_named_ahead(name: str) -> bool:
     """Whether a tensor is of a layer ahead by its name: mtp.fc, model.mtp_layers.0, model.mtp_block.0."""
-    return name.startswith(_BESIDE) or any(part.startswith("mtp") for part in name.split("."))
+    return name.startswith(_ELSEWHERE) or any(part.startswith("mtp") for part in name.split("."))
 
 
 def is_shared(name: str) -> bool:
