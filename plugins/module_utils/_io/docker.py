@@ -155,7 +155,7 @@ def compose(
     """Run docker compose on one project, with variables for its file; what it says on failure is the error."""
     command = ["docker", "compose", "--project-name", project, "--file", file, "--progress", "quiet", *arguments]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             command,
             capture_output=True,
             text=True,

@@ -82,7 +82,7 @@ def measure(docker: str, engine: Engine, arguments: Sequence[str], key: str | No
     name = f"gpuserve-benchmark-{engine.name}"
     asked = command(docker, engine, name, arguments, through_gateway=key is not None)
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             asked,
             input=f"{key or ''}\n",
             capture_output=True,
@@ -93,7 +93,8 @@ def measure(docker: str, engine: Engine, arguments: Sequence[str], key: str | No
         )
     except subprocess.TimeoutExpired:
         # The command is gone and its container is not: that one is Docker's child.
-        subprocess.run([docker, "rm", "--force", name], capture_output=True, check=False, timeout=60)
+        removal = [docker, "rm", "--force", name]
+        subprocess.run(removal, capture_output=True, check=False, timeout=60)  # pylint: disable=ansible-bad-function
         raise ClientError(f"it did not end within {timeout_s:g} s") from None
     except OSError as error:
         raise ClientError(f"{docker} could not be run ({error.strerror})") from error
