@@ -170,6 +170,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 "name": gateway.tls_name,
                 "names": view.certificate_names(gateway),
             },
+            # Who replaces an engine says in the first which key the new one asks for; workers write in the other what clients used.
+            "folders": {"engine_keys": [0, gateway.gid], "usage": [gateway.uid, gateway.gid]},
             "drain_dir": gateway.drain_dir,
             "socket_dir": sockets.FOLDER,
             "acme_dir": gateway.acme_dir if gateway.redirect_port else "",

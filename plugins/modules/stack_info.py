@@ -41,6 +41,11 @@ options:
       - The unit that starts engines after a boot.
     type: path
     required: true
+  key_file:
+    description:
+      - The file of the engines' key, which is not read here.
+    type: path
+    required: true
   docker_socket:
     description:
       - The socket that the Docker daemon listens on.
@@ -63,6 +68,7 @@ EXAMPLES = r"""
     state_dir: /var/lib/gpuserve
     venv: /opt/gpuserve/venv
     boot_unit: /etc/systemd/system/gpuserve-stack.service
+    key_file: /var/lib/gpuserve/engine-key
   register: seen
 """
 
@@ -99,6 +105,11 @@ has_boot_unit:
   returned: always
   type: bool
   sample: false
+has_key:
+  description: Whether O(key_file) is there, root's, and closed to everybody else.
+  returned: always
+  type: bool
+  sample: false
 service_manager:
   description: V(systemd) where systemd is in charge, V(service) elsewhere.
   returned: always
@@ -108,6 +119,8 @@ service_manager:
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -142,6 +155,15 @@ def read_mapping(files: HostFiles, path: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_closed(path: str) -> bool:
+    """Tell whether a file is there that only root reads."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o600)
+
+
 def main() -> NoReturn:
     """Read and answer."""
     module = AnsibleModule(
@@ -151,6 +173,7 @@ def main() -> NoReturn:
             "state_dir": {"type": "path", "required": True},
             "venv": {"type": "path", "required": True},
             "boot_unit": {"type": "path", "required": True},
+            "key_file": {"type": "path", "required": True, "no_log": False},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
         },
@@ -176,6 +199,7 @@ def main() -> NoReturn:
         calibration=read_mapping(files, f"{params['state_dir']}/calibration.json"),
         proved=read_mapping(files, f"{params['project_dir']}/proved/plan.json"),
         venv_sha256=hashlib.sha256(mark).hexdigest() if mark is not None else "",
+        has_key=is_closed(files.path(params["key_file"])),
         has_boot_unit=files.exists(params["boot_unit"]),
         service_manager="systemd" if files.is_dir("/run/systemd/system") else "service",
     )

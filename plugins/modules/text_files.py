@@ -12,10 +12,18 @@ short_description: Write several small text files in one go
 version_added: 0.1.0
 description:
   - Compares files with the text that they should hold, writes those that differ, and makes their folders.
+  - Folders can be asked for by themselves, so that nobody but root writes there.
   - Takes one connection for all of them, where M(ansible.builtin.template) takes two for each.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
+  folders:
+    description:
+      - Folders that are root's and that others may only read. Each is made, or put right, before the files.
+    type: list
+    elements: path
+    default: []
+    version_added: 0.2.0
   files:
     description:
       - The files.
@@ -46,6 +54,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+folders:
+  description: The folders that were made or put right.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 written:
   description: The files whose text or mode changed.
   returned: success
@@ -69,6 +83,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files impo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 MODE = 0o644
+FOLDER_MODE = 0o755
+ROOT = (0, 0)
 
 
 def write(path: str, content: str) -> None:
@@ -84,6 +100,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     written: list[str] = []
     removed: list[str] = []
     diff: list[dict[str, str]] = []
+    folders = [
+        path for path in module.params["folders"] if not atomic.is_folder_of(os.path.realpath(path), ROOT, FOLDER_MODE)
+    ]
+    if not module.check_mode:
+        for path in folders:
+            # What an administrator has put elsewhere by a link stays there, as with files.
+            real = os.path.realpath(path)
+            os.makedirs(os.path.dirname(real), mode=0o755, exist_ok=True)
+            atomic.make_folder_of(real, ROOT, FOLDER_MODE)
     for file in module.params["files"]:
         path, content = file["path"], file["content"].strip()
         before = host.read(path)
@@ -100,14 +125,23 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             os.unlink(path)
         else:
             write(path, after)
-    return {"changed": bool(written or removed), "written": written, "removed": removed, "diff": diff}
+    return {
+        "changed": bool(folders or written or removed),
+        "folders": folders,
+        "written": written,
+        "removed": removed,
+        "diff": diff,
+    }
 
 
 def main() -> NoReturn:
     """Run."""
     file = {"path": {"type": "path", "required": True}, "content": {"type": "str", "required": True}}
     module = AnsibleModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": file}},
+        argument_spec={
+            "folders": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "dict", "required": True, "options": file},
+        },
         supports_check_mode=True,
     )
     try:

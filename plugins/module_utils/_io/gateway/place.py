@@ -21,6 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import 
 Run = Callable[[list[str]], tuple[int, str, str]]
 TMPFILES = Path("/etc/tmpfiles.d/gpuserve-gateway.conf")
 SYSTEMD = Path("/run/systemd/system")
+FOLDER_MODE = 0o750
 
 
 class Place:
@@ -46,6 +47,8 @@ class Place:
         other = [path for path, (content, _mode) in plain.items() if read(path) != content]
         gone = [path for path in (self.folder / probe.FIRST_KEY,) if self.payload["first_key_gone"] and path.exists()]
         folders = [path for path in self._folders() if not path.is_dir()]
+        closed_to = {self.folder / name: (uid, gid) for name, (uid, gid) in self.payload["folders"].items()}
+        open_ones = [path for path, owner in closed_to.items() if not atomic.is_folder_of(path, owner, FOLDER_MODE)]
         restart = self.folder / "compose.yml" in other
         if not self.check_mode:
             with self._drafts({path: plain[path] for path in other}) as drafts:
@@ -60,9 +63,11 @@ class Place:
             atomic.make_folder(Path(self.payload["socket_dir"]).parent, 0o700)
             for path in folders:
                 path.mkdir(mode=0o755, parents=True)
+            for path in open_ones:
+                atomic.make_folder_of(path, closed_to[path], FOLDER_MODE)
         return {
-            "changed": bool(made or changed or other or gone or folders or not closed),
-            "changed_files": [*changed, *(str(path) for path in [*other, *gone, *folders])],
+            "changed": bool(made or changed or other or gone or folders or open_ones or not closed),
+            "changed_files": [*changed, *(str(path) for path in [*other, *gone, *folders, *open_ones])],
             "reload": bool(changed or not closed),
             "restart": restart,
             "diff": [

@@ -85,6 +85,26 @@ def make_folder(path: str | Path, mode: int = 0o700) -> None:
                 os.fchmod(handle, mode)
 
 
+def is_folder_of(path: str | Path, owner: tuple[int, int], mode: int) -> bool:
+    """Tell whether a folder is there, no link to one, and has this owner, group and mode."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and (found.st_uid, found.st_gid) == owner and stat.S_IMODE(found.st_mode) == mode
+
+
+def make_folder_of(path: str | Path, owner: tuple[int, int], mode: int) -> None:
+    """Make a folder that somebody else owns, or give one that is there its owner, group and mode; never through a link."""
+    path = Path(path)
+    with _named(path):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        with _folder(path, os.O_NOFOLLOW) as handle:
+            os.fchown(handle, *owner)
+            os.fchmod(handle, mode)
+
+
 def clear(path: str | Path) -> None:
     """Remove a folder with all that is in it, or what stands there in its place; nothing there is nothing to do."""
     path = Path(path)

@@ -137,6 +137,7 @@ def test_checking_warns(controller: Controller) -> None:
 
 def test_files_get_the_group_of_the_account(controller: Controller) -> None:
     controller.run(settings=settings(uid=999, gid=995))
+    assert controller.payloads[0]["folders"] == {"engine_keys": [0, 995], "usage": [999, 995]}
     assert controller.payloads[0]["group"] == 995 and 'user: "999:995"' in controller.payloads[0]["compose"]
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def read(
         "state_dir": "/var/lib/gpuserve",
         "venv": "/opt/venv",
         "boot_unit": "/etc/unit",
+        "key_file": "/var/lib/gpuserve/engine-key",
     }
     with patch_module_args({"image": image, **folders, "root": str(root)}), pytest.raises(SystemExit):
         stack_info.main()
@@ -55,6 +58,7 @@ def test_a_bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         "calibration": {},
         "proved": {},
         "venv_sha256": "",
+        "has_key": False,
         "has_boot_unit": False,
         "service_manager": "service",
     }
@@ -68,6 +72,7 @@ def test_a_host_that_serves(
     tree.write("opt/stack/proved/plan.json", '{"plan": {}}')
     tree.write("opt/venv/.complete", "docker==7\n")
     tree.write("etc/unit", "")
+    monkeypatch.setattr(stack_info, "is_closed", lambda path: path == str(tmp_path / "var/lib/gpuserve/engine-key"))
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     there = {"RepoDigests": [DIGEST], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}
     assert read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there}) == {
@@ -76,6 +81,7 @@ def test_a_host_that_serves(
         "calibration": {"starts": 1},
         "proved": {"plan": {}},
         "venv_sha256": hashlib.sha256(b"docker==7\n").hexdigest(),
+        "has_key": True,
         "has_boot_unit": True,
         "service_manager": "systemd",
     }
@@ -118,3 +124,24 @@ def test_a_tag_is_what_was_kept_for_it_whatever_stands_under_it_by_now(
     assert (image["name"], image["kept"]) == (DIGEST, True)
     del answers[f"/images/{DIGEST}/json"]
     assert read(monkeypatch, capsys, tmp_path, answers)["image"] is None
+
+
+def test_a_key_counts_where_only_root_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key"
+    assert not stack_info.is_closed(str(key))
+    key.write_text("k\n")
+    real = os.lstat
+
+    def seen(owner: tuple[int, int], path: str) -> os.stat_result:
+        found = list(real(path))
+        found[4:6] = owner
+        return os.stat_result(found)
+
+    for mode, owner, counts in ((0o600, (0, 0), True), (0o640, (0, 0), False), (0o600, (7, 0), False)):
+        key.chmod(mode)
+        monkeypatch.setattr(os, "lstat", partial(seen, owner))
+        assert stack_info.is_closed(str(key)) is counts
+    (tmp_path / "link").symlink_to(key)
+    key.chmod(0o600)
+    monkeypatch.setattr(os, "lstat", partial(seen, (0, 0)))
+    assert not stack_info.is_closed(str(tmp_path / "link"))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpuserve.fleet.plugins.modules import text_files
 
 
-def call(capsys: pytest.CaptureFixture[str], files: dict[Path, str], check: bool = False) -> dict[str, Any]:
+def call(
+    capsys: pytest.CaptureFixture[str], files: dict[Path, str], check: bool = False, folders: tuple[Path, ...] = ()
+) -> dict[str, Any]:
     """Run the module as Ansible would and return what it answers."""
     arguments = {
+        "folders": [str(path) for path in folders],
         "files": [{"path": str(path), "content": content} for path, content in files.items()],
         "_ansible_check_mode": check,
     }
@@ -84,3 +88,21 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "file").write_text("")
     answer = call(capsys, {tmp_path / "file" / "below": "a"})
     assert answer["failed"] and "can't be written" in answer["msg"]
+
+
+def test_folders_are_made_and_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others may read there and not write; a link that an administrator has made stays one."""
+    monkeypatch.setattr(text_files, "ROOT", (os.getuid(), os.getgid()))
+    new, open_one, real, link = tmp_path / "a" / "new", tmp_path / "open", tmp_path / "real", tmp_path / "link"
+    for path in (open_one, real):
+        path.mkdir()
+        path.chmod(0o777)
+    link.symlink_to(real)
+    folders = (new, open_one, link)
+    answer = call(capsys, {}, check=True, folders=folders)
+    assert answer["changed"] and answer["folders"] == [str(path) for path in folders] and not new.exists()
+    assert call(capsys, {}, folders=folders)["folders"] == [str(path) for path in folders]
+    assert [path.stat().st_mode & 0o777 for path in folders] == [0o755] * 3 and link.is_symlink()
+    assert not call(capsys, {}, folders=folders)["changed"]

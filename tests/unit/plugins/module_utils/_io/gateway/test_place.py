@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Host:
             "group": 0,
             "trial": ["docker", "run"],
             "tls": {"kind": "off"},
+            "folders": {"usage": [os.getuid(), os.getgid()]},
             "drain_dir": str(self.root / "draining"),
             "socket_dir": str(self.root / "engines" / "sockets"),
             "acme_dir": "",
@@ -90,6 +92,19 @@ def test_the_folder_of_sockets_is_behind_one_that_only_root_gets_through(host: H
     assert (host.root / "engines" / "sockets").stat().st_mode & 0o777 == 0o755
     lines = (host.root / "tmpfiles.conf").read_text().splitlines()
     assert "d /run/gpuserve/engines 0700 root root -" in lines
+
+
+def test_folders_of_the_account_are_its_own_and_closed_to_others(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.put()
+    usage = host.folder / "usage"
+    assert usage.stat().st_mode & 0o777 == 0o750 and not host.put()["changed"]
+    usage.chmod(0o755)
+    assert host.put(check_mode=True)["changed"] and usage.stat().st_mode & 0o777 == 0o755
+    assert host.put()["changed_files"] == [str(usage)] and usage.stat().st_mode & 0o777 == 0o750
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _folder, uid, gid: given.append((uid, gid)))
+    host.changes["folders"] = {"usage": [os.getuid(), os.getgid() + 1]}
+    assert host.put()["changed_files"] == [str(usage)] and given == [(os.getuid(), os.getgid() + 1)]
 
 
 def test_a_second_time_nothing_is_asked_or_changed(host: Host) -> None:

@@ -170,3 +170,17 @@ def test_what_stands_there_is_cleared_and_nothing_behind_a_link(tmp_path: Path) 
         atomic.clear(tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["kept"]
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_a_folder_of_somebody_s_is_made_and_put_right_and_never_through_a_link(tmp_path: Path) -> None:
+    mine, folder, link = (os.getuid(), os.getgid()), tmp_path / "folder", tmp_path / "link"
+    assert not atomic.is_folder_of(folder, mine, 0o750)
+    atomic.make_folder_of(folder, mine, 0o750)
+    assert atomic.is_folder_of(folder, mine, 0o750) and not atomic.is_folder_of(folder, (mine[0], mine[1] + 1), 0o750)
+    folder.chmod(0o755)
+    assert not atomic.is_folder_of(folder, mine, 0o750)
+    link.symlink_to(folder)
+    assert not atomic.is_folder_of(link, mine, 0o755)
+    with pytest.raises(OSError) as caught:
+        atomic.make_folder_of(link, mine, 0o700)
+    assert caught.value.filename == str(link) and folder.stat().st_mode & 0o777 == 0o755
