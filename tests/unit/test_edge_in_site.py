@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where site.yml tells edges of a host: before its engines change, once it is proved, and whatever fails in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COLLECTION = Path(__file__).parents[2]
+
+
+def read(path: str) -> Any:
+    return yaml.safe_load((COLLECTION / path).read_text(encoding="utf-8"))
+
+
+def calls(tasks: list[dict[str, Any]]) -> Iterator[str]:
+    """Name what each task includes, or its module."""
+    for task in tasks:
+        role = task.get("ansible.builtin.include_role")
+        if role:
+            yield f"{role['name']} {role.get('tasks_from', 'main.yml')}"
+        elif "ansible.builtin.include_tasks" in task:
+            included = task["ansible.builtin.include_tasks"]
+            yield str(included["file"] if isinstance(included, dict) else included)
+        else:
+            yield next((name for name in task if "." in name), task["name"])
+
+
+def gives_back(tasks: list[dict[str, Any]]) -> bool:
+    return "gpuserve.fleet.gateway return.yml" in list(calls(tasks))
+
+
+def test_a_host_is_given_back_once_it_is_proved() -> None:
+    order = list(calls(read("playbooks/tasks/serve.yml")))
+    back = order.index("gpuserve.fleet.gateway return.yml")
+    assert order.index("gpuserve.fleet.vllm_stack main.yml") < order.index("gpuserve.fleet.gateway main.yml") < back
+    # What measures it comes before, what a person does with a host that serves after.
+    assert (
+        order.index("acceptance.yml")
+        < back
+        < next(at for at, name in enumerate(order) if "gpuserve_after_host" in name)
+    )
+
+
+def test_a_host_that_fails_is_given_back() -> None:
+    block = next(task for task in read("playbooks/tasks/rollout_step.yml") if "rescue" in task)
+    assert gives_back(block["rescue"])
+    plays = {play["name"]: play for play in read("playbooks/site.yml")}
+    alone = plays["Start what serves, step by step"]["tasks"][0]
+    assert gives_back(alone["always"])
+
+
+def test_a_host_is_kept_out_right_before_its_engines_change_and_only_then() -> None:
+    tasks = read("roles/vllm_stack/tasks/bringup.yml")
+    order = list(calls(tasks))
+    start = next(at for at, task in enumerate(tasks) if task["name"] == "Start the engines and prove each by a token")
+    probe, told = tasks[start - 2], tasks[start - 1]
+    assert order[start] == order[start - 2] == "gpuserve.fleet.bringup"
+    # The probe asks for what is then done, and no more.
+    assert probe["gpuserve.fleet.bringup"] == {**tasks[start]["gpuserve.fleet.bringup"], "probe_only": True}
+    assert told["when"] == f"{probe['register']}.work | default(false)"
+    step = next(play for play in read("playbooks/site.yml") if play["name"] == "Start what serves, step by step")
+    assert "'gpuserve.fleet.gateway', 'tasks_from': 'drain.yml'" in step["vars"]["_vllm_stack_before_change"]
+    assert (COLLECTION / "roles/gateway/tasks/drain.yml").exists()
+
+
+def test_edges_change_after_the_boxes_and_one_by_one() -> None:
+    names = [play["name"] for play in read("playbooks/site.yml")]
+    assert names.index("Start what serves, step by step") < names.index("Configure the edges")
+    assert names.index("Configure the edges") < names.index("Tell how the rollout ended")
+    edges = next(play for play in read("playbooks/site.yml") if play["name"] == "Configure the edges")
+    assert edges["serial"] == 1
