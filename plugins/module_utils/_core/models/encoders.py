@@ -51,7 +51,12 @@ _ITEM_TOKENS: Mapping[str, int] = {
     "llava_next": 2880,
     **dict.fromkeys(("internvl_chat", "internvl"), 3328),
     **dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 1500),
+    # Nine slices and the whole, 64 tokens of each; and what the processor of the later ones of Kimi-VL takes.
+    "minicpmv": 640,
+    "kimi_vl": 4096,
 }
+# Patches that become one token, where the section does not say so: of a slice of 448 pixels, and of a kernel of two by two.
+_MERGED = {"minicpmv": 16, "kimi_vl": 4}
 
 
 def read(config: Config) -> Encoders:
@@ -66,7 +71,7 @@ def read(config: Config) -> Encoders:
         family = str(outer.get("model_type") or "")
         parameters, hidden, inner = count(section, config, family)
         tokens = _ITEM_TOKENS.get(family, _OTHER_ITEM_TOKENS)
-        merged = _first(section, "spatial_merge_size", default=1) ** 2 if name == "vision" else 1
+        merged = _MERGED.get(family, _first(section, "spatial_merge_size", default=1) ** 2) if name == "vision" else 1
         found = Encoders(
             found.parameters + parameters,
             max(found.hidden_size, hidden),
@@ -152,6 +157,7 @@ def _vision(section: Config, config: Config, family: str) -> tuple[int, int, int
     image = section.own("image_size")
     edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
     positions = section.count("num_position_embeddings", "position_embedding_size", "num_patches")
+    positions = positions or section.count("init_pos_emb_height") * section.count("init_pos_emb_width")
     # Gemma 4 has a table for each axis.
     positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
     if not positions and edge and not gated:
@@ -245,6 +251,19 @@ def _unshuffled(_section: Config, config: Config, hidden: int) -> int:
     return 2 * merged + merged * wide + wide + wide * text + text
 
 
+def _resampled(_section: Config, config: Config, hidden: int) -> int:
+    """MiniCPM-V's: so many queries look at a slice by attention of the language model's width."""
+    text = config.whole("hidden_size")
+    queries = Config(config.outer, config.outer, config.where).count("query_num") or 64
+    return hidden * text + 5 * text * text + (queries + 10) * text
+
+
+def _kimi(_section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one, at their own width, then at the language model's."""
+    text = config.whole("hidden_size")
+    return 2 * hidden + 4 * hidden * (4 * hidden + 1) + 4 * hidden * text + text
+
+
 _PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     **dict.fromkeys(
         (
@@ -260,6 +279,8 @@ _PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     "lighton_ocr": _mistral3,
     "lfm2_vl": _unshuffled,
     "glm_ocr": _glm_ocr,
+    "minicpmv": _resampled,
+    "kimi_vl": _kimi,
     **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
     **dict.fromkeys(("glm4v", "glm4v_moe"), _glm4v),
 }
