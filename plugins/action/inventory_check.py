@@ -14,13 +14,14 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, names, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
     collection_variables,
     edge,
     fleet,
     host_variables,
+    quarantine_register,
 )
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -54,9 +55,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             same = {host: fleet.fingerprint(host, variables) for host, variables in raw.items()}
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
             found = fleet.merged(found, addresses.twice(raw))
+            out = self._quarantine(raw)
             places = placement.Placement()
             if not names_only and not any(found.values()):
-                places = fleet.placed(raw, self._templates.read, same)
+                places = fleet.placed(raw, self._templates.read, same, out)
                 found = fleet.merged(found, [*places.mistakes, *self._edge_mistakes(raw, places.hosts)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
@@ -65,7 +67,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": said}
         served = {model: list(names) for model, names in places.hosts.items()}
         told = list(places.told) if served else []
-        return {**result, "changed": False, "hosts": hosts, "warnings": warnings, "placement": served, "told": told}
+        return {
+            **result,
+            "changed": False,
+            "hosts": hosts,
+            "warnings": warnings,
+            "placement": served,
+            "told": told,
+            "quarantine": out,
+        }
 
     def _hosts(self, pattern: Any) -> tuple[list[str], list[str]]:
         """Return the hosts of the run, and those that the playbook is for without --limit; none is a mistake, and no success."""
@@ -118,6 +128,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Return the hosts that a playbook is for and those of the usual group: no limit moves a model."""
         groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
         return list(dict.fromkeys((*named, *groups.get(DEFAULT_GROUP, ()))))
+
+    def _quarantine(self, raw: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Return the hosts that are out of service and why: what the inventory says of one goes before the register."""
+        path = self._templar.template(self._variables.get(names.QUARANTINE_FILE, ""))
+        folder = self._variables.get("inventory_dir") or self._variables.get("playbook_dir")
+        kept = quarantine_register.read(quarantine_register.path_of(path, folder)).hosts
+        out = {host: kept[host].reason for host in raw if host in kept}
+        for host, variables in raw.items():
+            if names.QUARANTINE in variables:
+                value = self._templates.read(host, names.QUARANTINE, variables[names.QUARANTINE])
+                reason = fleet.quarantine_reason(value)
+                out |= {host: reason} if reason else {}
+        return out
 
     def _all_mistakes(
         self,

@@ -18,7 +18,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.gpuserve.fleet.plugins.filter.placed_models import placed_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import rollout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files, this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -28,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "journal": {"type": "path", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "placement": {"type": "dict", "default": {}},
+    "quarantine": {"type": "dict", "default": {}},
     "steps": {"type": "raw", "default": [1, "25%", "100%"]},
     "canary_label": {"type": "str", "default": "canary"},
     "resume": {"type": "bool", "default": False},
@@ -119,9 +119,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _serves(self, host: str, raw: Mapping[str, Any]) -> bool:
         """Tell whether a host takes part: one in quarantine, or without a model, is no canary."""
-        templar = self._templar.copy_with_new_env(available_variables=dict(raw))
-        if fleet.quarantine_reason(plain(templar.template(raw.get(names.QUARANTINE, "")))):
+        if host in self._params["quarantine"]:
             return False
+        templar = self._templar.copy_with_new_env(available_variables=dict(raw))
         placement = self._params["placement"]
         return not placement or bool(placed_models(plain(templar.template(raw.get(MODELS, []))), host, placement))
 

@@ -16,7 +16,7 @@ description:
   - Refuses variables that look like ours and are none, and names the one that was meant; a group without a host; a misspelt tag; and
     what is undefined, or encrypted with a password that was not given.
   - Decides which hosts serve a model whose C(placement) is for some of them, for all hosts of the inventory together. A host that is in
-    quarantine (C(gpuserve_quarantine) says why) gets none.
+    quarantine (C(gpuserve_quarantine) or M(gpuserve.fleet.quarantine)) gets none.
   - All mistakes of a run are said at once, each once. Nothing is asked of a host, and nothing is changed.
 author:
   - gpuserve.fleet contributors (@gpuserve)
@@ -60,6 +60,12 @@ placement:
   returned: success
   type: dict
   sample: {"qwen": ["gpu01", "gpu03"]}
+quarantine:
+  description:
+    - The hosts that are out of service and why, by C(gpuserve_quarantine) or by the register that M(gpuserve.fleet.quarantine) keeps.
+  returned: success
+  type: dict
+  sample: {"gpu03": "Xid 79 on Friday"}
 told:
   description: The same as a sentence a model, every host's included; empty where no model has such a rule.
   returned: success

@@ -40,6 +40,11 @@ options:
       - RV(gpuserve.fleet.inventory_check#module:placement) of that module.
     type: dict
     default: {}
+  quarantine:
+    description:
+      - RV(gpuserve.fleet.inventory_check#module:quarantine) of that module.
+    type: dict
+    default: {}
   steps:
     description:
       - How many hosts change at once in each step, as a number or a share of all; the last one repeats.

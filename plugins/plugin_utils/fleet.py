@@ -35,8 +35,10 @@ def fingerprint(host: str, raw: Mapping[str, Any], more: Sequence[str] = ()) -> 
     return equal.fingerprint(host, variables, ours)
 
 
-def placed(hosts: Mapping[str, Mapping[str, Any]], read: Read, same: Mapping[str, str]) -> placement.Placement:
-    """Return which hosts serve the models that have a rule. same holds each host's fingerprint."""
+def placed(
+    hosts: Mapping[str, Mapping[str, Any]], read: Read, same: Mapping[str, str], quarantine: Mapping[str, str]
+) -> placement.Placement:
+    """Return which hosts serve the models that have a rule. same holds each host's fingerprint, quarantine why one is out of service."""
     requests: dict[tuple[str, placement_rule.PlacementRule], placement.Request] = {}
     rules: dict[str, list[tuple[int, str, placement_rule.PlacementRule]]] = {}
     known: list[placement.Host] = []
@@ -48,7 +50,7 @@ def placed(hosts: Mapping[str, Mapping[str, Any]], read: Read, same: Mapping[str
         for index, model, rule in rules[same[host]]:
             before = requests.get((model, rule), placement.Request(model, rule, (), index))
             requests[model, rule] = placement.Request(model, rule, (*before.listed_by, host), before.index)
-        known.append(_host(host, raw, read))
+        known.append(placement.Host(host, labels_of(raw, _reader(host, read)), quarantine.get(host, "")))
     if all(rule.is_everywhere for _model, rule in requests):
         return placement.Placement()
     if len(limits) > 1:
@@ -67,10 +69,8 @@ def _rules(models: Any) -> list[tuple[int, str, placement_rule.PlacementRule]]:
     ]
 
 
-def _host(host: str, raw: Mapping[str, Any], read: Read) -> placement.Host:
-    labels = labels_of(raw, lambda value: read(host, names.LABELS, value))
-    reason = read(host, names.QUARANTINE, raw.get(names.QUARANTINE, ""))
-    return placement.Host(host, labels, quarantine_reason(reason))
+def _reader(host: str, read: Read) -> Callable[[Any], Any]:
+    return lambda value: read(host, names.LABELS, value)
 
 
 def labels_of(raw: Mapping[str, Any], templated: Callable[[Any], Any]) -> frozenset[str]:

@@ -85,6 +85,40 @@ def test_hosts_without_a_model_and_in_quarantine_are_left_as_they_are(tmp_path: 
     assert "Run playbooks/teardown.yml -l b once the others serve." in said
 
 
+def test_a_host_in_quarantine_loses_its_models_until_a_check_has_passed(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {"ansible_host": f"192.0.2.{at}"} for at, name in enumerate("abc", 1)})
+    placed = ["-e", json.dumps({"vllm_stack_models": [{**QWEN, "placement": 2}]})]
+
+    def served() -> list[str]:
+        written = tmp_path / "plans.json"
+        status, output = play("plan.yml", path, *placed, "-e", f"plan_json={written}")
+        assert status == 0, output
+        return [host for host, plan in json.loads(written.read_text()).items() if plan["gpus"]]
+
+    before = served()
+    gone = before[0]
+    out = ["-l", gone, "-e", "quarantine_reason='its fan is loud'"]
+    status, output = play("quarantine.yml", path, *out, "--check")
+    assert status == 0 and not (tmp_path / ".gpuserve/quarantine.json").exists(), output
+    status, output = play("quarantine.yml", path, *out)
+    assert status == 0, output
+    assert f"{gone} in quarantine since 2" in " ".join(output.split()) and "Run playbooks/site.yml" in output
+    assert sorted({*before, *served()}) == ["a", "b", "c"] and gone not in served()
+    status, output = play("site.yml", path, *placed, "-l", gone)
+    assert status == 0 and f"{gone} is in quarantine (its fan is loud): nothing was changed there." in output, output
+
+    # No card is looked for on a CPU host, so that its check passes.
+    back = ["-l", gone, "-e", "quarantine_release=true", "-e", "vllm_stack_device=cpu", "-e", "ansible_host=127.0.0.1"]
+    status, output = play("quarantine.yml", path, *back)
+    assert status == 0 and f"{gone} back in service" in " ".join(output.split()), output
+    assert served() == before
+
+    # Who is out of service is never guessed.
+    (tmp_path / ".gpuserve/quarantine.json").write_text("{")
+    status, output = play("site.yml", path, *placed)
+    assert status == 2 and "quarantine.json is no register of quarantine." in " ".join(output.split()), output
+
+
 def test_a_placement_that_cannot_be_is_said_before_any_host_is_asked(tmp_path: Path) -> None:
     path = inventory(tmp_path, {"a": {}, "b": {}})
     placed = json.dumps({"vllm_stack_models": [{**QWEN, "placement": 3}]})

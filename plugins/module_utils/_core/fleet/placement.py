@@ -132,7 +132,7 @@ def _fitting(
             FleetError(
                 request.where,
                 f"every host that may serve {request.model} is in quarantine ({_named(bearing)}).",
-                "Remove gpuserve_quarantine from one of them, or add hosts.",
+                "Bring one back (playbooks/quarantine.yml, or its gpuserve_quarantine), or add hosts.",
             )
         )
     return serving

@@ -78,7 +78,14 @@ def said(variables: dict[str, Any]) -> str:
 
 
 def test_a_right_inventory_passes() -> None:
-    right = {"changed": False, "hosts": ["gpu01", "gpu02"], "warnings": [], "placement": {}, "told": []}
+    right = {
+        "changed": False,
+        "hosts": ["gpu01", "gpu02"],
+        "warnings": [],
+        "placement": {},
+        "told": [],
+        "quarantine": {},
+    }
     assert run({"gpu01": {}, "gpu02": {}}) == right
 
 

@@ -174,7 +174,7 @@ def test_what_cannot_be_placed_is_said_with_the_way_out() -> None:
     )
     assert refusal({"qwen": PlacementRule(1)}, [Host("gpu01", frozenset(), "Xid 79")]) == (
         f"{AT}: every host that may serve qwen is in quarantine (gpu01). "
-        "Remove gpuserve_quarantine from one of them, or add hosts."
+        "Bring one back (playbooks/quarantine.yml, or its gpuserve_quarantine), or add hosts."
     )
 
 
