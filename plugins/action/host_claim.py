@@ -12,12 +12,17 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, refusal
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import (
+    Claim,
+    refusal,
+    refusal_of_newer,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 MODULE = "gpuserve.fleet.host_claim"
+STATE_DIR = "/var/lib/gpuserve"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -30,29 +35,42 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._variables = task_vars or {}
         args = plain(self._task.args)
+        ours = collection_variables.version()
         if args.get("state") == "checked":
-            said = refusal(_held())
+            state_dir = str(args.get("state_dir", STATE_DIR))
+            said = refusal_of_newer(_noted(this_run.VERSIONS), ours, f"{state_dir}/collection") or refusal(_held())
             return {**result, "changed": False} if said is None else {**result, **_failed(said)}
         claim = this_run.claim(self._variables, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
-        found = self._on_host({**args, "claim": claim.data()})
+        args = {**args, "claim": claim.data(), "version": ours}
+        found = self._on_host(args)
         holder = Claim.read(found.get("holder"))
         if found.get("taken") is False and holder is not None and this_run.is_gone(holder):
-            found = self._on_host({**args, "claim": claim.data(), "over": holder.run})
+            found = self._on_host({**args, "over": holder.run})
             holder = Claim.read(found.get("holder"))
         if found.get("taken") is False and holder is not None:
-            with this_run.alone(this_run.HELD_HOSTS) as folder:
-                atomic.write(folder / f"{self._variables['inventory_hostname']}.json", json.dumps(holder.data()))
+            self._note(this_run.HELD_HOSTS, holder.data())
+        if found.get("version"):
+            self._note(this_run.VERSIONS, found["version"])
         return {**result, **found}
 
     def _on_host(self, args: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=self._variables)
         return found
 
+    def _note(self, name: str, data: Any) -> None:
+        with this_run.alone(name) as folder:
+            atomic.write(folder / f"{self._variables['inventory_hostname']}.json", json.dumps(data))
+
+
+def _noted(name: str) -> dict[str, Any]:
+    """Return what was noted of each host."""
+    with this_run.alone(name) as folder:
+        return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
 
 def _held() -> dict[str, Claim]:
     """Return the hosts that were refused to this run, and who has them."""
-    with this_run.alone(this_run.HELD_HOSTS) as folder:
-        found = {path.stem: Claim.read(json.loads(path.read_text())) for path in folder.glob("*.json")}
+    found = {host: Claim.read(data) for host, data in _noted(this_run.HELD_HOSTS).items()}
     return {host: claim for host, claim in found.items() if claim is not None}
 
 

@@ -12,6 +12,7 @@ short_description: Note on a host which run changes it
 version_added: 0.2.0
 description:
   - Notes on the host that this run of Ansible changes it, so that a second run, of whichever controller, is told by whom and since when.
+  - Keeps on the host which version of the collection changed it last. Where that is newer than this one, O(state=checked) fails.
   - A run of the same controller whose process is no more holds nothing. The note is gone after a reboot.
   - Its action plugin says who runs, and fails with one sentence for all hosts that others hold.
 author:
@@ -20,7 +21,7 @@ options:
   state:
     description:
       - V(taken) notes this run. V(checked) asks nothing of hosts, and fails if one was refused to this run.
-        V(released) removes the note of this run, and leaves that of another.
+        V(released) removes the note of this run, and leaves that of another; it notes the version.
     type: str
     choices: [taken, checked, released]
     required: true
@@ -39,6 +40,16 @@ options:
       - The run that may be replaced. The action plugin fills it in.
     type: str
     default: ""
+  version:
+    description:
+      - This version of the collection. The action plugin fills it in.
+    type: str
+    default: ""
+  state_dir:
+    description:
+      - Where a host's state is kept, and in it C(collection), the version that changed the host last.
+    type: path
+    default: /var/lib/gpuserve
   folder:
     description:
       - Where the note is kept. Its folders are root's alone.
@@ -60,6 +71,11 @@ taken:
   description: Whether this run has the host.
   returned: for V(taken)
   type: bool
+version:
+  description: The version of the collection that changed the host last; empty where none is known.
+  returned: for V(taken)
+  type: str
+  sample: 0.2.0
 holder:
   description: The run that has the host, with C(run), C(who), C(controller), C(pid) and C(since); empty where none has.
   returned: for V(taken)
@@ -82,15 +98,17 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(msg="claim: it names no run. Call this module by a task: its action plugin says who runs.")
     if params["state"] == "released":
         if not module.check_mode:
+            claims.note_version(params["state_dir"], params["version"])
             claims.release(params["folder"], claim.run)
         return {}
+    there = {"version": claims.version_of(params["state_dir"])}
     found = claims.holder(params["folder"])
     if module.check_mode:
-        return {"taken": is_free(found, claim.run, params["over"]), "holder": found.data() if found else {}}
+        return {**there, "taken": is_free(found, claim.run, params["over"]), "holder": found.data() if found else {}}
     if params["take_over"] and found is not None:
         params["over"] = found.run
     found = claims.take(params["folder"], claim, params["over"])
-    return {"taken": found == claim, "holder": found.data() if found else {}}
+    return {**there, "taken": found == claim, "holder": found.data() if found else {}}
 
 
 def main() -> NoReturn:
@@ -101,6 +119,8 @@ def main() -> NoReturn:
             "take_over": {"type": "bool", "default": False},
             "claim": {"type": "dict", "default": {}},
             "over": {"type": "str", "default": ""},
+            "version": {"type": "str", "default": ""},
+            "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
             "folder": {"type": "path", "default": "/run/gpuserve/locks"},
         },
         supports_check_mode=True,

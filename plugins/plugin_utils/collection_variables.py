@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection's own variables and tags, read from where they are declared: there is no second list of them."""
+"""The collection's own variables, tags and version, read from where they are declared: there is no second list of them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def known() -> frozenset[str]:
             facts = task.get("ansible.builtin.set_fact")
             found |= set(facts) if isinstance(facts, Mapping) else set()
     return frozenset(name for name in found if not name.startswith("_"))
+
+
+@cache
+def version() -> str:
+    """Return the version of the collection: of what is installed, or of a checkout."""
+    installed = COLLECTION / "MANIFEST.json"
+    found = _read(installed)["collection_info"] if installed.exists() else _read(COLLECTION / "galaxy.yml")
+    return str(found["version"])
 
 
 @cache

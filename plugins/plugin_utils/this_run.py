@@ -25,6 +25,8 @@ _PEOPLE = ("awx_user_name", "tower_user_name")
 MODEL_INFO = "gpuserve-model-info"
 # Of hosts that another run has: a file each, with who it is.
 HELD_HOSTS = "gpuserve-held-hosts"
+# Of hosts that a version of the collection has changed: a file each, with which one.
+VERSIONS = "gpuserve-versions"
 
 
 @contextmanager

@@ -367,12 +367,23 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_take_over=true")
     assert (status, changed) == (0, "abc"), output
 
+    # Hosts of two versions: the newer one's are not changed by this one, and neither is any other.
+    (tmp_path / "collection").write_text("9.9.9\n")
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, ""), output
+    told = "a: version 9.9.9 of gpuserve.fleet has changed this host and 2 more, and here is "
+    assert told in " ".join(output.split()) and not notes[0].exists(), output
+    (tmp_path / "collection").write_text("0.0.1\n")
+
     # A run of this controller that was killed has nothing any more, and one that lives has its journal.
     gone = subprocess.Popen(["true"])
     gone.wait()
     notes[1].write_text(json.dumps({**other, "controller": socket.gethostname(), "pid": gone.pid}))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (0, "abc"), output
+    assert (tmp_path / "collection").read_text().strip() == yaml.safe_load((CHECKOUT / "galaxy.yml").read_text())[
+        "version"
+    ]
     journal = tmp_path / ".gpuserve" / "rollout.json"
     kept = json.loads(journal.read_text())
     journal.write_text(json.dumps({**kept, "run": {**other, "controller": socket.gethostname(), "pid": os.getpid()}}))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which run changes a host: a note that a run leaves on each of its hosts, so that a second one is told, whoever's controller it is."""
+"""Which run changes a host, and of which version of the collection: notes on the host, so that a run of another controller is told."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 
 TAKE_OVER = "gpuserve_take_over"
+COLLECTION = "gpuserve.fleet"
+_VERSION = re.compile(r"([0-9]{1,6})[.]([0-9]{1,6})[.]([0-9]{1,6})")
 # What a run calls itself; anything else in a note was not written by us.
 _RUN = re.compile(r"[0-9a-z-]{1,64}")
 
@@ -66,3 +68,29 @@ def refusal(held: Mapping[str, Claim]) -> FleetError | None:
         f"{host}{others} {verb} being changed by {held[host]}.",
         f"Wait until it has ended; where it was ended by force and is no more, go on with -e {TAKE_OVER}=true.",
     )
+
+
+def version(text: Any) -> str:
+    """Return the version that a host's note names; empty where it names none."""
+    return text.strip() if isinstance(text, str) and _VERSION.fullmatch(text.strip()) else ""
+
+
+def refusal_of_newer(found: Mapping[str, str], ours: str, note: str) -> FleetError | None:
+    """Return what is told where a newer version of the collection has changed hosts: this one may not know what that wrote."""
+    newer = {host: there for host, there in found.items() if _numbers(there) > _numbers(ours)}
+    if not newer:
+        return None
+    host = sorted(newer)[0]
+    others = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+    latest = max(newer.values(), key=_numbers)
+    return FleetError(
+        host,
+        f"version {latest} of {COLLECTION} has changed this host{others}, and here is {ours}.",
+        f"Install {latest} on this controller; to go back on purpose, remove {note} there.",
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return a version as numbers; what comes before a release, or is no version, is the oldest."""
+    found = _VERSION.match(text)
+    return tuple(int(number) for number in found.groups()) if found else ()

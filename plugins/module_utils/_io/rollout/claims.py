@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, is_free
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, is_free, version
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, ownership
 
 _NAME = "run.json"
+_VERSION = "collection"
 
 
 def holder(folder: str) -> Claim | None:
@@ -44,6 +45,21 @@ def release(folder: str, run: str) -> None:
         found = holder(folder)
         if found is not None and found.run == run:
             Path(folder, _NAME).unlink(missing_ok=True)
+
+
+def version_of(state_dir: str) -> str:
+    """Return the version of the collection that changed the host last; empty where none is noted."""
+    try:
+        return version(Path(state_dir, _VERSION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+
+
+def note_version(state_dir: str, ours: str) -> None:
+    """Note the version that has changed the host; one that has no state of ours was not changed."""
+    if Path(state_dir).is_dir() and ours and version_of(state_dir) != ours:
+        ownership.check(state_dir)
+        atomic.write(Path(state_dir, _VERSION), f"{ours}\n")
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim, refusal
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import (
+    Claim,
+    refusal,
+    refusal_of_newer,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import claims
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
 
@@ -65,3 +69,23 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsafePath):
         claims.take(str(open_to_all / "locks"), MINE)
     assert list(open_to_all.iterdir()) == []
+
+
+def test_the_version_that_changed_a_host_is_kept_where_the_host_has_state_of_ours(tmp_path: Path) -> None:
+    claims.note_version(str(tmp_path / "none"), "0.2.0")
+    assert list(tmp_path.iterdir()) == [] and claims.version_of(str(tmp_path / "none")) == ""
+    claims.note_version(str(tmp_path), "0.2.0")
+    assert claims.version_of(str(tmp_path)) == "0.2.0"
+    for written in ("", "0.2", "0.2.0; rm -rf /", "\x1b[2J", "²³.1.1"):
+        (tmp_path / "collection").write_text(written)
+        assert claims.version_of(str(tmp_path)) == "", written
+
+
+def test_hosts_of_a_newer_version_are_refused_in_one_sentence() -> None:
+    assert refusal_of_newer({}, "0.2.0", "/n") is None
+    assert refusal_of_newer({"a": "0.2.0", "b": "0.1.9"}, "0.2.0", "/n") is None
+    said = str(refusal_of_newer({"a": "0.2.0", "b": "0.10.0", "c": "0.9.1"}, "0.2.0", "/n"))
+    assert said == (
+        "b: version 0.10.0 of gpuserve.fleet has changed this host and 1 more, and here is 0.2.0. "
+        "Install 0.10.0 on this controller; to go back on purpose, remove /n there."
+    )
