@@ -106,6 +106,16 @@ def test_files_of_the_execution_environment_are_there() -> None:
         assert (COLLECTION / str(name)).read_text(encoding="utf-8").strip(), name
 
 
+def test_the_execution_environment_has_this_collection_in_it() -> None:
+    definition = read("extensions/execution-environment.yml")
+    collection = read("galaxy.yml")
+    (only,) = definition["dependencies"]["galaxy"]["collections"]
+    assert only == {"name": f"{collection['namespace']}.{collection['name']}"}
+    assert definition["version"] == 3
+    core = definition["dependencies"]["ansible_core"]["package_pip"]
+    assert core == f"ansible-core{read('meta/runtime.yml')['requires_ansible']}"
+
+
 def test_what_contributing_names_is_there() -> None:
     text = (COLLECTION / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:plugins|tests)/[A-Za-z0-9_./]+)`", text):
