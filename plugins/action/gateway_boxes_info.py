@@ -18,7 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates impo
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 MODULE = "gpuserve.fleet.gateway_boxes_info"
-ARGUMENTS = ("boxes", "group", "placement", "certificates", "certificate_dir", "ca", "key", "timeout_s")
+ARGUMENTS = ("boxes", "group", "placement", "quarantine", "certificates", "certificate_dir", "ca", "key", "timeout_s")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         declared = collection_variables.declared(self._loader)
         templates = HostTemplates(self._templar, hostvars, lambda: declared)
         raw = {host: dict(hostvars.raw_get(host)) for host in groups.get(str(self._args.get("group", "gpu_hosts")), ())}
-        found = edge.Boxes(declared, templates.read, self._loader)
+        found = edge.Boxes(declared, templates.read, self._loader, self._args.get("quarantine") or {})
         return found.of(raw, self._args.get("placement") or {})
 
     def _certificates(self, boxes: list[core.Box]) -> tuple[str, list[str]]:

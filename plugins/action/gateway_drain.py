@@ -36,4 +36,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         host, hostvars = str(variables["inventory_hostname"]), variables["hostvars"]
         declared = collection_variables.declared(self._loader)
         templates = HostTemplates(self._templar, hostvars, lambda: declared)
-        return str(edge.Boxes(declared, templates.read, self._loader).endpoint(host, dict(hostvars.raw_get(host))))
+        return str(edge.Boxes(declared, templates.read, self._loader, {}).endpoint(host, dict(hostvars.raw_get(host))))

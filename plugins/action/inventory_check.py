@@ -59,7 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             places = placement.Placement()
             if not names_only and not any(found.values()):
                 places = fleet.placed(raw, self._templates.read, same, out)
-                found = fleet.merged(found, [*places.mistakes, *self._edge_mistakes(raw, places.hosts)])
+                found = fleet.merged(found, [*places.mistakes, *self._edge_mistakes(raw, places.hosts, out)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
@@ -167,7 +167,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found[host] = known[key]
         return found
 
-    def _edge_mistakes(self, raw: Mapping[str, Mapping[str, Any]], placed: edge.Placement) -> list[FleetError]:
+    def _edge_mistakes(
+        self, raw: Mapping[str, Mapping[str, Any]], placed: edge.Placement, quarantine: Mapping[str, str]
+    ) -> list[FleetError]:
         """Return what is wrong with edges, where there are any, and the boxes behind them."""
         groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
         hostvars = self._variables["hostvars"]
@@ -175,7 +177,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if not edges:
             return []
         boxes = {host: raw[host] for host in groups.get(DEFAULT_GROUP, ()) if host in raw}
-        return edge.mistakes(edges, boxes, placed, edge.Boxes(self._declared(), self._templates.read, self._loader))
+        behind = edge.Boxes(self._declared(), self._templates.read, self._loader, quarantine)
+        return edge.mistakes(edges, boxes, placed, behind)
 
     def _declared(self) -> Mapping[str, Any]:
         if self._of_roles is None:

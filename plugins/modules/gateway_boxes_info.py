@@ -32,6 +32,11 @@ options:
       - Which hosts serve the models that have a rule, as M(gpuserve.fleet.inventory_check) returns it.
     type: dict
     default: {}
+  quarantine:
+    description:
+      - Which hosts are out of service and why, as M(gpuserve.fleet.inventory_check) returns it. They are not asked.
+    type: dict
+    default: {}
   certificates:
     description:
       - The certificates, in PEM, that boxes are trusted by. Left out, those that are kept on the controller.
@@ -107,6 +112,7 @@ def main() -> NoReturn:
             "boxes": {"type": "list", "elements": "dict"},
             "group": {"type": "str", "default": "gpu_hosts"},
             "placement": {"type": "dict", "default": {}},
+            "quarantine": {"type": "dict", "default": {}},
             "certificates": {"type": "str"},
             "certificate_dir": {"type": "path"},
             "ca": {"type": "path"},

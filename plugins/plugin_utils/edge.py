@@ -20,7 +20,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway impor
     edge,
     registry,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import names
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
@@ -30,9 +29,12 @@ Placement = Mapping[str, Sequence[str]]
 
 
 class Boxes:
-    """The boxes as edges see them. declared holds the defaults of the roles."""
+    """The boxes as edges see them. declared holds the defaults of the roles, quarantine why a box is out of service."""
 
-    def __init__(self, declared: Mapping[str, Any], read: fleet.Read, loader: DataLoader) -> None:
+    def __init__(
+        self, declared: Mapping[str, Any], read: fleet.Read, loader: DataLoader, quarantine: Mapping[str, str]
+    ) -> None:
+        self._quarantine = quarantine
         self._declared = declared
         self._read = read
         self._loader = loader
@@ -66,7 +68,7 @@ class Boxes:
             listens_at=addresses.host(value("gateway_address"), "gateway_address"),
             auth=checks.flag(value("gateway_auth"), "gateway_auth"),
             opened_by=edge.opened_by([*(value("gateway_keys") or []), *self._registered(host, value)]),
-            quarantine=fleet.quarantine_reason(value(names.QUARANTINE)),
+            quarantine=self._quarantine.get(host, ""),
         )
 
     def _registered(self, host: str, value: Any) -> list[dict[str, Any]]:

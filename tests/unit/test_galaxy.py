@@ -13,6 +13,7 @@ import yaml
 
 COLLECTION = Path(__file__).parents[2]
 HANDED_OUT = {
+    "extensions",
     *("README.md", "README.ko.md", "CHANGELOG.md", "LICENSE", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"),
     *("changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles"),
 }

@@ -71,12 +71,14 @@ def test_an_edge_is_told_who_serves_what(tmp_path: Path) -> None:
     hosts = {
         "a": box(1),
         "b": box(2, gateway_tls="self_signed", gateway_port="{{ 8000 + 443 }}"),
-        "c": box(3, gpuserve_quarantine="Xid 79"),
+        "c": box(3),
         "d": box(4, gateway_tls="self_signed"),
         "edge01": {},
     }
     controller = Controller(hosts, {"a": {"error": "connection refused"}, "b": {"listed": LISTED}})
-    answer = controller.run(gateway_boxes_info, "edge01", key=KEY, certificate_dir=str(tmp_path), placement={})
+    answer = controller.run(
+        gateway_boxes_info, "edge01", key=KEY, certificate_dir=str(tmp_path), placement={}, quarantine={"c": "Xid 79"}
+    )
     assert controller.asked == [
         {
             "key": KEY,
