@@ -108,13 +108,11 @@ def test_files_of_the_execution_environment_are_there() -> None:
 
 
 def test_the_execution_environment_has_this_collection_in_it() -> None:
-    definition = read("extensions/execution-environment.yml")
-    collection = read("galaxy.yml")
-    (only,) = definition["dependencies"]["galaxy"]["collections"]
-    assert only == {"name": f"{collection['namespace']}.{collection['name']}"}
-    assert definition["version"] == 3
-    core = definition["dependencies"]["ansible_core"]["package_pip"]
-    assert core == f"ansible-core{read('meta/runtime.yml')['requires_ansible']}"
+    definition, collection = read("extensions/execution-environment.yml"), read("galaxy.yml")
+    needed = definition["dependencies"]
+    assert isinstance(needed, dict) and definition["version"] == 3
+    assert needed["galaxy"] == {"collections": [{"name": f"{collection['namespace']}.{collection['name']}"}]}
+    assert needed["ansible_core"] == {"package_pip": f"ansible-core{read('meta/runtime.yml')['requires_ansible']}"}
 
 
 def test_what_contributing_names_is_there() -> None:
