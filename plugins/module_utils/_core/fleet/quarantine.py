@@ -82,9 +82,7 @@ def check_release(host: str, findings: Sequence[Mapping[str, Any]]) -> None:
     still = reason(findings, Cause.CARDS)
     if still:
         remedies = [str(finding["remedy"]) for finding in findings if _is_of_cards(finding) and finding["remedy"]]
-        raise FleetError(
-            host, f"it stays in quarantine: {still}.", remedies[0] if remedies else "Run playbooks/diagnose.yml."
-        )
+        fail(host, f"it stays in quarantine: {still}.", remedies[0] if remedies else "Run playbooks/diagnose.yml.")
 
 
 def _is_of_cards(finding: Mapping[str, Any]) -> bool:
