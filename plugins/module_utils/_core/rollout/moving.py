@@ -144,11 +144,13 @@ def _replace(turn: Turn, name: str) -> None:
     """The old one runs: a surge instance first where both fit, else it ends its requests. Not before a gate that stays closed."""
     track, seen, service = turn.of(name)
     if not seen.healthy and not seen.was_proved:
-        # It never served, as far as anybody knows: it is asked a while longer, and then just stopped.
-        if turn.doubts(name):
+        if not turn.doubts(name):
+            return
+        if not track.answered:
+            # It never served, as far as anybody knows: it was asked a while longer, and is just stopped.
             turn.act(ActionKind.STOP, name, track.reason)
             turn.to(name, Step.STOPPING, committed=turn.now)
-        return
+            return
     fit = turn.gates.fit(service, seen) if service.surge and not track.surge_off else Fit.NEVER
     match fit:
         case Fit.NOW:

@@ -28,6 +28,8 @@ def notice(turn: Turn, name: str) -> None:
     if seen.foreign and track.step not in (Step.FAILED, Step.GONE):
         _usurped(turn, name)
         return
+    if seen.healthy and not track.answered and track.step in (Step.WAITING, Step.KEPT):
+        turn.note(name, answered=True)
     match track.step:
         case Step.WAITING:
             if not track.reason:

@@ -182,6 +182,7 @@ class Track:
     retried: str = ""  # why it was started a second time
     start_id: str = ""  # the start that was proved
     doubted: float | None = None  # since when something speaks against it
+    answered: bool = False  # what ran there before has been healthy in this run
     memory: bool = False  # it failed since its card was too full, whoever's doing that is
     # The surge instance
     surged: bool = False  # there is one

@@ -64,6 +64,36 @@ def retiring() -> World:
     return world
 
 
+UNPROVED = replace(OLD, restart_policy="no")  # as an interrupted run leaves one that serves
+
+
+def test_one_that_has_answered_in_this_run_is_not_just_stopped_when_it_falls_silent() -> None:
+    """Nobody has proved it, but it served: its requests end first, and not before its successor could start."""
+    silent = replace(UNPROVED, healthy=False, serves=False, requests=None)
+    for healthy_first, first_act in ((True, "drain"), (False, "stop")):
+        world = World(SMALL, LARGE, limits=Limits(settle_s=0, drain_s=20), free=20 * GIB, order="largest_first")
+        world.step(small=UNPROVED if healthy_first else silent)
+        world.until(lambda world=world: world.steps()["large"] is Step.STARTING)  # type: ignore[misc]
+        world.step(small=silent)
+        world.step(large=replace(SERVES, digest="d2"))
+        world.until(lambda world=world: len(kinds(world)) > 1, bound=20)  # type: ignore[misc]
+        assert kinds(world)[:2] == ["start", first_act]
+
+
+def test_one_that_was_kept_and_falls_silent_is_not_just_stopped_either() -> None:
+    kept = replace(UNPROVED, digest="d1")
+    world = World(SMALL, LARGE, limits=LIMITS)
+    world.step(small=kept)
+    assert world.steps()["small"] is Step.KEPT
+    silent = replace(kept, healthy=False, serves=False, asked=True)
+    world.seen["small"] = silent
+    world.until(lambda: world.steps()["large"] is Step.STARTING)
+    world.step(20)
+    world.step(large=replace(SERVES, digest="d2"))
+    world.until(lambda: len(kinds(world)) > 1, bound=30)
+    assert kinds(world)[:2] == ["start", "drain"]
+
+
 # 1. A failure belongs to one container
 
 
