@@ -181,7 +181,7 @@ def main() -> None:
     }
     print("null: lost, noop_4_over_1 and change_4_over_1 need several boxes with a client, which this does not make.")
     if answer["hosts_1000_s"] is None:
-        print("null: hosts_1000_s was not asked for, or there was no converged host to record.")
+        print("null: hosts_1000_s was not asked for, or no --converged host was named to record.")
     print(json.dumps(answer))
 
 
