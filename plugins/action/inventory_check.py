@@ -191,7 +191,8 @@ def _check_arguments(args: Mapping[str, Any]) -> None:
         if name not in ARGUMENTS:
             fail(name, "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
     if not args.get("hosts"):
-        fail("hosts", "it is missing.", "Name the hosts that the playbook is for.")
+        # As a script's -e gpuserve_hosts=$GROUP is where GROUP is not set: nobody meant all of them.
+        fail("gpuserve_hosts", "it is empty.", f"Name a group, or leave it out for {DEFAULT_GROUP}.")
 
 
 def _inventories(sources: Any) -> str:

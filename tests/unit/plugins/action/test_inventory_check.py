@@ -476,6 +476,14 @@ def test_a_group_without_a_host_is_a_failure_that_names_another() -> None:
     )
 
 
+def test_no_group_at_all_is_a_failure_and_not_every_host() -> None:
+    answer = run({"gpu01": {}}, hosts="")
+    assert (
+        answer["msg"]
+        == "gpuserve_hosts: it is empty. Name a group, or leave it out for gpu_hosts. Nothing was changed."
+    )
+
+
 def test_a_limit_that_leaves_no_host_is_a_failure() -> None:
     answer = run({"gpu01": {}}, {"ansible_limit": "web01"})
     assert answer["failed"]
