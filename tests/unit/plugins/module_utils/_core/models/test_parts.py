@@ -188,3 +188,19 @@ def test_a_head_of_the_first_eagle_joins_two_states() -> None:
     plain = {**layer, "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True, "max_position_embeddings": 64}
     found = drafts.shape_of({**plain, "architectures": ["EagleLlamaForCausalLM"]}, "auto", "draft")
     assert found.plain_parameters - ModelShape.from_config(plain).plain_parameters == 2 * 64 * 64
+
+
+def test_an_mlp_of_its_own_size_beside_experts() -> None:
+    values = {**SIZES, "num_hidden_layers": 2, "num_key_value_heads": 2, "intermediate_size": 96}
+    plain = layers.read(config(**values), architectures.Architecture())
+    other = layers.read(config(**values, intermediate_size_mlp=160), architectures.Architecture())
+    assert ([layer.mlp for layer in plain], [layer.mlp for layer in other]) == ([96, 96], [160, 160])
+
+
+@pytest.mark.parametrize("family", ["glm4v", "glm4v_moe"])
+def test_a_glm_encoder_s_layers_are_as_wide_as_what_they_speak_to(family: str) -> None:
+    def inner(**section: Any) -> int:
+        outer = {"model_type": family, "vision_config": {**VISION, **section}, "text_config": SIZES}
+        return encoders.read(Config(SIZES, outer)).intermediate_size
+
+    assert (inner(), inner(out_hidden_size=80)) == (64, 80)

@@ -80,3 +80,11 @@ def test_a_million_tensors_are_not_gone_through() -> None:
     header = b"{" + b",".join(b'"%d":0' % number for number in range(1_000_000)) + b"}"
     with pytest.raises(FleetError, match="lists 1,000,000 tensors, more than the 500,000"):
         headers.read_header(file_with(header), 10**9, "f")
+
+
+def test_as_many_tensors_as_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "MOST_TENSORS", 2)
+    entry = b'{"dtype":"F16","shape":[],"data_offsets":[0,0]}'
+    three = b"{" + b",".join(b'"%d":%s' % (number, entry) for number in range(3)) + b"}"
+    with pytest.raises(FleetError, match="lists 3 tensors, more than the 2 that are read"):
+        headers.read_header(file_with(three), 10**9, "f")

@@ -375,3 +375,9 @@ def test_a_hostile_quantization_is_refused_or_read_by_its_bits(junk: Any, inner:
         else:
             assert found.weight_bits > 0
             assert found.weights_bytes() > 0
+
+
+def test_weights_that_are_too_few_to_be_the_model_are_named_by_their_key() -> None:
+    with pytest.raises(FleetError, match="bytes are too few, its tensors take") as caught:
+        ModelShape.from_config(PUBLISHED["Yi-6B"][0], weights_bytes=GIB, where="vllm_stack_models[1].config")
+    assert caught.value.where == "vllm_stack_models[1].weights_bytes"
