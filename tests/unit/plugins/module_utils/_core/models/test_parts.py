@@ -204,3 +204,46 @@ def test_a_glm_encoder_s_layers_are_as_wide_as_what_they_speak_to(family: str) -
         return encoders.read(Config(SIZES, outer)).intermediate_size
 
     assert (inner(), inner(out_hidden_size=80)) == (64, 80)
+
+
+def test_a_second_mamba_has_what_its_convolution_and_heads_need() -> None:
+    sizes = {"mamba_n_heads": 2, "mamba_d_head": 16, "mamba_n_groups": 2, "mamba_d_state": 8, "mamba_d_conv": 3}
+    found, plain = matrices(Mixer.MAMBA2, **sizes)
+    convolved = 2 * 16 + 2 * 2 * 8
+    assert found == {"mixer.in_proj": (64, 32 + convolved + 2), "mixer.out_proj": (32, 64)}
+    assert plain == convolved * (3 + 1) + 3 * 2 + 32
+
+
+@pytest.mark.parametrize(
+    ("values", "inner"), [({"mamba_expand": 3}, 192), ({"expand": 4}, 256), ({}, 128), ({"mamba_d_ssm": 320}, 320)]
+)
+def test_a_mamba_is_as_wide_as_its_family_says(values: dict[str, Any], inner: int) -> None:
+    # In heads of 64 where nobody says.
+    assert layers.mamba2_sizes(config(head_dim=None, **values))[:3] == (inner, inner // 64, 64)
+
+
+@pytest.mark.parametrize("key", ["attention_bias", "qkv_bias", "use_qkv_bias", "use_bias", "bias"])
+def test_biases_of_attention_whatever_they_are_called(key: str) -> None:
+    assert matrices(Mixer.FULL, **{key: True})[1] - matrices(Mixer.FULL)[1] == 3 * 128 + 64
+    assert matrices(Mixer.FULL, **{key: False})[1] == matrices(Mixer.FULL)[1]
+
+
+def test_an_embedding_for_each_layer_with_its_gate_and_projections() -> None:
+    found, plain = matrices(Mixer.FULL, hidden_size_per_layer_input=8)
+    assert found["per_layer_input_gate"] == (64, 8) and found["per_layer_projection"] == (8, 64)
+    assert found["model.per_layer_model_projection"] == (64, 8)
+    assert plain - matrices(Mixer.FULL)[1] == 100 * 8 + 64 + 8
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("model.layers.*.mixer.in_proj", "model.layers.3.mamba.in_proj"),
+        ("model.layers.*.mlp.up_proj", "model.layers.3.feed_forward.up_proj"),
+        ("model.layers.*.mlp.experts", "model.layers.3.block_sparse_moe.experts"),
+        ("model.layers.*.linear_attn.out_proj", "model.layers.3.self_attn.out_proj"),
+    ],
+)
+def test_a_layer_is_known_by_each_of_its_names(name: str, other: str) -> None:
+    ((number, known),) = layout.names(layout.Matrix(name, 1, 1, (3,)), nested=False)
+    assert number == 3 and {name.replace("*", "3"), other} <= set(known)

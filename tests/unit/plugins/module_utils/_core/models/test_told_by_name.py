@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told by a name: of a key, a class, a tensor, a kind of quantization, a published section."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    encoders,
+    experts,
+    lengths,
+    quantization,
+    tasks,
+    weights,
+)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import TensorGroup
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "vocab_size": 100,
+    "num_attention_heads": 4,
+    "head_dim": 32,
+    "num_hidden_layers": 2,
+    "intermediate_size": 96,
+    "max_position_embeddings": 512,
+    "torch_dtype": "bfloat16",
+}
+
+
+def config(**values: Any) -> Config:
+    """A config.json with only a language part."""
+    every = {**LLAMA, **values}
+    return Config(every, every)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("moe_router_activation_func", "moe_router_topk_scaling_factor", "num_expert_group", "n_expert_groups"),
+        *("num_expert_groups", "moe_multimodal_dispatch"),
+    ],
+)
+def test_what_speaks_of_routing_is_no_size_of_experts(key: str) -> None:
+    experts.check_all_read(config(**{key: 8}))
+    with pytest.raises(FleetError, match=f"{key}_of_tomorrow: nothing is known of it"):
+        experts.check_all_read(config(**{f"{key}_of_tomorrow": 8}))
+
+
+def test_rotary_scaling_of_each_kind_of_layer_is_that_of_the_first() -> None:
+    yarn, plain = {"rope_type": "yarn", "factor": 2.0}, {"rope_type": "default"}
+    assert lengths._ropes(config(rope_parameters={"junk": 5, "full_attention": yarn, "other": plain})) == (yarn,)
+    assert lengths._ropes(config(rope_scaling=yarn)) == (yarn,) and lengths._ropes(config()) == ()
+
+
+def test_no_length_is_beyond_what_the_engine_s_number_holds() -> None:
+    assert ModelShape.from_config({**LLAMA, "model_max_length": 2**35}).length.most == 2**31 - 1
+
+
+def test_windows_keep_every_token_where_the_cache_is_of_one_kind() -> None:
+    def pool(kind: str, one_kind: bool) -> Any:
+        layers_of = {"layer_types": [kind, "full_attention"], "sliding_window": 64}
+        return ModelShape.from_config({**LLAMA, **layers_of}).kv_pool(2.0, one_kind=one_kind)
+
+    assert pool("sliding_attention", True) == pool("full_attention", False) != pool("sliding_attention", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "bits"),
+    [
+        *((name, 8.0) for name in ("fp8", "fbgemm_fp8", "experts_int8", "modelopt", "compressed-tensors")),
+        *((name, 4.25) for name in ("awq", "awq_marlin", "gptq", "gptq_marlin", "mxfp4")),
+        *((name, 4.125) for name in ("auto-round", "inc")),
+        *(("bitsandbytes", 4.5), ("modelopt_fp4", 4.5), ("modelopt_mixed", 8.0)),
+    ],
+)
+def test_bits_of_a_kind_of_quantization_with_what_its_groups_take(method: str, bits: float) -> None:
+    assert quantization._BITS[method] == bits
+
+
+@pytest.mark.parametrize("algorithm", ["FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"])
+def test_algorithms_of_eight_bits(algorithm: str) -> None:
+    section = {"quant_method": "modelopt", "quant_algo": algorithm}
+    assert ModelShape.from_config({**LLAMA, "quantization_config": section}).weight_bits == 8.0
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        *((f"{family}ForConditionalGeneration", "transcribe") for family in ("Whisper", "CohereAsr", "Qwen3ASR")),
+        *((name, "generate") for name in ("XverseChatModel", "ChatGLMModel", "GPT2LMHeadModel")),
+        *((name, "embed") for name in ("BertModel", "BertForMaskedLM", "XEncoderModel", "XForTextEncoding")),
+        *((name, "score") for name in ("XForSequenceClassification", "XForRewardModel")),
+    ],
+)
+def test_what_a_class_is_for(name: str, task: str) -> None:
+    assert tasks.told({"architectures": [name]}, ModelInfo({})) == task
+    assert tasks.is_pooling_class({"architectures": [name]}) is (task in ("embed", "score"))
+
+
+LOADING = weights.Loading(dtype_bytes=2, tied=False, layers=2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "model.embed_tokens.weight",
+            "lm_head.weight",
+            "transformer.wte.weight",
+            "transformer.word_embeddings.weight",
+        ),
+        *("model.tok_embeddings.weight", "backbone.embeddings.weight"),
+    ],
+)
+def test_ends_of_a_vocabulary_are_padded(name: str) -> None:
+    assert weights.loaded_bytes([TensorGroup(name, "BF16", (100, 64), 1, ())], LOADING) == 128 * 64 * 2
+    inner = TensorGroup("model.layers.0.up_proj.weight", "BF16", (100, 64), 1, ())
+    assert weights.loaded_bytes([inner], LOADING) == 100 * 64 * 2
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("embed", "lm_head", "norm", "mlp.gate.weight", "router", "visual", "vision", "audio", "conv", "wte", "wpe"),
+        *("position", "ln_1", "layernorm", "score", "classifier", "bias", "A_log"),
+    ],
+)
+def test_what_is_never_quantized_while_it_loads(word: str) -> None:
+    online = replace(LOADING, online_bits=8.0)
+    kept = TensorGroup(f"model.{word}", "BF16", (128, 64), 1, ())
+    assert weights.loaded_bytes([kept], online) == 128 * 64 * 2
+    inner = TensorGroup("model.layers.0.up_proj.weight", "BF16", (128, 64), 1, ())
+    assert weights.loaded_bytes([inner], online) == 128 * 64
+
+
+@pytest.mark.parametrize(
+    ("model_type", "hidden", "inner"),
+    [
+        ("clip_vision_model", 768, 3072),
+        ("siglip_vision_model", 768, 3072),
+        ("pixtral", 1024, 4096),
+        ("idefics3_vision", 1152, 3072),
+        ("qwen2_5_vl", 1280, 3420),
+    ],
+)
+def test_what_a_published_vision_section_leaves_out_is_the_library_s(model_type: str, hidden: int, inner: int) -> None:
+    section = {"patch_size": 4, "model_type": model_type}
+    found = encoders.read(Config(LLAMA, {"model_type": "llava", "vision_config": section, "text_config": LLAMA}))
+    assert (found.hidden_size, found.intermediate_size) == (hidden, inner)
