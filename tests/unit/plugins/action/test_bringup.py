@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, RUNNING, ActionModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
@@ -92,3 +94,22 @@ def test_what_is_said_of_one_that_died_tells_what_to_do(monkeypatch: pytest.Monk
         "the playbook again: it goes on from there."
     )
     assert host.commands == ["rm -f '/p q' /r"]
+
+
+@pytest.mark.parametrize("gap", ["", "nobody serves a while the new one starts."])
+def test_who_is_without_a_server_is_said_before_the_work_begins(monkeypatch: pytest.MonkeyPatch, gap: str) -> None:
+    said: list[str] = []
+    first = {"work": True, "models": [], "serving": [], "mode": {"mode": "serial", "reason": "why"}, "gap": gap}
+    monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
+    monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: first)
+    monkeypatch.setattr(ActionModule, "_say", lambda _self, _verbosity, line: said.append(line))
+
+    def work(*_any: Any) -> dict[str, Any]:
+        said.append("works")
+        return {}
+
+    monkeypatch.setattr(ActionModule, "_in_background", work)
+    none: Any = None
+    task: Any = SimpleNamespace(args={}, check_mode=False)
+    ActionModule(task, none, none, none, none, none).run()
+    assert said == [" 0:00  to start: nothing (serial: why)", *([f" 0:00  {gap}"] if gap else []), "works"]
