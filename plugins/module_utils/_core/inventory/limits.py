@@ -110,4 +110,5 @@ def _project(name: str, value: Any) -> None:
 
 def _address(name: str, value: Any) -> None:
     if value and not _ADDRESS.fullmatch(str(value)):
-        fail(name, f"{ascii(value)[:80]} is no address.", "Write it whole, as https://HOST/PATH.")
+        # It is not shown: an account may stand in it.
+        fail(name, "it is no address.", "Write it whole, as https://HOST/PATH.")

@@ -410,7 +410,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a hub without its scheme": (
         {"vllm_stack_hub_endpoint": "hub.internal"},
-        "vllm_stack_hub_endpoint: 'hub.internal' is no address. Write it whole, as https://HOST/PATH.",
+        "vllm_stack_hub_endpoint: it is no address. Write it whole, as https://HOST/PATH.",
     ),
     "a token with a word behind it": (
         {"vllm_stack_hf_token": "hf_secret my token"},

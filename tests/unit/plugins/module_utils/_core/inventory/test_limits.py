@@ -74,8 +74,9 @@ def test_what_is_taken(name: str, value: Any) -> None:
         ("vllm_stack_engine_image", "a@sha256:12", "'a@sha256:12' is no image."),
         ("vllm_stack_engine_image", "https://ghcr.io/a/b:1", "'https://ghcr.io/a/b:1' is no image."),
         ("vllm_stack_project_name", "My Stack", "'My Stack' is no name for a Compose project."),
-        ("vllm_stack_hub_endpoint", "hub.internal", "'hub.internal' is no address. Write it whole, as https://HOST/PATH."),
-        ("docker_engine_repository_url", "deb https://mirror", "'deb https://mirror' is no address."),
+        ("vllm_stack_hub_endpoint", "hub.internal", "it is no address. Write it whole, as https://HOST/PATH."),
+        ("docker_engine_repository_url", "me:s3cret@mirror/docker", "it is no address. Write it whole, as"),
+        ("docker_engine_repository_url", "deb https://mirror", "it is no address."),
     ],
 )  # fmt: skip
 def test_what_is_refused(name: str, value: Any, sentence: str) -> None:
