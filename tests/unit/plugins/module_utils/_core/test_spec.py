@@ -414,3 +414,17 @@ def test_what_is_refused_beyond_its_bounds(change: dict[str, Any], message: str)
     with pytest.raises(FleetError) as caught:
         parse_models([{"name": "a", "model": "b/c", **change}])
     assert str(caught.value).startswith(f"vllm_stack_models[0].{message}")
+
+
+@pytest.mark.parametrize("character", list("\n\r\t\0\"'`$\\ "))
+def test_no_character_of_a_shell_is_in_a_folder(character: str) -> None:
+    with pytest.raises(FleetError, match="is no model"):
+        parse_models([{"name": "a", "model": f"/srv/models/x{character}y"}])
+
+
+@pytest.mark.parametrize("field", ["name", "aliases"])
+def test_a_name_that_is_none_is_shown_in_part(field: str) -> None:
+    value = "\u00e4" * 200
+    with pytest.raises(FleetError) as caught:
+        parse_models([{"name": "a", "model": "b/c", field: value if field == "name" else [value]}])
+    assert caught.value.what.partition(" is no name")[0] == f"'{value[:59]}"
