@@ -90,7 +90,7 @@ def _is_of_cards(finding: Mapping[str, Any]) -> bool:
 
 
 def _is_of_gates(finding: Mapping[str, Any]) -> bool:
-    return str(finding["subject"]).split(" ")[0] in ("engine", "gateway")
+    return str(finding["subject"]).partition(" ")[0] in ("engine", "gateway")
 
 
 def _is_entry(entry: Any) -> bool:
