@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, LAB, Box, command, play
 from ansible_collections.gpuserve.fleet.tests.support.lab import answers
 
@@ -116,13 +117,20 @@ def test_an_embedding_knows_a_cat_from_a_truck(box: Box) -> None:
 def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -> None:
     key = json.loads(command(LAB, "demo", "prepare").text.partition("\n{")[2].join(["{", ""]))["vllm_stack_api_key"]
     asked = (
-        "import sys, urllib.request, urllib.error\n"
-        "request = urllib.request.Request('http://127.0.0.1:8001/v1/models', headers={'Authorization': sys.argv[1]})\n"
-        "try: print(urllib.request.urlopen(request, timeout=30).status)\n"
-        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "import http.client, socket, sys\n"
+        "line = http.client.HTTPConnection('127.0.0.1', 8001, timeout=30)\n"
+        "if sys.argv[2:]: line.sock = socket.socket(socket.AF_UNIX); line.sock.connect(sys.argv[2])\n"
+        "line.request('GET', '/v1/models', headers={'Authorization': sys.argv[1]})\n"
+        "print(line.getresponse().status)\n"
     )
-    assert box.run("python3", "-c", asked, "none") == "401"
-    assert box.run("python3", "-c", asked, f"Bearer {key}") == "200"
+    engine = sockets.path(MODELS[0])
+    assert box.run("python3", "-c", asked, "none", engine) == "401"
+    assert box.run("python3", "-c", asked, f"Bearer {key}", engine) == "200"
+    # At the model's own address the gateway answers, which asks for one of its keys; an ordinary account gets no further than that.
+    assert box.run("python3", "-c", asked, f"Bearer {key}") == "401"
+    assert box.run("python3", "-c", asked, f"Bearer {box.key}") == "200"
+    assert "Permission denied" in box.run("sh", "-c", f"runuser -u nobody -- ls {sockets.FOLDER} 2>&1; true")
+    assert box.run("docker", "inspect", "--format", "{{.HostConfig.NetworkMode}}", f"vllm-{MODELS[0]}") == "none"
     # Neither Docker nor a list of processes shows it.
     assert key not in box.run("sh", "-c", "docker inspect $(docker ps -aq); ps axww")
 
