@@ -5,3 +5,11 @@ bench-bringup: $(VENV)/.ready ## what a bring-up costs beyond its engines, on a 
 
 test-bringup: $(VENV)/.ready ## the faults of a bring-up, on a simulated box with doubles
 	@PYTHONPATH=.collections python -m pytest tests/integration/bringup -v --override-ini=addopts=--import-mode=importlib -p no:pytest-ansible -p no:cacheprovider
+
+.PHONY: gpu-proof docs-gpu-proof
+docs-gpu-proof: $(VENV)/.ready ## renew docs/gpu-proof.md from the proofs that are kept
+	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.gpu.proof_page
+
+# No venv: a machine without a network has none.
+gpu-proof: ## a proof of all that serves on this machine's real card, in calls of ten minutes (see tests/support/gpu/gpu_proof.sh)
+	@tests/support/gpu/gpu_proof.sh

@@ -89,6 +89,8 @@ MAY_IMPORT = {
     "diagnose": BASE | {"engine", "host"},
     # A leaf: it asks what serves, whoever planned and started it.
     "benchmark": BASE,
+    # A leaf likewise: it goes through playbooks and compares what they left.
+    "proof": BASE,
 }
 
 

@@ -23,6 +23,7 @@ def main() -> None:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--leave-mib", type=int)
     how.add_argument("--take-mib", type=int)
+    how.add_argument("--take-bytes", type=int)
     parser.add_argument("--card", type=int, default=0)
     parser.add_argument("--when", type=Path)
     options = parser.parse_args()
@@ -33,6 +34,8 @@ def main() -> None:
     while options.when and not options.when.exists():
         time.sleep(0.05)
     free = int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) // MIB
+    if options.take_bytes is not None:
+        options.take_mib = options.take_bytes // MIB
     size = options.take_mib if options.take_mib is not None else free - options.leave_mib
     if size > 0:
         held.append(torch.empty(size * MIB, dtype=torch.uint8, device=f"cuda:{options.card}"))

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Make a bare GPU machine without a network ready for bringup_on_gpu.sh: Docker with CDI, an engine's image, models, a controller.
+# Make a bare GPU machine without a network ready for gpu_proof.sh and bringup_on_gpu.sh: Docker with CDI, images, models, a controller.
 #
 #   prepare_machine.sh PARTS
 #
-# PARTS is a folder with docker/bin and docker/plugins (Docker Engine, containerd, runc, Compose), wheels/ (ansible-core and what it needs,
-# and those of roles/vllm_stack/files/requirements.txt) and collections/ (community.docker and what it needs). vLLM with its packages is
-# in /tmp/site already, for the python3 on the PATH, which has PyTorch. Run as root, in a copy of this repository.
+# PARTS is the folder that unpack.sh made of the pieces of pack.sh. What is in it becomes /tmp/site (vLLM with its packages, for the python3
+# on the PATH, which has PyTorch), /usr/local/bin, /opt/controller and two images. Run as root, in a copy of this repository.
 set -euo pipefail
 parts=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")/../../.." && pwd)
 python=$(command -v python3)
 libraries=$(dirname "$(find /usr/local/nvidia /usr/lib -name 'libnvidia-ml.so.1' 2>/dev/null | head -1)")
+
+[ -e /tmp/site ] || mv "$parts/site" /tmp/site
 
 environment() { # FOLDER WHEEL...: a virtual environment without pip's help
   local folder=$1 site
@@ -37,6 +38,8 @@ cp "$here/roles/vllm_stack/files/requirements.txt" /var/lib/gpuserve/requirement
 
 # Docker, as it starts where PID 1 is not systemd and there is no iptables.
 cp "$parts"/docker/bin/* /usr/local/bin/
+# Docker mounts its init into a container at /sbin, over which the machine's /usr comes: it has to be there, too.
+cp "$parts"/docker/bin/docker-init /usr/sbin/
 mkdir -p ~/.docker/cli-plugins /etc/docker /etc/cdi
 cp "$parts"/docker/plugins/* ~/.docker/cli-plugins/
 echo '{"features": {"cdi": true}, "iptables": false, "ip6tables": false}' > /etc/docker/daemon.json
@@ -82,7 +85,9 @@ tar -C "$root" -c . | docker import \
   - gpuserve-gpu-test/vllm:v0.26.0 > /dev/null
 rm -rf "$root"
 
-PYTHONPATH=/tmp/site "$python" - "$here" <<'PY'
+docker import - gpuserve-gpu-test/gateway:1 < "$parts/gateway.tar" > /dev/null
+
+PYTHONPATH="/tmp/site:$here/.collections" "$python" - "$here" "$parts" <<'PY'
 import json, sys
 from pathlib import Path
 
@@ -92,5 +97,13 @@ import measure_memory
 data = json.loads(Path(sys.argv[1], "tests/data/measurements/vllm-0.26.0-h200-memory.json").read_text())
 for name in ("tinyllama", "qwen", "yi"):
     measure_memory.write_model(Path("/tmp/models", name), data["configs"][name])
+
+from ansible_collections.gpuserve.fleet.tests.support.lab.real_models import make_smollm2
+
+packed = Path(sys.argv[2], "smollm2")
+if not Path("/tmp/models/smollm2").exists():
+    make_smollm2(next(packed.glob("*.gguf")), packed / "LICENSE", Path("/tmp/models/smollm2"))
 PY
-echo "ready for bringup_on_gpu.sh"
+"$python" "$here/tests/support/gpu/sparse_weights.py" /tmp/models/{tinyllama,qwen,yi}
+touch /opt/controller/.ready
+echo "ready for gpu_proof.sh and bringup_on_gpu.sh"

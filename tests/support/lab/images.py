@@ -212,12 +212,17 @@ def _pip_into(site: Path, what: Sequence[str], fallback_index: str = "") -> None
         run([*command, "--index-url", fallback_index, *what], log=log, timeout_s=1800)
 
 
-def _build_gateway(repository: str, key: str, folder: Path) -> str:
-    root = folder / "root"
+def make_gateway_root(root: Path) -> None:
+    """Make what the gateway's image holds."""
     make_root(_GATEWAY_BASE, root)
     for name, stream in (("access.log", "stdout"), ("error.log", "stderr")):
         (root / "var/log/nginx" / name).unlink(missing_ok=True)
         (root / "var/log/nginx" / name).symlink_to(f"/dev/{stream}")
+
+
+def _build_gateway(repository: str, key: str, folder: Path) -> str:
+    root = folder / "root"
+    make_gateway_root(root)
     settings: dict[str, object] = {
         "Cmd": ["nginx", "-g", "daemon off;"],
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
