@@ -71,8 +71,8 @@ class Fit:
             rows += fit.rows_of(other, self.plan)
             if len(rows) == fit.MOST_ROWS - 1:
                 break
-        for cards in (2, 4):
-            more = fit.rows_of(entry, self.plan, f"{cards} x {self.gpu.name}", cards)
+        for gpus in (2, 4):
+            more = fit.rows_of(entry, self.plan, f"{gpus} x {self.gpu.name}", gpus)
             if more:
                 return [*rows, *more]
         return rows
@@ -89,12 +89,12 @@ class Fit:
                 with contextlib.suppress(FleetError):
                     yield self.entry(other, MAIN)
 
-    def plan(self, entry: Mapping[str, Any], cards: int, preset: str) -> Mapping[str, Any]:
+    def plan(self, entry: Mapping[str, Any], gpus: int, preset: str) -> Mapping[str, Any]:
         """Plan one model on so many cards of the kind."""
         return plan_memory(
             {
                 "models": [dict(entry)],
-                "gpus": [{"name": self.gpu.name, "index": index} for index in range(cards)],
+                "gpus": [{"name": self.gpu.name, "index": index} for index in range(gpus)],
                 "preset": preset,
                 "engine_version": self.params["engine_version"],
                 "device": "cuda",

@@ -151,7 +151,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.cli
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark import cards, client
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark import client, gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark.records import Records
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
 
@@ -204,18 +204,18 @@ class Benchmark:
 
     def measure(self) -> dict[str, Any]:
         """Run every client, the ones that belong together at once, and return the record."""
-        before = cards.read(self._command)
+        before = gpus.read(self._command)
         measured: list[dict[str, Any]] = []
         for group in self.planned:
             with ThreadPoolExecutor(max_workers=len(group)) as pool:
                 measured += pool.map(self._run, group)
-            self.samples.append(cards.read(self._command))
+            self.samples.append(gpus.read(self._command))
         return {
             "version": comparison.VERSION,
             "profile": self.params["profile"],
             "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "engine_version": self.params["engine_version"],
-            "cards": cards.together(before, self.samples),
+            "cards": gpus.together(before, self.samples),
             "models": {engine.name: runs.described(engine) for engine in self.engines},
             "objectives": self.held_to,
             "runs": measured,

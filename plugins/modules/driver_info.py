@@ -247,14 +247,14 @@ HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs
 KERNELS = ("linux-image-*", "linux-headers-*", "linux-modules-nvidia-*", "proxmox-*")
 
 
-def describe(card: pci.Card) -> dict[str, Any]:
+def describe(device: pci.Gpu) -> dict[str, Any]:
     """Make a card plain data."""
     return {
-        **asdict(card),
-        "device_id": f"{card.device_id:04x}",
-        "name": card.name,
-        "generation": card.generation.name,
-        "open_modules": card.generation.open_modules,
+        **asdict(device),
+        "device_id": f"{device.device_id:04x}",
+        "name": device.name,
+        "generation": device.generation.name,
+        "open_modules": device.generation.open_modules,
     }
 
 
@@ -283,7 +283,7 @@ def read_host(files: HostFiles, run: gpu.Run, others: Sequence[str]) -> Host:
         distribution=found,
         architecture=platform.machine(),
         uid=os.geteuid(),
-        cards=gpu.cards(files),
+        gpus=gpu.gpus(files),
         secure_boot=gpu.secure_boot(files),
         platform=gpu.read_platform(files),
         installed=installed,
@@ -333,7 +333,7 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
     host = read_host(files, command, request.extra_packages if request else ())
     installed = host.installed
     result: dict[str, Any] = {
-        "cards": [describe(card) for card in host.cards],
+        "cards": [describe(device) for device in host.gpus],
         "secure_boot": host.secure_boot,
         "state": asdict(host.state),
         "reboot_ends": list(host.state.reboot_ends),

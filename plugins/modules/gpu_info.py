@@ -79,7 +79,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
 
 
-def host_as_card() -> dict[str, Any]:
+def host_as_gpu() -> dict[str, Any]:
     memory = meminfo()
     return {
         "index": 0,
@@ -96,7 +96,7 @@ def host_as_card() -> dict[str, Any]:
 
 def on_bus(files: HostFiles) -> list[dict[str, str]]:
     """Return the cards that PCI shows as a plan takes them; none where one of them is not in the catalogue."""
-    names = [card.name for card in bus.cards(files) if not card.passed_through]
+    names = [gpu.name for gpu in bus.gpus(files) if not gpu.passed_through]
     return [{"name": name} for name in names] if all(name in CATALOGUE for name in names) else []
 
 
@@ -110,11 +110,11 @@ def main() -> NoReturn:
     )
     result: dict[str, Any] = {"changed": False, "gpus": [], "on_bus": []}
     if module.params["device"] == "cpu":
-        result["gpus"] = [host_as_card()]
+        result["gpus"] = [host_as_gpu()]
         module.exit_json(**result)
     try:
         with Nvml() as nvml:
-            result["gpus"] = nvml.cards()
+            result["gpus"] = nvml.gpus()
     except NvmlError as error:
         result["reason"] = f"NVML does not answer: {error}."
     if not result["gpus"]:

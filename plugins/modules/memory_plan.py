@@ -391,8 +391,8 @@ def digest_of(params: dict[str, Any], shapes: Sequence[ModelShape], gpus: Sequen
     """Of what a plan is made from, without what only runs the engines, and without figures that move by themselves."""
     models = [{key: value for key, value in model.items() if key not in NOT_PLANNED} for model in params["models"]]
     # A host's own memory is a few bytes more or less after each boot; a card's is not.
-    cards = [(gpu.uuid, gpu.name, 0 if gpu.is_cpu else gpu.usable_bytes) for gpu in gpus]
-    made_from = [PLANNER, models, [repr(shape) for shape in shapes], cards, *(params[key] for key in GLOBAL)]
+    sizes = [(gpu.uuid, gpu.name, 0 if gpu.is_cpu else gpu.usable_bytes) for gpu in gpus]
+    made_from = [PLANNER, models, [repr(shape) for shape in shapes], sizes, *(params[key] for key in GLOBAL)]
     made_from += [params["reserved"]] if params.get("reserved", "0") != "0" else []
     made_from += [params["ttft_objective_s"]] if params.get("ttft_objective_s", 0) else []
     return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -198,7 +198,7 @@ def read(module: AnsibleModule) -> preflight.Snapshot:
     users = net.listeners(files, params["ports"], containers)
     taken = {port: "ours" if port in published else user for port, user in users.items()}
     return preflight.Snapshot(
-        cards=gpu.cards(files),
+        gpus=gpu.gpus(files),
         driver=gpu.read_driver_state(files, command, platform.release()),
         secure_boot=gpu.secure_boot(files),
         disks=[

@@ -171,13 +171,13 @@ class Host:
         """Return what the figures are of."""
         version = docker_socket.get(SOCKET, "/version") or {}
         with Nvml() as nvml:
-            cards = nvml.cards()
+            gpus = nvml.gpus()
         return {
             "facts": {
-                "card": ", ".join(card["name"] for card in cards),
-                "card_usable_mib": [round(card["memory_total_bytes"] / 2**20) for card in cards],
-                "driver": cards[0]["driver_version"] if cards else "",
-                "cuda": cards[0]["cuda_version"] if cards else "",
+                "card": ", ".join(gpu["name"] for gpu in gpus),
+                "card_usable_mib": [round(gpu["memory_total_bytes"] / 2**20) for gpu in gpus],
+                "driver": gpus[0]["driver_version"] if gpus else "",
+                "cuda": gpus[0]["cuda_version"] if gpus else "",
                 "docker": version.get("Version", ""),
                 "kernel": platform.release(),
                 "cores": os.cpu_count(),
@@ -239,19 +239,19 @@ class Host:
     def held(self) -> dict[str, Any]:
         """Return bytes of each engine, what a container is of, and what is free of the cards."""
         with Nvml() as nvml:
-            cards = nvml.cards()
+            gpus = nvml.gpus()
         held = dict.fromkeys(self.running_engines(), 0)
         digests = {}
         for name, found in self.running_engines().items():
             tree = set(process_tree(int(found["State"]["Pid"])))
             held[name] = sum(
-                process["used_bytes"] for card in cards for process in card["processes"] if process["pid"] in tree
+                process["used_bytes"] for gpu in gpus for process in gpu["processes"] if process["pid"] in tree
             )
             digests[name] = found["Config"]["Labels"].get(f"{LABEL}.digest", "")
         return {
             "held": held,
             "digests": digests,
-            "free_mib": [round(card["memory_free_bytes"] / 2**20) for card in cards],
+            "free_mib": [round(gpu["memory_free_bytes"] / 2**20) for gpu in gpus],
         }
 
     def rates(self) -> dict[str, Any]:
@@ -318,7 +318,7 @@ class Host:
         """Hold so much of a card, from the first engine on, that the largest model has half of its memory."""
         planned = [int(model["total_bytes"]) for gpu in self.proved()["plan"]["gpus"] for model in gpu["models"]]
         with Nvml() as nvml:
-            free = max(card["memory_free_bytes"] for card in nvml.cards())
+            free = max(device["memory_free_bytes"] for device in nvml.gpus())
         size = free - sum(planned) + max(planned) // 2
         command = [part.replace("{bytes}", str(size)) for part in self.params["command"]]
         log = Path(self.params["stop_file"]).with_suffix(".log")

@@ -157,7 +157,7 @@ class _Parts:
         checks: tuple[Callable[[], Any], ...] = (
             self._preset,
             *((lambda name=name: parse_size(self._value(name), name)) for name in SIZES if name not in self.wrong),
-            self._cards,
+            self._gpus,
             self._version,
             self._engines,
         )
@@ -175,7 +175,7 @@ class _Parts:
         if "vllm_stack_preset" not in self.wrong:
             check_preset(self._value("vllm_stack_preset"))
 
-    def _cards(self) -> None:
+    def _gpus(self) -> None:
         if "vllm_stack_gpus" not in self.wrong:
             parse_gpus(self._value("vllm_stack_gpus"))
 

@@ -218,7 +218,7 @@ class Stack:
 
     def hold(self, size: int, seconds: float = 600, card: int = 0) -> int:
         """Have somebody else's process take memory of a card; its pid."""
-        command = f"nohup python3 /usr/local/bin/hold_double.py {doubles.card(card)[0]} {size} {seconds} >/tmp/held 2>&1 & echo $!"
+        command = f"nohup python3 /usr/local/bin/hold_double.py {doubles.gpu(card)[0]} {size} {seconds} >/tmp/held 2>&1 & echo $!"
         return int(self.run("sh", "-c", command))
 
     def wait_for(self, what: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
@@ -240,7 +240,7 @@ class Stack:
 
     def planned(self, models: Sequence[Mapping[str, Any]], cards: int = 1) -> dict[str, dict[str, int]]:
         """The same for any models, on each of their cards."""
-        gpus = [{"name": doubles.CARD[1], "index": at, "uuid": doubles.card(at)[0]} for at in range(cards)]
+        gpus = [{"name": doubles.CARD[1], "index": at, "uuid": doubles.gpu(at)[0]} for at in range(cards)]
         told = self.folder / f"plan-{len(self.plays)}.json"
         play = self.start(
             "plan.yml", "-e", f"plan_json={told}", vllm_stack_models=models, vllm_stack_gpus=gpus

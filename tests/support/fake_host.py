@@ -106,7 +106,7 @@ class FakeHost:
 
     def __init__(self, folder: Path, cards: Mapping[str, float] | None = None) -> None:
         self.folder, self.clock = folder, Clock()
-        self.cards = {uuid: int(gib * GIB) for uuid, gib in (cards or {"GPU-0": 32}).items()}
+        self.gpus = {uuid: int(gib * GIB) for uuid, gib in (cards or {"GPU-0": 32}).items()}
         self.containers: dict[str, Container] = {}
         self.foreign_ports: set[int] = set()
         self.foreign_bytes: dict[str, int] = {}
@@ -272,7 +272,7 @@ class FakeHost:
             rest = {"engine_args": [], "tensor_parallel_size": 1, "max_num_seqs": 1, "max_model_len": 1, "env": {}}
             planned.append({"name": one.name, "model": one.name, **sizes, **rest})
         (self.folder / "stack" / "compose.yml").write_text(json.dumps({"services": services}))
-        gpus = [{"uuid": uuid, "name": "card", "models": []} for uuid in self.cards]
+        gpus = [{"uuid": uuid, "name": "card", "models": []} for uuid in self.gpus]
         plan = {"gpus": [{**gpus[0], "models": planned}, *gpus[1:]], "image": "i"}
         return {"services": entries, "plan": plan, "endpoints": []}
 
@@ -329,7 +329,7 @@ class FakeHost:
         for module in (executor, observer):
             monkeypatch.setattr(module, "ThreadPoolExecutor", AtOnce)
         monkeypatch.setattr(bringup, "Docker", lambda: host)
-        monkeypatch.setattr(bringup, "Cards", lambda *_any: Cards(host))
+        monkeypatch.setattr(bringup, "Gpus", lambda *_any: Gpus(host))
         monkeypatch.setattr(executor, "compose", self.compose)
         monkeypatch.setattr(observer, "Engine", lambda port, model, key="": Engine(host, port, model, key))
         monkeypatch.setattr(listeners, "read", self._listeners)
@@ -373,7 +373,7 @@ class Engine:
         return False
 
 
-class Cards:
+class Gpus:
     """The memory of a host's cards."""
 
     error = ""
@@ -400,12 +400,12 @@ class Cards:
         host = self._host
         used = {
             uuid: sum(one.used for one in host.containers.values() if one.status == "running" and uuid in one.gpus)
-            for uuid in host.cards
+            for uuid in host.gpus
         }
-        return {uuid: size - used[uuid] - host.foreign_bytes.get(uuid, 0) for uuid, size in host.cards.items()}
+        return {uuid: size - used[uuid] - host.foreign_bytes.get(uuid, 0) for uuid, size in host.gpus.items()}
 
     def still_s(self) -> dict[str, float]:
-        return dict.fromkeys(self._host.cards, 99.0)
+        return dict.fromkeys(self._host.gpus, 99.0)
 
     foreign_still_s = still_s
 

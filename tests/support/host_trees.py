@@ -34,7 +34,7 @@ class HostTree:
         path.write_text(text)
         return self
 
-    def card(self, address: str, device: int, kind: str = "0x030000", vendor: str = "0x10de") -> HostTree:
+    def gpu(self, address: str, device: int, kind: str = "0x030000", vendor: str = "0x10de") -> HostTree:
         """Put a card on the bus, with its sound beside it as on real ones."""
         folder = f"sys/bus/pci/devices/{address}"
         self.write(f"{folder}/vendor", f"{vendor}\n").write(f"{folder}/class", f"{kind}\n")
@@ -106,7 +106,7 @@ class HostTree:
 
 def rtx_5090(tree: HostTree) -> HostTree:
     """A bare host with the card, and its sound beside it."""
-    return tree.kernel(KERNEL).card("0000:01:00.0", 0x2B85).card("0000:01:00.1", 0x22E8, kind="0x040300")
+    return tree.kernel(KERNEL).gpu("0000:01:00.0", 0x2B85).gpu("0000:01:00.1", 0x22E8, kind="0x040300")
 
 
 def installed(tree: HostTree, version: str = "580.178.04") -> HostTree:
@@ -117,9 +117,9 @@ def installed(tree: HostTree, version: str = "580.178.04") -> HostTree:
 # One host each for what issues and forums are full of.
 TREES: dict[str, Callable[[HostTree], HostTree]] = {
     "RTX 5090": rtx_5090,
-    "RTX 4090": lambda tree: tree.kernel(KERNEL).card("0000:01:00.0", 0x2684),
-    "two cards": lambda tree: rtx_5090(tree).card("0000:41:00.0", 0x2684),
-    "no card": lambda tree: tree.kernel(KERNEL).card("0000:00:02.0", 0xA780, vendor="0x8086"),
+    "RTX 4090": lambda tree: tree.kernel(KERNEL).gpu("0000:01:00.0", 0x2684),
+    "two cards": lambda tree: rtx_5090(tree).gpu("0000:41:00.0", 0x2684),
+    "no card": lambda tree: tree.kernel(KERNEL).gpu("0000:00:02.0", 0xA780, vendor="0x8086"),
     "a driver that works": installed,
     "nouveau": lambda tree: rtx_5090(tree).kernel(KERNEL, "580.178.04").library("580.178.04").nouveau(),
     "mismatch": lambda tree: installed(tree).loaded("580.95.05"),

@@ -20,7 +20,7 @@ _FOREIGN_STEP = 128 * MIB
 
 
 @dataclass(frozen=True)
-class CardFacts:
+class GpuFacts:
     """One entry of the catalogue: what CUDA reports as total, the architecture, and where the figure comes from."""
 
     usable_mib: int
@@ -30,52 +30,52 @@ class CardFacts:
 
 # Usable is not nominal: the driver keeps 0.4 to 1.8 % for itself (and ECC its share where it is on), newer drivers more than older ones.
 # Where reports differ the least of them stands here. A host's own NVML overrides all of it.
-CATALOGUE: Mapping[str, CardFacts] = {
-    "NVIDIA GeForce RTX 5090": CardFacts(
+CATALOGUE: Mapping[str, GpuFacts] = {
+    "NVIDIA GeForce RTX 5090": GpuFacts(
         32113, "12.0", "31.36 to 31.37 GiB in engines' logs and torch's out-of-memory texts"
     ),
-    "NVIDIA GeForce RTX 4090": CardFacts(24080, "8.9", "23.52 GiB in torch's texts (drivers before 560: 23.64)"),
-    "NVIDIA GeForce RTX 3090": CardFacts(
+    "NVIDIA GeForce RTX 4090": GpuFacts(24080, "8.9", "23.52 GiB in torch's texts (drivers before 560: 23.64)"),
+    "NVIDIA GeForce RTX 3090": GpuFacts(
         24124, "8.6", "23.56 GiB in torch's texts (23.58 in an engine's log, older drivers 23.69)"
     ),
-    "NVIDIA GeForce RTX 5080": CardFacts(
+    "NVIDIA GeForce RTX 5080": GpuFacts(
         15831, "12.0", "15.47 to 15.49 GiB in torch's texts of the series' 16 GB cards"
     ),
-    "NVIDIA GeForce RTX 5070 Ti": CardFacts(15831, "12.0", "as the 5080, of 16303 MiB"),
-    "NVIDIA GeForce RTX 5060 Ti": CardFacts(15831, "12.0", "as the 5080, of 16311 MiB (there is one with 8 GB)"),
-    "NVIDIA GeForce RTX 4080": CardFacts(15943, "8.9", "15.57 GiB, the least in torch's texts of 16 GB cards of 8.x"),
-    "NVIDIA GeForce RTX 4080 SUPER": CardFacts(15943, "8.9", "as the 4080"),
-    "NVIDIA GeForce RTX 3080": CardFacts(10014, "8.6", "9.78 GiB in torch's text (zai-org/CogVideo#34)"),
-    "NVIDIA RTX A4000": CardFacts(15984, "8.6", "15.61 GiB in torch's text (DengKaiCQ/VGGT-Long#6)"),
-    "NVIDIA RTX A5000": CardFacts(24124, "8.6", "as the 3090, which is the same chip with 24 GB; not reported itself"),
-    "NVIDIA RTX A6000": CardFacts(
+    "NVIDIA GeForce RTX 5070 Ti": GpuFacts(15831, "12.0", "as the 5080, of 16303 MiB"),
+    "NVIDIA GeForce RTX 5060 Ti": GpuFacts(15831, "12.0", "as the 5080, of 16311 MiB (there is one with 8 GB)"),
+    "NVIDIA GeForce RTX 4080": GpuFacts(15943, "8.9", "15.57 GiB, the least in torch's texts of 16 GB cards of 8.x"),
+    "NVIDIA GeForce RTX 4080 SUPER": GpuFacts(15943, "8.9", "as the 4080"),
+    "NVIDIA GeForce RTX 3080": GpuFacts(10014, "8.6", "9.78 GiB in torch's text (zai-org/CogVideo#34)"),
+    "NVIDIA RTX A4000": GpuFacts(15984, "8.6", "15.61 GiB in torch's text (DengKaiCQ/VGGT-Long#6)"),
+    "NVIDIA RTX A5000": GpuFacts(24124, "8.6", "as the 3090, which is the same chip with 24 GB; not reported itself"),
+    "NVIDIA RTX A6000": GpuFacts(
         48404, "8.6", "47.27 to 47.53 GiB in torch's texts of 48 GB cards of 8.6, of 49140 MiB"
     ),
-    "NVIDIA RTX 6000 Ada Generation": CardFacts(
+    "NVIDIA RTX 6000 Ada Generation": GpuFacts(
         45496, "8.9", "44.43 GiB in torch's text with ECC on, of 46068 MiB (DINGYANB/MTVCrafter#21)"
     ),
-    "Tesla T4": CardFacts(14929, "7.5", "14.58 GiB in torch's text with ECC on (datawhalechina/self-llm#162)"),
-    "NVIDIA RTX PRO 5000 Blackwell": CardFacts(
+    "Tesla T4": GpuFacts(14929, "7.5", "14.58 GiB in torch's text with ECC on (datawhalechina/self-llm#162)"),
+    "NVIDIA RTX PRO 5000 Blackwell": GpuFacts(
         48130,
         "12.0",
         "2 % less than 48 GB, as the most that a driver keeps elsewhere; not reported itself (there is one with 72 GB)",
     ),
-    "NVIDIA GB10": CardFacts(
+    "NVIDIA GB10": GpuFacts(
         124610, "12.1", "121.69 GiB in engines' texts; the host's own memory, and shared with it (vss-blueprint#1743)"
     ),
-    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": CardFacts(
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": GpuFacts(
         97249, "12.0", "94.97 GiB by CUDA on a card with 97887 MiB"
     ),
-    "NVIDIA RTX PRO 6000 Blackwell Server Edition": CardFacts(
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": GpuFacts(
         97249, "12.0", "as the workstation edition, not reported itself"
     ),
-    "NVIDIA L4": CardFacts(22558, "8.9", "22.03 GiB in torch's texts, of 23034 MiB"),
-    "NVIDIA L40S": CardFacts(45455, "8.9", "44.39 to 44.53 GiB in torch's texts, of 46068 MiB"),
-    "NVIDIA A10": CardFacts(22502, "8.6", "21.98 to 21.99 GiB in torch's texts, of 23028 MiB"),
-    "NVIDIA A100-SXM4-40GB": CardFacts(40326, "8.0", "39.38 GiB in torch's texts; deviceQuery prints 40339 MiB"),
-    "NVIDIA A100-SXM4-80GB": CardFacts(81037, "8.0", "79.14 to 79.15 GiB in torch's texts, of 81920 MiB"),
-    "NVIDIA H100 80GB HBM3": CardFacts(81006, "9.0", "79.11 GiB in torch's text in an issue of vLLM, of 81559 MiB"),
-    "NVIDIA H200": CardFacts(143156, "9.0", "139.80 GiB in torch's texts, of 143771 MiB"),
+    "NVIDIA L4": GpuFacts(22558, "8.9", "22.03 GiB in torch's texts, of 23034 MiB"),
+    "NVIDIA L40S": GpuFacts(45455, "8.9", "44.39 to 44.53 GiB in torch's texts, of 46068 MiB"),
+    "NVIDIA A10": GpuFacts(22502, "8.6", "21.98 to 21.99 GiB in torch's texts, of 23028 MiB"),
+    "NVIDIA A100-SXM4-40GB": GpuFacts(40326, "8.0", "39.38 GiB in torch's texts; deviceQuery prints 40339 MiB"),
+    "NVIDIA A100-SXM4-80GB": GpuFacts(81037, "8.0", "79.14 to 79.15 GiB in torch's texts, of 81920 MiB"),
+    "NVIDIA H100 80GB HBM3": GpuFacts(81006, "9.0", "79.11 GiB in torch's text in an issue of vLLM, of 81559 MiB"),
+    "NVIDIA H200": GpuFacts(143156, "9.0", "139.80 GiB in torch's texts, of 143771 MiB"),
 }
 
 
@@ -140,7 +140,7 @@ def _known(name: str) -> str:
     return found[0] if len(found) == 1 or (found and _same(found)) else name
 
 
-def _meant_card(name: str) -> str:
+def _meant_gpu(name: str) -> str:
     """Return the question for the nearest card of the catalogue, compared by the words that tell cards apart."""
     short = {_short(known): known for known in CATALOGUE}
     near = nearest(_short(name), short)
@@ -169,7 +169,7 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
         fail(
             f"{where}.name",
             f"the catalogue has no card {name!r}.",
-            _meant_card(name) or f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
+            _meant_gpu(name) or f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
         )
     usable = (
         parse_size(total, f"{where}.memory_total_bytes")

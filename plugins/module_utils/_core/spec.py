@@ -184,7 +184,7 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         priority=entry_values.integer(
             1 if entry.get("priority") is None else entry["priority"], f"{at}.priority", 0, 1000
         ),
-        gpus=_cards(entry, at),
+        gpus=_gpus(entry, at),
         engine=_engine(entry, at),
         weights_bytes=entry_values.size(entry, "weights_bytes", at),
         kv_cache_memory_bytes=entry_values.size(entry, "kv_cache_memory_bytes", at),
@@ -299,14 +299,14 @@ def _environment(value: Any, where: str) -> dict[str, str]:
     return {str(key): "" if item == "" else entry_values.word(item, f"{where}.{key}") for key, item in value.items()}
 
 
-def _cards(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
-    cards = tuple(_card(gpu, f"{at}.gpus[{index}]") for index, gpu in enumerate(entry_values.items(entry, "gpus", at)))
-    if len(set(cards)) < len(cards):
-        fail(f"{at}.gpus", f"{', '.join(cards)} names a card twice.", "Name each once.")
-    return cards
+def _gpus(entry: Mapping[str, Any], at: str) -> tuple[str, ...]:
+    gpus = tuple(_gpu(gpu, f"{at}.gpus[{index}]") for index, gpu in enumerate(entry_values.items(entry, "gpus", at)))
+    if len(set(gpus)) < len(gpus):
+        fail(f"{at}.gpus", f"{', '.join(gpus)} names a card twice.", "Name each once.")
+    return gpus
 
 
-def _card(value: Any, where: str) -> str:
+def _gpu(value: Any, where: str) -> str:
     number = whole_number(value)
     if (number is None or number < 0) and not (isinstance(value, str) and _UUID.fullmatch(value)):
         fail(where, f"{entry_values.shown(value)} is no card.", "Write its number, from 0, or its UUID.")

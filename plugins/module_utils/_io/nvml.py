@@ -45,12 +45,12 @@ class Nvml:
     def __exit__(self, *_: object) -> None:
         pynvml.nvmlShutdown()
 
-    def cards(self) -> list[dict[str, Any]]:
+    def gpus(self) -> list[dict[str, Any]]:
         """Every card as gpu_info returns it."""
         try:
             driver, cuda = str(pynvml.nvmlSystemGetDriverVersion()), int(pynvml.nvmlSystemGetCudaDriverVersion())
             version = f"{cuda // 1000}.{cuda % 1000 // 10}"
-            return [self._card(index, driver, version) for index in range(pynvml.nvmlDeviceGetCount())]
+            return [self._gpu(index, driver, version) for index in range(pynvml.nvmlDeviceGetCount())]
         except pynvml.NVMLError as error:
             raise NvmlError(_text(error)) from error
 
@@ -73,7 +73,7 @@ class Nvml:
         except pynvml.NVMLError as error:
             raise NvmlError(_text(error)) from error
 
-    def _card(self, index: int, driver: str, cuda: str) -> dict[str, Any]:
+    def _gpu(self, index: int, driver: str, cuda: str) -> dict[str, Any]:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         memory, uuid = _memory(handle), str(pynvml.nvmlDeviceGetUUID(handle))
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)

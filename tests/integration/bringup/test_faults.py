@@ -180,7 +180,7 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
     assert play.code == 2, play.text
     cause = cause_of(play, "yi")
     assert (
-        f"a process that is not ours (python3, pid {pid}) took 6.00 GiB on card {doubles.card(0)[0]} meanwhile"
+        f"a process that is not ours (python3, pid {pid}) took 6.00 GiB on card {doubles.gpu(0)[0]} meanwhile"
         in cause["cause"]
     )
     assert "End that process" in cause["remedy"]

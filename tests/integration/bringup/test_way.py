@@ -52,7 +52,7 @@ def test_a_dry_run_says_what_would_start_and_whether_it_fits(serving: Stack) -> 
 
 
 def test_one_model_over_two_cards(stack: Stack) -> None:
-    one, two = doubles.card(0)[0], doubles.card(1)[0]
+    one, two = doubles.gpu(0)[0], doubles.gpu(1)[0]
     doubles.install(stack.box.name, cards=2)
     try:
         wide = {**MODELS[2], "tensor_parallel_size": 2, "gpus": ["0", "1"]}

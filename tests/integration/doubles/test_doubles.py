@@ -27,7 +27,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
 
 MIB, GIB = 1 << 20, 1 << 30
-CARDS = [doubles.card(0), doubles.card(1)]
+CARDS = [doubles.gpu(0), doubles.gpu(1)]
 UUID, _name, TOTAL, RESERVED, _capability = CARDS[0]
 USABLE = TOTAL - RESERVED
 FAST = {"created": 0.01, "loading": 0.1, "measuring": 0.01, "graphs": 0.01}

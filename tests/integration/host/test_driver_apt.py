@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import d
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Host, Request
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.modules import driver_info
 from ansible_collections.gpuserve.fleet.tests.support.apt_world import AptWorld
 
@@ -100,7 +100,7 @@ def decide(world: AptWorld, distribution: Distribution, version: str = "", **ask
     host = Host(
         distribution,
         "x86_64",
-        cards=(Card("0000:01:00.0", 0x2B85),),
+        gpus=(Gpu("0000:01:00.0", 0x2B85),),
         installed=driver_packages.installed_driver(packages, distribution),
         packages=packages,
         state=state,

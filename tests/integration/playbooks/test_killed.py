@@ -19,18 +19,18 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.action import bringup
 from ansible_collections.gpuserve.fleet.plugins.action.bringup import ActionModule
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock, LockHeld
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import GpuLock, LockHeld
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 # What the module does for as long as it lives: it holds its progress and its cards.
 WORK = """
 import sys, time
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import Narrator
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import GpuLock
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop import Progress
 
 progress = Progress(sys.argv[1], Narrator(time.monotonic(), {}))
-with CardLock(sys.argv[2], "GPU-0", 5.0):
+with GpuLock(sys.argv[2], "GPU-0", 5.0):
     progress.tell([" 0:00  a  starts"])
     while True:
         time.sleep(0.2)
@@ -77,7 +77,7 @@ def test_a_killed_bring_up_is_told_and_leaves_no_lock(
     monkeypatch.setattr(bringup, "GIVEN_UP_S", 1.0)
     asked = Controller()._low_level_execute_command(ActionModule._read(progress, results, 0, wait=False))["stdout"]
     assert bringup.RUNNING in asked and bringup.ALONE not in asked, "somebody is at work"
-    with pytest.raises(LockHeld, match="is starting engines"), CardLock(str(tmp_path / "locks"), "GPU-0", 0.0):
+    with pytest.raises(LockHeld, match="is starting engines"), GpuLock(str(tmp_path / "locks"), "GPU-0", 0.0):
         pass
 
     work.send_signal(signal.SIGKILL)
@@ -91,5 +91,5 @@ def test_a_killed_bring_up_is_told_and_leaves_no_lock(
     )
     assert not Path(progress).exists() and not Path(results).exists()
     # The next run has the cards at once.
-    with CardLock(str(tmp_path / "locks"), "GPU-0", 0.0):
+    with GpuLock(str(tmp_path / "locks"), "GPU-0", 0.0):
         pass

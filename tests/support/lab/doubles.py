@@ -81,12 +81,12 @@ def install(name: str, cards: int = 1) -> dict[str, str]:
     docker("cp", ensure_nvml(), f"{container}:/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
     docker("cp", ensure_cuda(), f"{container}:/usr/lib/x86_64-linux-gnu/libcuda.so.1")
     docker("cp", SOURCES / "hold_double.py", f"{container}:/usr/local/bin/hold_double.py")
-    _put(container, f"{FOLDER}/cards", "".join("\t".join(map(str, card(at))) + "\n" for at in range(cards)))
+    _put(container, f"{FOLDER}/cards", "".join("\t".join(map(str, gpu(at))) + "\n" for at in range(cards)))
     _put(container, "/etc/cdi/nvidia-double.json", json.dumps(_cdi(cards), indent=1))
     return {"vllm_stack_engine_image": image, "vllm_stack_engine_version": VERSION}
 
 
-def card(at: int) -> tuple[str, str, int, int, str]:
+def gpu(at: int) -> tuple[str, str, int, int, str]:
     """The UUID, name, total, reserved bytes and capability of one card of a box."""
     uuid, *rest = CARD
     return (f"{uuid[:-1]}{at}", *rest)  # type: ignore[return-value]
@@ -94,9 +94,9 @@ def card(at: int) -> tuple[str, str, int, int, str]:
 
 def _cdi(cards: int) -> dict[str, object]:
     everything = [
-        {"name": label, "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={card(at)[0]}"]}}
+        {"name": label, "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={gpu(at)[0]}"]}}
         for at in range(cards)
-        for label in (str(at), card(at)[0])
+        for label in (str(at), gpu(at)[0])
     ]
     mount = {"hostPath": FOLDER, "containerPath": FOLDER, "options": ["rw", "bind"]}
     return {
@@ -106,7 +106,7 @@ def _cdi(cards: int) -> dict[str, object]:
             *everything,
             {
                 "name": "all",
-                "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={card(at)[0]}" for at in range(cards)]},
+                "containerEdits": {"env": [f"NVML_DOUBLE_VISIBLE_{at}={gpu(at)[0]}" for at in range(cards)]},
             },
         ],
         "containerEdits": {"mounts": [mount]},

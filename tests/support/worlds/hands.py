@@ -64,12 +64,12 @@ class Hands:
             if asked is not None:
                 surges[name] = self._see(host.surge[name], asked)
         bad = host.now < host.nvml_bad_until
-        known = () if bad else host.cards
+        known = () if bad else host.gpus
         free = {} if bad else host.all_free()
         if host.misread is not None and not bad:
             free, host.misread = dict.fromkeys(free, host.misread), None
-            host.moved = dict.fromkeys(host.cards, host.now)
-            host.foreign_moved = dict.fromkeys(host.cards, host.now)
+            host.moved = dict.fromkeys(host.gpus, host.now)
+            host.foreign_moved = dict.fromkeys(host.gpus, host.now)
         return Observation(
             {
                 name: self._see(box, probes(tracks.get(name), waiting=waiting, over=over))

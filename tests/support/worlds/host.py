@@ -62,7 +62,7 @@ class Host:
 
     rng: random.Random
     services: tuple[Service, ...] = ()
-    cards: tuple[str, ...] = ("GPU-0",)
+    gpus: tuple[str, ...] = ("GPU-0",)
     total: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, int] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Host:
 
     def all_free(self) -> dict[str, int]:
         """The same of every card."""
-        free = {uuid: self.total[uuid] - self.foreign[uuid] for uuid in self.cards}
+        free = {uuid: self.total[uuid] - self.foreign[uuid] for uuid in self.gpus}
         for box in self.boxes():
             if box.state is Container.RUNNING and (used := self.used(box)):
                 for uuid in box.gpus:
@@ -236,8 +236,8 @@ class Host:
                 self.nvml_bad_until = self.now + event.size
             case "misread":
                 self.misread = event.size
-                self.moved = dict.fromkeys(self.cards, self.now)
-                self.foreign_moved = dict.fromkeys(self.cards, self.now)
+                self.moved = dict.fromkeys(self.gpus, self.now)
+                self.foreign_moved = dict.fromkeys(self.gpus, self.now)
             case "docker":
                 self._restart_docker()
             case _:

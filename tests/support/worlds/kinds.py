@@ -76,12 +76,12 @@ def slow_world(seed: int) -> World:
 
 def _random(seed: int, manners: Manners, chances: Chances) -> World:
     rng = random.Random(seed)
-    host = Host(rng, cards=tuple(f"GPU-{at}" for at in range(rng.choice([1, 1, 1, 2, 3]))))
-    for uuid in host.cards:
+    host = Host(rng, gpus=tuple(f"GPU-{at}" for at in range(rng.choice([1, 1, 1, 2, 3]))))
+    for uuid in host.gpus:
         host.total[uuid], host.foreign[uuid] = 32 * GIB, rng.choice([0, 0, 1, 3]) * GIB
         host.moved[uuid] = host.foreign_moved[uuid] = BEGAN - 100
     host.services = _services(rng, host, chances)
-    used = dict.fromkeys(host.cards, 0)
+    used = dict.fromkeys(host.gpus, 0)
     for service in host.services:
         host.main[service.name] = _before(rng, host, service, used, chances)
         host.surge[service.name] = Box()
@@ -110,11 +110,11 @@ def _blind(world: World) -> World:
 
 
 def _services(rng: random.Random, host: Host, chances: Chances) -> tuple[Service, ...]:
-    room = {uuid: host.total[uuid] - host.foreign[uuid] - GIB for uuid in host.cards}
+    room = {uuid: host.total[uuid] - host.foreign[uuid] - GIB for uuid in host.gpus}
     services: list[Service] = []
     for at in range(rng.randint(1, 6)):
-        wide = rng.random() < 0.15 and len(host.cards) > 1
-        gpus = tuple(rng.sample(host.cards, 2)) if wide else (rng.choice(host.cards),)
+        wide = rng.random() < 0.15 and len(host.gpus) > 1
+        gpus = tuple(rng.sample(host.gpus, 2)) if wide else (rng.choice(host.gpus),)
         need = int(rng.uniform(1, 12) * GIB)
         if any(room[uuid] < need for uuid in gpus) and rng.random() >= chances.overfull:
             continue
@@ -122,7 +122,7 @@ def _services(rng: random.Random, host: Host, chances: Chances) -> tuple[Service
             room[uuid] -= need
         exact = rng.random() < 0.8
         services.append(Service(f"m{at}", f"d{at}", 8001 + at, gpus, need, exact, surge=exact and rng.random() < 0.5))
-    return tuple(services or [Service("m0", "d0", 8001, host.cards[:1], 4 * GIB, exact_kv=True, surge=True)])
+    return tuple(services or [Service("m0", "d0", 8001, host.gpus[:1], 4 * GIB, exact_kv=True, surge=True)])
 
 
 def _before(rng: random.Random, host: Host, service: Service, used: dict[str, int], chances: Chances) -> Box:
@@ -131,7 +131,7 @@ def _before(rng: random.Random, host: Host, service: Service, used: dict[str, in
         ["absent", "absent", "old", "old", "same", "exited", "created", "starting", "restarting", "foreign", "sleeping"]
     )
     size = int(service.need_bytes * rng.choice([1, 1, 0.7, 1.3]))
-    gpus = service.gpus if rng.random() >= chances.moves else (rng.choice(host.cards),)
+    gpus = service.gpus if rng.random() >= chances.moves else (rng.choice(host.gpus),)
     running = kind in ("old", "same", "starting", "sleeping")
     if kind != "old":
         gpus = service.gpus
@@ -173,7 +173,7 @@ def _before(rng: random.Random, host: Host, service: Service, used: dict[str, in
 
 
 def _leaver(rng: random.Random, host: Host, used: dict[str, int]) -> None:
-    uuid = rng.choice(host.cards)
+    uuid = rng.choice(host.gpus)
     size = min(int(rng.uniform(1, 8) * GIB), host.total[uuid] - host.foreign[uuid] - used[uuid])
     if size < GIB:
         return
@@ -194,7 +194,7 @@ def _events(rng: random.Random, host: Host, chances: Chances) -> list[Event]:
         return host.now + rng.uniform(0, seconds)
 
     events = []
-    for uuid in host.cards:
+    for uuid in host.gpus:
         if rng.random() < chances.foreign_process:
             at = later(300)
             events.append(Event(at, "take", uuid, int(rng.uniform(0.2, 8) * GIB)))
@@ -220,8 +220,8 @@ def _events(rng: random.Random, host: Host, chances: Chances) -> list[Event]:
 def calm_world(seed: int) -> World:
     """One in which nothing befalls anybody: old sets and new ones that fit one after the other, in every way that a list can change."""
     rng = random.Random(seed)
-    host = Host(rng, cards=tuple(f"GPU-{at}" for at in range(rng.choice([1, 1, 1, 2]))))
-    for uuid in host.cards:
+    host = Host(rng, gpus=tuple(f"GPU-{at}" for at in range(rng.choice([1, 1, 1, 2]))))
+    for uuid in host.gpus:
         host.total[uuid], host.foreign[uuid] = 32 * GIB, 0
         host.moved[uuid] = host.foreign_moved[uuid] = BEGAN - 100
     names = [f"m{at}" for at in range(rng.randint(2, 5))]
@@ -255,10 +255,10 @@ def calm_world(seed: int) -> World:
 
 def _fitting(rng: random.Random, host: Host, names: list[str]) -> dict[str, tuple[str, int]]:
     """A card and a size for each of these models, as long as there is room."""
-    room = {uuid: host.total[uuid] - GIB for uuid in host.cards}
+    room = {uuid: host.total[uuid] - GIB for uuid in host.gpus}
     found = {}
     for name in names:
-        uuid, need = rng.choice(host.cards), int(rng.uniform(1, 12) * 4) * GIB // 4
+        uuid, need = rng.choice(host.gpus), int(rng.uniform(1, 12) * 4) * GIB // 4
         if need <= room[uuid]:
             room[uuid] -= need
             found[name] = (uuid, need)

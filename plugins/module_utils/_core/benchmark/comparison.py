@@ -115,11 +115,11 @@ def changes(now: Mapping[str, Any], last: Mapping[str, Any]) -> list[str]:
             new = [arg for arg in model["args"] if arg not in before["args"]]
             parts = [f"{word} {' '.join(args)}" for word, args in (("without", gone), ("with", new)) if args]
             found.append(f"{name}: {' and '.join(parts) or 'its flags in another order'}")
-    for card, before in zip(now["cards"], last.get("cards") or [], strict=False):
-        if card["name"] != before["name"]:
-            found.append(f"card: {card['name']}, {before['name']} before")
-        elif card["driver"] != before["driver"]:
-            found.append(f"driver: {card['driver']}, {before['driver']} before")
+    for gpu, before in zip(now["cards"], last.get("cards") or [], strict=False):
+        if gpu["name"] != before["name"]:
+            found.append(f"card: {gpu['name']}, {before['name']} before")
+        elif gpu["driver"] != before["driver"]:
+            found.append(f"driver: {gpu['driver']}, {before['driver']} before")
     return found
 
 
@@ -145,13 +145,13 @@ def against_thresholds(now: Mapping[str, Any], expected: Sequence[Mapping[str, A
 
     What was to be measured and could not be is worse than anything that is expected of it.
     """
-    cards = {card["name"] for card in now["cards"]}
+    gpus = {gpu["name"] for gpu in now["cards"]}
     found = []
     for run in now["runs"]:
         if run["together"] or run["way"] != ENGINE:
             continue
         for entry in expected:
-            if entry["model"] != run["model"] or ("card" in entry and not any(entry["card"] in card for card in cards)):
+            if entry["model"] != run["model"] or ("card" in entry and not any(entry["card"] in gpu for gpu in gpus)):
                 continue
             if not run["result"]:
                 found.append(

@@ -46,9 +46,9 @@ def table(
     compared: bool,
 ) -> list[str]:
     """Return the whole answer, line by line; times are milliseconds."""
-    cards = ", ".join(_card(card) for card in record["cards"]) or "no card"
+    gpus = ", ".join(_gpu(gpu) for gpu in record["cards"]) or "no card"
     lines = [
-        f"{host}   profile {record['profile']}   {cards}   vLLM {record['engine_version'] or 'of an unnamed version'}",
+        f"{host}   profile {record['profile']}   {gpus}   vLLM {record['engine_version'] or 'of an unnamed version'}",
         "",
     ]
     lines += _columns([_HEAD, *(_row(run) for run in record["runs"] if run["result"])])
@@ -70,14 +70,14 @@ def table(
     return [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]
 
 
-def _card(card: Mapping[str, Any]) -> str:
-    after = card.get("after") or {}
+def _gpu(gpu: Mapping[str, Any]) -> str:
+    after = gpu.get("after") or {}
     told = [
         f"{after[name]:,.0f} {unit}"
         for name, unit in (("clock_mhz", "MHz"), ("temperature_c", "°C"))
         if after.get(name)
     ]
-    return f"{card['name']}{' at ' + ', '.join(told) if told else ''}"
+    return f"{gpu['name']}{' at ' + ', '.join(told) if told else ''}"
 
 
 def _way(run: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class CardMemory:
+class GpuMemory:
     """A card's memory as NVML shows it."""
 
     uuid: str
@@ -76,8 +76,8 @@ class Evidence:
     expected: Sequence[str] = ()
     gateway_expected: bool = False
     need_card: bool = True
-    cards: Sequence[Card] = ()
-    memory: Sequence[CardMemory] = ()
+    gpus: Sequence[Gpu] = ()
+    memory: Sequence[GpuMemory] = ()
     nvml: str = ""
     driver: DriverState = field(default_factory=lambda: DriverState(kernel="", newest_kernel=""))
     kernel_log: Sequence[str] | None = ()

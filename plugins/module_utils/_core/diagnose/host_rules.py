@@ -66,7 +66,7 @@ _KERNEL = (
 def judge(seen: Evidence) -> list[Finding]:
     """Name what is wrong, the lowest layer first."""
     return [
-        *_cards(seen),
+        *_gpus(seen),
         *_driver(seen),
         *_kernel(seen),
         *_memory(seen),
@@ -76,8 +76,8 @@ def judge(seen: Evidence) -> list[Finding]:
     ]
 
 
-def _cards(seen: Evidence) -> Iterator[Finding]:
-    if seen.need_card and not seen.cards:
+def _gpus(seen: Evidence) -> Iterator[Finding]:
+    if seen.need_card and not seen.gpus:
         yield Finding(
             "no_card",
             FAIL,
@@ -99,7 +99,7 @@ def _cards(seen: Evidence) -> Iterator[Finding]:
 
 
 def _driver(seen: Evidence) -> Iterator[Finding]:
-    if not any(not card.passed_through for card in seen.cards):
+    if not any(not gpu.passed_through for gpu in seen.gpus):
         return
     decision = decide(seen.driver)
     remedies = {
@@ -139,13 +139,13 @@ def _kernel(seen: Evidence) -> Iterator[Finding]:
 
 
 def _memory(seen: Evidence) -> Iterator[Finding]:
-    for card in seen.memory:
-        for process in card.processes:
+    for gpu in seen.memory:
+        for process in gpu.processes:
             if not process.ours and process.used_bytes >= FOREIGN_BYTES:
                 yield Finding(
                     "foreign_process",
                     WARN,
-                    f"card {card.uuid}",
+                    f"card {gpu.uuid}",
                     f"a process that is not ours ({harmless(process.name)}, pid {process.pid}) uses {gib(process.used_bytes)}",
                     "End it, or leave room for it: vllm_stack_reserved.",
                 )

@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.rule i
 
 _NEWER_IMAGE = "Take a newer engine image (vllm_stack_engine_image)"
 
-_CARD = (
+_GPU = (
     Rule(
         "no_gpu_in_container",
         (
@@ -422,4 +422,4 @@ _SGLANG = (
     ),
 )
 
-REPORTED = (*_CARD, *_MODEL, *_NETWORK, *_HOST, *_DOCKER, *_SGLANG)
+REPORTED = (*_GPU, *_MODEL, *_NETWORK, *_HOST, *_DOCKER, *_SGLANG)

@@ -214,7 +214,7 @@ def task_args(task: str, profile: Profile) -> list[str]:
     return ["--runner", "pooling", "--convert", converted]
 
 
-def check_card(spec: ModelSpec, quantization: str | None, profile: Profile, gpu: Gpu, where: str) -> None:
+def check_gpu(spec: ModelSpec, quantization: str | None, profile: Profile, gpu: Gpu, where: str) -> None:
     """Refuse what a card can't compute, or the image has no kernels for, before anything is pulled."""
     capability = gpu.capability
     if capability is None or gpu.is_cpu:

@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import h
 
 FILE = "gpuserve_quarantine_file"
 # Of a card by itself, besides its Xid errors: what no other set of models would serve better on.
-_OF_CARDS = ("no_card", "nvml")
+_OF_GPUS = ("no_card", "nvml")
 _XID = "xid_"
 _LONGEST = 200
 
@@ -23,7 +23,7 @@ _LONGEST = 200
 class Cause(Enum):
     """What takes a host out of service: its cards, or its engines and gateway as well."""
 
-    CARDS = "cards"
+    GPUS = "cards"
     GATES = "gates"
 
 
@@ -72,21 +72,21 @@ def reason(findings: Sequence[Mapping[str, Any]], cause: Cause) -> str:
     for finding in findings:
         if finding["severity"] != "fail" or finding["because"]:
             continue
-        if _is_of_cards(finding) or (cause is Cause.GATES and _is_of_gates(finding)):
+        if _is_of_gpus(finding) or (cause is Cause.GATES and _is_of_gates(finding)):
             return f"{finding['subject']}: {finding['text']}"
     return ""
 
 
 def check_release(host: str, findings: Sequence[Mapping[str, Any]]) -> None:
     """Fail where a card still is what took a host out of service. Engines come back once the host is changed again."""
-    still = reason(findings, Cause.CARDS)
+    still = reason(findings, Cause.GPUS)
     if still:
-        remedies = [str(finding["remedy"]) for finding in findings if _is_of_cards(finding) and finding["remedy"]]
+        remedies = [str(finding["remedy"]) for finding in findings if _is_of_gpus(finding) and finding["remedy"]]
         fail(host, f"it stays in quarantine: {still}.", remedies[0] if remedies else "Run playbooks/diagnose.yml.")
 
 
-def _is_of_cards(finding: Mapping[str, Any]) -> bool:
-    return str(finding["rule"]).startswith(_XID) or finding["rule"] in _OF_CARDS
+def _is_of_gpus(finding: Mapping[str, Any]) -> bool:
+    return str(finding["rule"]).startswith(_XID) or finding["rule"] in _OF_GPUS
 
 
 def _is_of_gates(finding: Mapping[str, Any]) -> bool:

@@ -28,14 +28,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_r
     Host,
     Request,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 
 def choose(request: Request, host: Host, available: Collection[int] = ()) -> Choice:
     """Decide, or say in one sentence what has to change; `available` are the repository's branches once it was read."""
     _check_ground(host)
-    cards = _cards(request, host)
+    gpus = _gpus(request, host)
     repository = repository_of(host.distribution)
     if request.source == "host" or (repository is None and request.source == "auto"):
         return _keep(request, host)
@@ -48,9 +48,9 @@ def choose(request: Request, host: Host, available: Collection[int] = ()) -> Cho
     if host.architecture not in ARCHITECTURES:
         fail("nvidia_driver", f"it has no packages for the architecture {host.architecture}.", UNTOUCHED)
     reasons: list[str] = []
-    source = _source(request, cards, repository, host, reasons)
-    branch = _branch(request, cards, repository, source, host, available, reasons)
-    flavour = _flavour(request, cards, host.installed, reasons)
+    source = _source(request, gpus, repository, host, reasons)
+    branch = _branch(request, gpus, repository, source, host, available, reasons)
+    flavour = _flavour(request, gpus, host.installed, reasons)
     secure_boot.check(request.mok_enrolled, source, host.secure_boot, host.distribution, host.state.loaded is not None)
     kernel = request.ubuntu_kernel
     if kernel == "auto":
@@ -99,16 +99,16 @@ def _check_ground(host: Host) -> None:
             return
 
 
-def _cards(request: Request, host: Host) -> Sequence[Card]:
-    cards = [card for card in host.cards if not card.passed_through]
-    if cards or not request.require_card:
-        return cards
-    if host.cards:
-        card = host.cards[0]
+def _gpus(request: Request, host: Host) -> Sequence[Gpu]:
+    gpus = [gpu for gpu in host.gpus if not gpu.passed_through]
+    if gpus or not request.require_card:
+        return gpus
+    if host.gpus:
+        gpu = host.gpus[0]
         fail(
             "nvidia_driver",
-            f"{card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine.",
-            f"Run this on that machine, or give the card back: remove {card.driver}'s ids= from the kernel's command line and "
+            f"{gpu.name} at {gpu.address} is bound to {gpu.driver}, to be handed to a virtual machine.",
+            f"Run this on that machine, or give the card back: remove {gpu.driver}'s ids= from the kernel's command line and "
             f"/etc/modprobe.d, and reboot. {UNTOUCHED}",
         )
     fail(
@@ -142,7 +142,7 @@ def _keep(request: Request, host: Host) -> Choice:
     )
 
 
-def _source(request: Request, cards: Sequence[Card], repository: Repository, host: Host, reasons: list[str]) -> Source:
+def _source(request: Request, gpus: Sequence[Gpu], repository: Repository, host: Host, reasons: list[str]) -> Source:
     distribution, installed = host.distribution, host.installed
     if installed and installed.source is Source.RUN_FILE:
         fail(
@@ -169,7 +169,7 @@ def _source(request: Request, cards: Sequence[Card], repository: Repository, hos
         if host.secure_boot and not request.mok_enrolled:
             reasons.append("Ubuntu's own packages: Secure Boot is on, and their modules are signed")
             return Source.DISTRO
-        newest_allowed = _newest_allowed(cards)
+        newest_allowed = _newest_allowed(gpus)
         if newest_allowed and newest_allowed < repository.first_branch:
             reasons.append(f"Ubuntu's own packages: NVIDIA's repository starts at {repository.first_branch}")
             return Source.DISTRO
@@ -187,13 +187,13 @@ def _refuse_two_sources(installed: InstalledDriver, distribution: Distribution, 
     )
 
 
-def _newest_allowed(cards: Sequence[Card]) -> int | None:
-    return min((card.generation.max_branch for card in cards if card.generation.max_branch), default=None)
+def _newest_allowed(gpus: Sequence[Gpu]) -> int | None:
+    return min((gpu.generation.max_branch for gpu in gpus if gpu.generation.max_branch), default=None)
 
 
 def _branch(
     request: Request,
-    cards: Sequence[Card],
+    gpus: Sequence[Gpu],
     repository: Repository,
     source: Source,
     host: Host,
@@ -207,7 +207,7 @@ def _branch(
             f"{request.version} is not of branch {request.branch}.",
             f"Set nvidia_driver_branch: {named}, or leave one of the two empty. {UNTOUCHED}",
         )
-    newest_allowed = _newest_allowed(cards)
+    newest_allowed = _newest_allowed(gpus)
     default = default_branch(available, newest_allowed) or min(repository.branch, newest_allowed or repository.branch)
     branch = request.branch or named
     field_name = "nvidia_driver_branch" if request.branch else "nvidia_driver_version"
@@ -223,14 +223,14 @@ def _branch(
     # What the index says counts for more than what we knew of it.
     first_branch = 0 if available or source is not Source.CUDA_REPO else repository.first_branch
     if newest_allowed and newest_allowed < first_branch:
-        remedy = _remedy_for_old_card(cards, host.distribution)
-    for card in cards:
-        lowest = max(card.generation.min_branch, FLOOR_BRANCH)
+        remedy = _remedy_for_old_gpu(gpus, host.distribution)
+    for gpu in gpus:
+        lowest = max(gpu.generation.min_branch, FLOOR_BRANCH)
         if branch < lowest:
-            why = f"{card.name} ({card.generation.name}) needs {lowest} or newer"
+            why = f"{gpu.name} ({gpu.generation.name}) needs {lowest} or newer"
             fail(field_name, f"{what} is too old, {why}.", f"{remedy} {UNTOUCHED}")
-        if card.generation.max_branch and branch > card.generation.max_branch:
-            why = f"{card.name} ({card.generation.name}) is supported up to {card.generation.max_branch}"
+        if gpu.generation.max_branch and branch > gpu.generation.max_branch:
+            why = f"{gpu.name} ({gpu.generation.name}) is supported up to {gpu.generation.max_branch}"
             fail(field_name, f"{what} is too new, {why}.", f"{remedy} {UNTOUCHED}")
     if branch < FLOOR_BRANCH:
         why = f"CUDA 12.8 needs {FLOOR_BRANCH} or newer"
@@ -244,16 +244,16 @@ def _branch(
     return branch
 
 
-def _remedy_for_old_card(cards: Sequence[Card], distribution: Distribution) -> str:
-    card = min((card for card in cards if card.generation.max_branch), key=lambda card: card.generation.max_branch or 0)
+def _remedy_for_old_gpu(gpus: Sequence[Gpu], distribution: Distribution) -> str:
+    gpu = min((gpu for gpu in gpus if gpu.generation.max_branch), key=lambda gpu: gpu.generation.max_branch or 0)
     if distribution.id == "ubuntu":
-        return f"Set nvidia_driver_source to distro: Ubuntu's own archive has {card.generation.max_branch}."
-    return f"{card.name} needs branch {card.generation.max_branch}, and so Debian 12, or Ubuntu, or a newer card."
+        return f"Set nvidia_driver_source to distro: Ubuntu's own archive has {gpu.generation.max_branch}."
+    return f"{gpu.name} needs branch {gpu.generation.max_branch}, and so Debian 12, or Ubuntu, or a newer card."
 
 
-def _flavour(request: Request, cards: Sequence[Card], installed: InstalledDriver | None, reasons: list[str]) -> str:
-    must = [card for card in cards if card.generation.open_modules == "required"]
-    cannot = [card for card in cards if card.generation.open_modules == "impossible"]
+def _flavour(request: Request, gpus: Sequence[Gpu], installed: InstalledDriver | None, reasons: list[str]) -> str:
+    must = [gpu for gpu in gpus if gpu.generation.open_modules == "required"]
+    cannot = [gpu for gpu in gpus if gpu.generation.open_modules == "impossible"]
     if must and cannot:
         fail(
             "nvidia_driver",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution, Package
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_packages import InstalledDriver
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 UNTOUCHED = "Nothing was changed."
@@ -45,7 +45,7 @@ class Host:
     distribution: Distribution
     architecture: str
     uid: int = 0
-    cards: Sequence[Card] = ()
+    gpus: Sequence[Gpu] = ()
     secure_boot: bool = False
     platform: Platform = Platform.MACHINE
     installed: InstalledDriver | None = None

@@ -84,7 +84,7 @@ _RANGES = (
 
 
 @dataclass(frozen=True)
-class Card:
+class Gpu:
     """A card on the PCI bus."""
 
     address: str

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState, decide
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
 GIB = 1 << 30
@@ -49,7 +49,7 @@ class Disk:
 class Snapshot:
     """What was read from the host."""
 
-    cards: Sequence[Card] = ()
+    gpus: Sequence[Gpu] = ()
     driver: DriverState = field(default_factory=lambda: DriverState(kernel="", newest_kernel=""))
     secure_boot: bool = False
     disks: Sequence[Disk] = ()
@@ -83,7 +83,7 @@ def judge(snap: Snapshot) -> list[Check]:
     """Run every check; none depends on another one's answer."""
     return [
         *_platform(snap),
-        *_cards(snap),
+        *_gpus(snap),
         *(_driver(snap) if snap.platform is Platform.MACHINE else _driver_of_others(snap)),
         *(_disk(disk) for disk in snap.disks),
         _ram(snap),
@@ -115,40 +115,40 @@ def _platform(snap: Snapshot) -> list[Check]:
     return [Check("platform", OK, "a machine of its own, or a virtual one")]
 
 
-def _cards(snap: Snapshot) -> list[Check]:
-    if not snap.cards and snap.platform is Platform.WSL2:
+def _gpus(snap: Snapshot) -> list[Check]:
+    if not snap.gpus and snap.platform is Platform.WSL2:
         if snap.windows_library:
             return [Check("card", OK, "whichever Windows hands over; `nvidia-smi` lists them")]
         remedy = "Install NVIDIA's driver on Windows, and restart WSL with `wsl --shutdown`."
         return [
             Check("card", FAIL if snap.need_card else OK, "Windows hands none over", remedy if snap.need_card else "")
         ]
-    if not snap.cards:
+    if not snap.gpus:
         status = FAIL if snap.need_card else OK
         remedy = "Check that the card sits and has power." if snap.need_card else ""
         return [Check("card", status, "no NVIDIA card on the PCI bus", remedy)]
     lines = []
-    free = [card for card in snap.cards if not card.passed_through]
-    for card in snap.cards:
-        if card.passed_through:
+    free = [gpu for gpu in snap.gpus if not gpu.passed_through]
+    for gpu in snap.gpus:
+        if gpu.passed_through:
             remedy = (
-                f"Serve from that machine, or give the card back: take it out of {card.driver}'s ids= on the kernel's command line and in "
+                f"Serve from that machine, or give the card back: take it out of {gpu.driver}'s ids= on the kernel's command line and in "
                 "/etc/modprobe.d, and reboot."
             )
-            found = f"{card.name} at {card.address} is bound to {card.driver}, to be handed to a virtual machine"
+            found = f"{gpu.name} at {gpu.address} is bound to {gpu.driver}, to be handed to a virtual machine"
             lines.append(Check("card", WARN if free or not snap.need_card else FAIL, found, remedy))
-    for card in free:
-        lines.append(Check("card", OK, f"{card.name} ({card.generation.name}) at {card.address}"))
-        if card.pcie_width and card.pcie_max_width and card.pcie_width < card.pcie_max_width:
-            found = f"{card.address} runs {card.pcie_width} of {card.pcie_max_width} lanes"
+    for gpu in free:
+        lines.append(Check("card", OK, f"{gpu.name} ({gpu.generation.name}) at {gpu.address}"))
+        if gpu.pcie_width and gpu.pcie_max_width and gpu.pcie_width < gpu.pcie_max_width:
+            found = f"{gpu.address} runs {gpu.pcie_width} of {gpu.pcie_max_width} lanes"
             lines.append(
                 Check("pcie", WARN, found, "Use a full slot, and check riser and firmware. Models load slower.")
             )
-        elif card.pcie_width:
-            lines.append(Check("pcie", OK, f"{card.address} runs {card.pcie_width} lanes"))
-        if card.bar_bytes is not None:
-            small = card.bar_bytes <= GIB // 4
-            found = f"{card.address} shows {_gib(card.bar_bytes)}"
+        elif gpu.pcie_width:
+            lines.append(Check("pcie", OK, f"{gpu.address} runs {gpu.pcie_width} lanes"))
+        if gpu.bar_bytes is not None:
+            small = gpu.bar_bytes <= GIB // 4
+            found = f"{gpu.address} shows {_gib(gpu.bar_bytes)}"
             remedy = "Turn Above 4G Decoding and Resizable BAR on in the firmware." if small else ""
             lines.append(Check("bar", WARN if small else OK, found, remedy))
     return lines
@@ -157,7 +157,7 @@ def _cards(snap: Snapshot) -> list[Check]:
 def _driver_of_others(snap: Snapshot) -> list[Check]:
     """Compare the libraries in here with a module that another system loads."""
     module, library = snap.driver.loaded, snap.driver.userspace
-    if snap.platform is Platform.WSL2 or not (snap.cards or module or library):
+    if snap.platform is Platform.WSL2 or not (snap.gpus or module or library):
         return []
     if module is None:
         return [Check("driver", FAIL, "the host of this container has loaded none", "Install it there.")]
@@ -172,7 +172,7 @@ def _driver_of_others(snap: Snapshot) -> list[Check]:
 
 def _driver(snap: Snapshot) -> list[Check]:
     state = snap.driver
-    if not any(not card.passed_through for card in snap.cards):
+    if not any(not gpu.passed_through for gpu in snap.gpus):
         return []
     lines = []
     decision = decide(state)
@@ -195,7 +195,7 @@ def _driver(snap: Snapshot) -> list[Check]:
     if version:
         lines += _driver_range(snap, int(version.split(".", maxsplit=1)[0]))
     if state.on_disk_open is not None:
-        wanted = any(card.generation.open_modules == "required" for card in snap.cards)
+        wanted = any(gpu.generation.open_modules == "required" for gpu in snap.gpus)
         flavour = "open" if state.on_disk_open else "proprietary"
         bad = wanted and not state.on_disk_open
         remedy = "These cards run with the open ones only: nvidia_driver_flavour: open." if bad else ""
@@ -214,10 +214,10 @@ def _driver(snap: Snapshot) -> list[Check]:
 
 def _driver_range(snap: Snapshot, branch: int) -> list[Check]:
     lines = []
-    for card in snap.cards:
-        if branch < card.generation.min_branch:
-            found = f"branch {branch} does not know {card.name}"
-            lines.append(Check("branch", FAIL, found, f"It takes {card.generation.min_branch} or newer."))
+    for gpu in snap.gpus:
+        if branch < gpu.generation.min_branch:
+            found = f"branch {branch} does not know {gpu.name}"
+            lines.append(Check("branch", FAIL, found, f"It takes {gpu.generation.min_branch} or newer."))
     cuda = cuda_of_image(snap.image)
     if cuda:
         least = _CUDA_MIN_BRANCH.get(cuda[0], max(_CUDA_MIN_BRANCH.values()))

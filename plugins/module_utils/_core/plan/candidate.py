@@ -129,7 +129,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
             "Take method ngram, name a draft model, or set weights_bytes to what all takes together.",
         )
     vllm.check_quantization(spec, shape.quantization, profile, at)
-    vllm.check_card(spec, shape.quantization, profile, gpu, at)
+    vllm.check_gpu(spec, shape.quantization, profile, gpu, at)
     length, length_note = _length(spec, shape, at)
     kv_dtype, cache_notes = _cache_dtype(spec, shape, profile, at)
     ranks = _ranks(spec, shape, at)
@@ -176,7 +176,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     return replace(made, pinned_kv_bytes=_pinned(made, gpu, profile, at))
 
 
-def on_cards(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calibration: Calibration) -> Candidate:
+def on_gpus(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calibration: Calibration) -> Candidate:
     """The model on every kind of card that it may lie on: what can't be on any of them is refused."""
     wanted = [
         gpu for gpu in gpus if not choice.spec.gpus or {gpu.uuid, str(gpu.index)} & set(choice.spec.gpus)

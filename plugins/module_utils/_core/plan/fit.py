@@ -46,37 +46,37 @@ class Row:
         }
 
 
-def rows_of(entry: Mapping[str, Any], plan: Planner, label: str = "", cards: int = 1) -> list[Row]:
+def rows_of(entry: Mapping[str, Any], plan: Planner, label: str = "", gpus: int = 1) -> list[Row]:
     """Return the row of a model on its cards, at the length compared or the longest that fits; nothing where nothing fits."""
     label = label or str(entry["model"])
     for length in (LENGTH, None, *SHORTER):
         sized = {**entry, "max_model_len": length} if length else {**entry}
-        found = _planned(sized, plan, cards)
+        found = _planned(sized, plan, gpus)
         if found is not None:
             return [Row(label, *found, is_cut=length in SHORTER)]
     return []
 
 
-def _planned(entry: Mapping[str, Any], plan: Planner, cards: int) -> tuple[int, int, int, dict[str, int]] | None:
-    entry = {**entry, "tensor_parallel_size": cards} if cards > 1 else entry
+def _planned(entry: Mapping[str, Any], plan: Planner, gpus: int) -> tuple[int, int, int, dict[str, int]] | None:
+    entry = {**entry, "tensor_parallel_size": gpus} if gpus > 1 else entry
     requests: dict[str, int] = {}
     first: Mapping[str, Any] | None = None
     for preset in PRESETS:
-        model = _feasible(entry, plan, cards, preset)
+        model = _feasible(entry, plan, gpus, preset)
         if model is not None:
             first = first or model
             requests[f"preset {preset}"] = _requests(model)
     if first is None:
         return None
-    fp8 = _feasible({**entry, "kv_cache_dtype": "fp8"}, plan, cards, next(iter(requests)).removeprefix("preset "))
+    fp8 = _feasible({**entry, "kv_cache_dtype": "fp8"}, plan, gpus, next(iter(requests)).removeprefix("preset "))
     if fp8 is not None and _requests(fp8) > _requests(first):
         requests["fp8 cache"] = _requests(fp8)
     return int(first["max_model_len"]), int(first["weights_bytes"]), int(first["kv_cache_bytes"]), requests
 
 
-def _feasible(entry: Mapping[str, Any], plan: Planner, cards: int, preset: str) -> Mapping[str, Any] | None:
+def _feasible(entry: Mapping[str, Any], plan: Planner, gpus: int, preset: str) -> Mapping[str, Any] | None:
     try:
-        planned = plan(entry, cards, preset)
+        planned = plan(entry, gpus, preset)
     except FleetError:
         return None
     return next((model for gpu in planned["gpus"] for model in gpu["models"]), None) if planned["feasible"] else None

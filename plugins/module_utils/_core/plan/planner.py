@@ -47,7 +47,7 @@ def make_plan(
     }
     budgets = {gpu.uuid: budget_on(preset, gpu) for gpu in gpus}
     fitted = fit_all(on, budgets)
-    cards = []
+    planned = []
     for gpu in gpus:
         here = on[gpu.uuid]
         kv, short = fitted[gpu.uuid]
@@ -57,7 +57,7 @@ def make_plan(
             _model_entry(item, kv[item.index], gpu, placed[item.index], profile, ttft_objective_s) for item in here
         ]
         used = sum(model["total_bytes"] for model in models)
-        cards.append(
+        planned.append(
             {
                 "index": gpu.index,
                 "uuid": gpu.uuid,
@@ -70,14 +70,14 @@ def make_plan(
                 "models": models,
             }
         )
-    return {"feasible": not reasons, "reasons": reasons, "preset": preset, "gpus": cards}
+    return {"feasible": not reasons, "reasons": reasons, "preset": preset, "gpus": planned}
 
 
 def _model_entry(
     item: Candidate,
     kv_bytes: int,
     gpu: Gpu,
-    cards: tuple[str, ...],
+    gpus: tuple[str, ...],
     profile: vllm.Profile,
     ttft_objective_s: float,
 ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _model_entry(
         "engine": item.spec.engine,
         "task": settings.task,
         "port": item.spec.port,
-        "gpu_uuids": list(cards),
+        "gpu_uuids": list(gpus),
         "tensor_parallel_size": item.load.tensor_parallel,
         "max_model_len": length,
         "max_num_seqs": settings.max_num_seqs,

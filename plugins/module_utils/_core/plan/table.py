@@ -63,10 +63,10 @@ def cells(size: int, whole: int, unicode: bool = True, width: int = BAR_CELLS) -
 
 
 def _heading(host: str, gpu: Mapping[str, Any], preset: str, width: int) -> list[str]:
-    card = f"{host}   {gpu['name']}   {gib(gpu['usable_bytes'])} usable"
+    title = f"{host}   {gpu['name']}   {gib(gpu['usable_bytes'])} usable"
     budget = f"preset {preset}: the stack may hold {gib(gpu['budget_bytes'])}"
-    whole = f"{card}   {budget}"
-    return [whole] if len(whole) <= width else [card, f"  {budget}"]
+    whole = f"{title}   {budget}"
+    return [whole] if len(whole) <= width else [title, f"  {budget}"]
 
 
 def _table(gpu: Mapping[str, Any], unicode: bool, width: int) -> list[str]:

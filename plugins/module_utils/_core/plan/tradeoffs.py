@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, Choice, on_cards
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.candidate import Candidate, Choice, on_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.planner import make_plan
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.presets import SHARES, budget_on
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.remedies import LENGTH_STEP
@@ -40,7 +40,7 @@ def choose(
         return make_plan([], gpus, preset, profile)
 
     def plan(choices: Sequence[Choice]) -> tuple[dict[str, Any], list[Candidate]]:
-        found = [on_cards(c, profile, tuple(gpus), calibration) for c in choices]
+        found = [on_gpus(c, profile, tuple(gpus), calibration) for c in choices]
         return make_plan(found, gpus, preset, profile, ttft_objective_s), found
 
     choices = [Choice(spec, shape, index) for index, (spec, shape) in enumerate(zip(specs, shapes, strict=True))]
@@ -51,7 +51,7 @@ def choose(
     if len(gpus) > 1 and not result["feasible"]:
         smallest = min(budget_on(preset, gpu) for gpu in gpus)
         choices = [
-            _spread(c, item, smallest, len(gpus), lambda each: on_cards(each, profile, tuple(gpus), calibration))
+            _spread(c, item, smallest, len(gpus), lambda each: on_gpus(each, profile, tuple(gpus), calibration))
             for c, item in zip(choices, found, strict=True)
         ]
         result, found = plan(choices)
@@ -113,17 +113,17 @@ def _with_notes(
     plan: Callable[[Sequence[Choice]], tuple[dict[str, Any], list[Candidate]]],
 ) -> dict[str, Any]:
     """The plan as written, with a note on each model that serves fewer requests than it could with an fp8 cache."""
-    served = {model["name"]: model for card in result["gpus"] for model in card["models"]}
+    served = {model["name"]: model for planned in result["gpus"] for model in planned["models"]}
     for place, choice in enumerate(choices):
         name = choice.spec.name
         if not result["feasible"] or served[name]["max_concurrency"] >= served[name]["max_num_seqs"]:
             continue
         smaller = _smaller_cache(choice, gpu)
         other, _found = plan([smaller if at == place else one for at, one in enumerate(choices)])
-        more = next(m["max_concurrency"] for card in other["gpus"] for m in card["models"] if m["name"] == name)
+        more = next(m["max_concurrency"] for planned in other["gpus"] for m in planned["models"] if m["name"] == name)
         if other["feasible"] and int(more) > int(served[name]["max_concurrency"]):
-            for card in result["gpus"]:
-                for model in card["models"]:
+            for planned in result["gpus"]:
+                for model in planned["models"]:
                     if model["name"] == name:
                         model["notes"].append(
                             f"with kv_cache_dtype fp8 it would serve {int(more)} in preset {result['preset']}"
@@ -131,7 +131,7 @@ def _with_notes(
     return result
 
 
-def _spread(choice: Choice, item: Candidate, smallest: int, cards: int, again: Callable[[Choice], Candidate]) -> Choice:
+def _spread(choice: Choice, item: Candidate, smallest: int, gpus: int, again: Callable[[Choice], Candidate]) -> Choice:
     """As few cards as hold it, where one is too small."""
     spec = choice.spec
     if spec.tensor_parallel_size is not None or item.need_bytes <= smallest:
@@ -139,7 +139,7 @@ def _spread(choice: Choice, item: Candidate, smallest: int, cards: int, again: C
     heads, kv_heads = choice.shape.heads, choice.shape.kv_heads
     for count in (2, 4, 8):
         splits = heads % count == 0 and (kv_heads % count == 0 or count % kv_heads == 0)
-        if count <= (len(spec.gpus) or cards) and splits:
+        if count <= (len(spec.gpus) or gpus) and splits:
             spread = choice.having(f"tensor parallel over {count} cards: one is too small", tensor_parallel_size=count)
             if again(spread).need_bytes <= smallest:
                 return spread

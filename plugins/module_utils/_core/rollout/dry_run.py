@@ -130,7 +130,7 @@ def forecast(
 def fits(target: Target, first: Observation, named: set[str], headroom_bytes: int) -> list[str]:
     """A line for each card: what the starts need there, and what is free for them."""
     lines = []
-    for uuid in target.cards:
+    for uuid in target.gpus:
         services = [one for one in target.services if uuid in one.gpus and one.name in named]
         free = first.free_bytes.get(uuid)
         if not services or free is None:

@@ -78,8 +78,8 @@ DECIDES_S = 5.0
 
 def advance(state: State, observation: Observation, now: float, limits: Limits) -> tuple[State, list[Action]]:
     """One step. The actions are to be done before the next probe."""
-    cards = {uuid for service in state.services.values() if not service.leaves for uuid in service.gpus}
-    unreadable = None if cards <= set(observation.free_bytes) else now if state.unreadable is None else state.unreadable
+    gpus = {uuid for service in state.services.values() if not service.leaves for uuid in service.gpus}
+    unreadable = None if gpus <= set(observation.free_bytes) else now if state.unreadable is None else state.unreadable
     state = replace(state, unreadable=unreadable)
     turn = Turn(state, observation, now, limits, TRANSITIONS)
     for name in state.everything:

@@ -90,7 +90,7 @@ class Target:
         return {service.name: service.digest for service in self.services}
 
     @property
-    def cards(self) -> list[str]:
+    def gpus(self) -> list[str]:
         """Every card of every model, in an order in which all runs take their locks."""
         return sorted({uuid for service in self.services for uuid in service.gpus})
 

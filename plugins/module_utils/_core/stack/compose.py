@@ -196,7 +196,7 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     service["healthcheck"] = _healthcheck(spec, options)
     service["logging"] = {"driver": "json-file", "options": {"max-size": LOG_SIZE, "max-file": LOG_FILES}}
     if options.device == "cuda":
-        service["deploy"] = {"resources": {"reservations": {"devices": [_cards(model["gpu_uuids"])]}}}
+        service["deploy"] = {"resources": {"reservations": {"devices": [_gpus(model["gpu_uuids"])]}}}
     service["labels"] = {
         f"{LABEL}.stack": options.project,
         f"{LABEL}.model": spec.name,
@@ -334,7 +334,7 @@ def _mem_limit(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions)
     return f"{-(-need // GIB)}g"
 
 
-def _cards(uuids: Sequence[str]) -> dict[str, Any]:
+def _gpus(uuids: Sequence[str]) -> dict[str, Any]:
     # A card known only by the catalogue has no UUID yet; its place in the host is what CDI names then.
     names = [uuid.removeprefix("catalogue-") for uuid in uuids if uuid != CPU_UUID]
     return {"driver": "cdi", "device_ids": [f"nvidia.com/gpu={name}" for name in names], "capabilities": ["gpu"]}

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import (
-    CardMemory,
     Container,
     Disk,
     Evidence,
+    GpuMemory,
     Process,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import nvml_sentence
@@ -53,15 +53,15 @@ class Places:
 def read(files: HostFiles, run: Run, places: Places) -> Evidence:
     """Read the host."""
     containers, why_not = _containers(places)
-    cards = gpu.cards(files)
-    memory, nvml = _memory(set(containers)) if cards or places.need_card else ([], "")
+    gpus = gpu.gpus(files)
+    memory, nvml = _memory(set(containers)) if gpus or places.need_card else ([], "")
     return Evidence(
         docker=why_not,
         containers=list(containers.values()),
         expected=_expected(places),
         gateway_expected=places.need_gateway,
         need_card=places.need_card,
-        cards=cards,
+        gpus=gpus,
         memory=memory,
         nvml=nvml,
         driver=gpu.read_driver_state(files, run, platform.release()),
@@ -115,22 +115,22 @@ def _expected(places: Places) -> list[str]:
     return [str(one["container"]) for one in services or [] if isinstance(one, dict) and "container" in one]
 
 
-def _memory(ours: set[str]) -> tuple[list[CardMemory], str]:
+def _memory(ours: set[str]) -> tuple[list[GpuMemory], str]:
     """Ask NVML, through its Python package where our environment has it, else only whether it answers."""
     try:
         with Nvml() as nvml:
-            return [_card_memory(card, ours) for card in nvml.cards()], ""
+            return [_gpu_memory(device, ours) for device in nvml.gpus()], ""
     except NvmlError:
         answer = gpu.nvml()
         return [], nvml_sentence(answer["status"]) if answer["status"] else ""
 
 
-def _card_memory(card: Mapping[str, Any], ours: set[str]) -> CardMemory:
-    return CardMemory(
-        uuid=card["uuid"],
-        name=card["name"],
-        total_bytes=card["memory_total_bytes"],
-        free_bytes=card["memory_free_bytes"],
+def _gpu_memory(device: Mapping[str, Any], ours: set[str]) -> GpuMemory:
+    return GpuMemory(
+        uuid=device["uuid"],
+        name=device["name"],
+        total_bytes=device["memory_total_bytes"],
+        free_bytes=device["memory_free_bytes"],
         processes=[
             Process(
                 pid=one["pid"],
@@ -138,7 +138,7 @@ def _card_memory(card: Mapping[str, Any], ours: set[str]) -> CardMemory:
                 used_bytes=one["used_bytes"] or 0,
                 ours=one["container"] in ours,
             )
-            for one in card["processes"]
+            for one in device["processes"]
         ],
     )
 

@@ -47,7 +47,7 @@ PERSISTENCE_DROP_IN = "/etc/systemd/system/nvidia-persistenced.service.d/10-gpus
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
-def cards(files: HostFiles) -> list[pci.Card]:
+def gpus(files: HostFiles) -> list[pci.Gpu]:
     """Find the cards without lspci."""
     found = []
     for address in files.names(_PCI):
@@ -58,7 +58,7 @@ def cards(files: HostFiles) -> list[pci.Card]:
             continue
         if kind >> 8 in pci.DISPLAY_CLASSES:
             found.append(
-                pci.Card(
+                pci.Gpu(
                     address=address,
                     device_id=device,
                     pcie_width=_number(files.read(f"{folder}/current_link_width")),
@@ -158,7 +158,7 @@ def library_version(files: HostFiles, soname: str) -> str | None:
 
 def read_users(files: HostFiles) -> tuple[list[str], list[str]]:
     """Name the processes that hold a card open, and those that hold any display; the persistence daemon is ours to stop."""
-    nodes = {f"/dev/dri/{name}" for card in cards(files) for name in files.names(f"{_PCI}/{card.address}/drm")}
+    nodes = {f"/dev/dri/{name}" for gpu in gpus(files) for name in files.names(f"{_PCI}/{gpu.address}/drm")}
     on_gpu, on_display = [], []
     for pid in files.names("/proc"):
         if not pid.isdigit():

@@ -102,8 +102,8 @@ class HuggingFaceHub:
                 lambda: self._api.model_info(model, revision=revision, files_metadata=True, timeout=self._read_s())
             )
         files = {str(item.rfilename): int(item.size or 0) for item in found.siblings or []}
-        card = found.card_data.to_dict() if found.card_data is not None else {}
-        licence = card.get("license_name") or card.get("license") or ""
+        model_card = found.card_data.to_dict() if found.card_data is not None else {}
+        licence = model_card.get("license_name") or model_card.get("license") or ""
         if not isinstance(found.sha, str) or not isinstance(found.id, str):
             raise HubError(Trouble.NO_HUB, self.endpoint)
         return Repository(found.id, found.sha, bool(found.gated), bool(found.private), str(licence), files)

@@ -33,8 +33,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import D
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_keys import EngineKeys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import CardLock, LockHeld
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import GpuLock, LockHeld
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop import Progress, RolloutLoop
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores, leaver_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
@@ -67,16 +67,16 @@ class Bringup:
         kept = self.sets.read(PROVED)
         # What comes back if this fails may need cards that the new set doesn't: watched and locked with the others.
         self.fallback = Target.of(kept) if kept is not None else None
-        others = set(self.fallback.cards if self.fallback else []) - set(self.target.cards)
-        self.cards = Cards(self.target.cards, params["device"], sorted(others))
-        self.locked = sorted({*self.target.cards, *others})
+        others = set(self.fallback.gpus if self.fallback else []) - set(self.target.gpus)
+        self.gpus = Gpus(self.target.gpus, params["device"], sorted(others))
+        self.locked = sorted({*self.target.gpus, *others})
         if not (check_mode or params["probe_only"]):
             # Whatever else has to be done before a start, memory is watched meanwhile.
-            self.cards.begin(params["memory_seen"])
+            self.gpus.begin(params["memory_seen"])
         self.docker = self._open_docker()
         self.watch = Watch(
             self.docker,
-            self.cards,
+            self.gpus,
             params["project_name"],
             params["api_key"],
             params["token_timeout_s"],
@@ -116,7 +116,7 @@ class Bringup:
     def mode(self, target: Target, first: Observation) -> concurrency.Mode:
         """How its starts are made, by what has to start now."""
         # Cards that could not be read say nothing of their processes either.
-        tells_apart = self.cards.tells_apart() or not self.cards.free_bytes()
+        tells_apart = self.gpus.tells_apart() or not self.gpus.free_bytes()
         host = concurrency.Host(cores(), meminfo()["MemAvailable"], tells_apart)
         new = dry_run.starting(target, first, self.limits()) or list(target.services)
         return concurrency.choose(new, self.params["mode"], self.params["max_parallel"], host)
@@ -172,11 +172,11 @@ class Bringup:
             return self._result(target, state, mode, [], loop)
         if self.params["probe_only"]:
             gone = [model_of(name) for name in names]
-            return {**would, "work": True, "leftovers": gone, "memory": self.cards.last(), "changed": False}
+            return {**would, "work": True, "leftovers": gone, "memory": self.gpus.last(), "changed": False}
         with contextlib.ExitStack() as locks:
             for uuid in self.locked or ["none"]:
                 folder, wait_s = self.params["lock_dir"], self.params["lock_wait_s"]
-                locks.enter_context(CardLock(folder, uuid, wait_s, lambda text: self.progress.tell([text])))
+                locks.enter_context(GpuLock(folder, uuid, wait_s, lambda text: self.progress.tell([text])))
             try:
                 return self._work(target, loop)
             finally:
@@ -203,7 +203,7 @@ class Bringup:
         """Nothing is to be done, so nothing has to be kept from the gateway; but for another run that is at work now."""
         with contextlib.suppress(LockHeld, OSError), contextlib.ExitStack() as locks:
             for uuid in self.locked or ["none"]:
-                locks.enter_context(CardLock(self.params["lock_dir"], uuid, 0.0))
+                locks.enter_context(GpuLock(self.params["lock_dir"], uuid, 0.0))
             loop.executor.clear_drains(self._engines(target, []))
 
     def _engines(self, target: Target, leavers: Sequence[Watched]) -> list[Watched]:
@@ -221,7 +221,7 @@ class Bringup:
             EngineKeys(self.keys_dir, self.sets.folder, self.params["project_name"]),
         )
         return RolloutLoop(
-            docker, self.watch, self.cards, executor, self.state_dir, self.progress, self.params["docker_wait_s"]
+            docker, self.watch, self.gpus, executor, self.state_dir, self.progress, self.params["docker_wait_s"]
         )
 
     def _work(self, target: Target, loop: RolloutLoop) -> dict[str, Any]:
@@ -293,7 +293,7 @@ class Bringup:
         for name in sorted(self.docker.labelled(f"{LABEL}.stack={self.params['project_name']}")):
             found = self.docker.inspect(name) if name not in kept else None
             if found is not None:
-                leavers.append(leaver_of(name, found, target.cards))
+                leavers.append(leaver_of(name, found, target.gpus))
         return leavers
 
     # What came of it
@@ -316,7 +316,7 @@ class Bringup:
         seconds = time.monotonic() - self.progress.narrator.began
         if changed:
             if not state.failed and state.order:
-                free = ", ".join(f"{gib(size)} free" for size in self.cards.free_bytes().values())
+                free = ", ".join(f"{gib(size)} free" for size in self.gpus.free_bytes().values())
                 self.progress.note(f"all ready in {seconds:.0f} s; {free}")
             self._remember(target, models)
         return {

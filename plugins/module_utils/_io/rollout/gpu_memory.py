@@ -20,7 +20,7 @@ SAMPLE_S = 0.25
 HOST_STILL_BYTES = 8 * STILL_BYTES
 
 
-class Cards:
+class Gpus:
     """Samples in the background from its first use on, so that nobody waits for what was still already."""
 
     def __init__(self, uuids: Sequence[str], device: str, others: Sequence[str] = ()) -> None:

@@ -22,7 +22,7 @@ class LockHeld(Exception):
     """Somebody else holds it; the text says who."""
 
 
-class CardLock:
+class GpuLock:
     """An exclusive lock on one card, by its UUID. The kernel drops it with the process that holds it.
 
     Its folder is root's alone: in one where others may write, a link in the lock's place would have any file cut and overwritten.
@@ -34,7 +34,7 @@ class CardLock:
         self._tell = tell
         self._handle: int | None = None
 
-    def __enter__(self) -> CardLock:
+    def __enter__(self) -> GpuLock:
         ownership.check(self._path.parent)
         atomic.make_folder(self._path.parent)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -27,7 +27,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.targe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import Docker, DockerError, seconds_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import command_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor, Refusal
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -74,13 +74,13 @@ class RolloutLoop:
         self,
         docker: Docker,
         watch: Watch,
-        cards: Cards,
+        gpus: Gpus,
         executor: Executor,
         state_dir: StateDir,
         progress: Progress,
         docker_wait_s: float,
     ) -> None:
-        self._docker, self._watch, self._cards, self.executor = docker, watch, cards, executor
+        self._docker, self._watch, self._gpus, self.executor = docker, watch, gpus, executor
         self._state_dir, self._progress, self._docker_wait_s = state_dir, progress, docker_wait_s
         self.failures: dict[str, dict[str, Any]] = {}
         self.kept_up: list[str] = []  # proved ones of an earlier run that Docker starts again only from now on
@@ -89,8 +89,8 @@ class RolloutLoop:
     def begin(self, containers: Sequence[str]) -> None:
         """Who holds memory before anything is done; what these containers hold is ours."""
         self._watch.know(containers)
-        self._cards.sample()
-        self._foreign = self._cards.foreign_processes()
+        self._gpus.sample()
+        self._foreign = self._gpus.foreign_processes()
 
     def drive(
         self,
@@ -185,5 +185,5 @@ class RolloutLoop:
         return {**told, "log_file": self._state_dir.keep_log(name, lines)}
 
     def _foreign_process(self) -> str:
-        now = self._cards.foreign_processes()
+        now = self._gpus.foreign_processes()
         return failure.foreign_growth(self._foreign, now, {pid: command_of(pid) for pid in now})

@@ -34,7 +34,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import (
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import engine_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Cards
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Gpus
 
 LOG_LINES = 300
 DOCKER_PID = Path("/run/docker.pid")
@@ -51,9 +51,9 @@ class Watch:
     """Looks. What takes long (a token) is asked for in the background, so that no engine hides another."""
 
     def __init__(
-        self, docker: Docker | None, cards: Cards, project: str, api_key: str, token_timeout_s: float, surge_offset: int
+        self, docker: Docker | None, gpus: Gpus, project: str, api_key: str, token_timeout_s: float, surge_offset: int
     ) -> None:
-        self._docker, self._cards, self._project = docker, cards, project
+        self._docker, self._gpus, self._project = docker, gpus, project
         self._key, self._token_timeout_s, self._surge_offset = api_key, token_timeout_s, surge_offset
         self._pool = ThreadPoolExecutor(max_workers=32)
         # By container and start: what one start was asked counts for no other.
@@ -71,7 +71,7 @@ class Watch:
         tracks = state.tracks if state else {}
         # Whatever ends in this turn may have another start in it.
         waiting = not tracks or any(track.step in MAY_LEAD_TO_A_START for track in tracks.values())
-        self._cards.sample()
+        self._gpus.sample()
         self._starting = {}
         jobs = {
             one.key: self._pool.submit(
@@ -89,14 +89,14 @@ class Watch:
         self._notice_docker()
         return Observation(
             services=seen,
-            free_bytes=self._cards.free_bytes(),
-            still_s=self._cards.still_s(),
-            foreign_still_s=self._cards.foreign_still_s(),
+            free_bytes=self._gpus.free_bytes(),
+            still_s=self._gpus.still_s(),
+            foreign_still_s=self._gpus.foreign_still_s(),
             surges=seen_surges,
             restless=self._restless(services) if waiting else {},
             listeners=self._listeners(services, seen, seen_surges),
-            memory_error=self._cards.error,
-            tells_apart=self._cards.tells_apart(),
+            memory_error=self._gpus.error,
+            tells_apart=self._gpus.tells_apart(),
             docker_restarted=self.docker_restarted,
         )
 
@@ -126,7 +126,7 @@ class Watch:
         running = container is Container.RUNNING
         matters = track is None or track.step not in SETTLED
         pids = process_tree(found["State"]["Pid"]) if running and (matters or asked.log) else []
-        self._cards.ours(pids)
+        self._gpus.ours(pids)
         facts, progress, cause = self._log(one, found, pids, running) if asked.log else (log.LogFacts(), 0, None)
         where = where_of(found, one)
         # While the key is renewed some were started with the old one.
@@ -165,9 +165,9 @@ class Watch:
 
     def _used(self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], planned: int) -> Mapping[str, int]:
         """What a container holds on each card: read, or planned where that can't be, on the cards that it was given."""
-        if pids and self._cards.tells_apart():
-            return self._cards.used_by(pids)
-        return dict.fromkeys(cards_of(found) or one.gpus, planned)
+        if pids and self._gpus.tells_apart():
+            return self._gpus.used_by(pids)
+        return dict.fromkeys(gpus_of(found) or one.gpus, planned)
 
     def _log(
         self, one: Watched, found: Mapping[str, Any], pids: Sequence[int], running: bool
@@ -231,15 +231,15 @@ class Watch:
         found = self._docker.inspect(one.container) if self._docker else None
         if found is None or found["State"]["Status"] != "running":
             return {}
-        self._cards.sample()
-        return self._cards.used_by(process_tree(found["State"]["Pid"]))
+        self._gpus.sample()
+        return self._gpus.used_by(process_tree(found["State"]["Pid"]))
 
     def know(self, containers: Sequence[str]) -> None:
         """These containers are ours: what their processes hold is not foreign."""
         for container in containers:
             found = self._docker.inspect(container) if self._docker else None
             if found and found["State"].get("Pid"):
-                self._cards.ours(process_tree(found["State"]["Pid"]))
+                self._gpus.ours(process_tree(found["State"]["Pid"]))
 
     # Around
 
@@ -255,7 +255,7 @@ class Watch:
             if labels[f"{compose.LABEL}.stack"] == self._project or other["State"] not in ("running", "restarting"):
                 continue
             inspected = self._docker.inspect(other["Names"][0].lstrip("/"))
-            on = cards_of(inspected or {}) & ours if inspected and cards_of(inspected) else ours
+            on = gpus_of(inspected or {}) & ours if inspected and gpus_of(inspected) else ours
             name = other["Names"][0].lstrip("/")
             what = self._unrest(other["State"], name, labels) if on else ""
             for uuid in on if what else ():
@@ -298,7 +298,7 @@ class Watch:
             return
 
 
-def cards_of(inspected: Mapping[str, Any]) -> set[str]:
+def gpus_of(inspected: Mapping[str, Any]) -> set[str]:
     """The UUIDs of the cards that a container was given by CDI; empty where it does not say."""
     requests = (inspected.get("HostConfig") or {}).get("DeviceRequests") or []
     names = [str(name) for request in requests for name in request.get("DeviceIDs") or []]
@@ -328,7 +328,7 @@ def leaver_of(container: str, found: Mapping[str, Any], gpus: Sequence[str]) -> 
     labels = found["Config"]["Labels"] or {}
     planned = int(labels.get(f"{compose.LABEL}.planned_bytes", 0) or 0)
     model = labels.get(f"{compose.LABEL}.model") or compose.model_of(container)
-    one = Watched(model, container, "", 0, tuple(sorted(cards_of(found))) or tuple(gpus), planned, left=True)
+    one = Watched(model, container, "", 0, tuple(sorted(gpus_of(found))) or tuple(gpus), planned, left=True)
     where = where_of(found, one)
     return replace(one, port=address.port_of(found), socket=where if isinstance(where, str) else "")
 

@@ -110,7 +110,7 @@ class Sets(Notes):
         try:
             found = json.loads((self.folder / name / _PLAN).read_text(encoding="utf-8"))
             # What can't be made into a target can't be gone back to either.
-            whole = bool(Target.of(found).cards) and isinstance(found.get("endpoints", []), list)
+            whole = bool(Target.of(found).gpus) and isinstance(found.get("endpoints", []), list)
             whole = whole and record_sums.is_as_written(found) and self.compose_file(name).is_file()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None

@@ -64,9 +64,9 @@ class StateDir(Notes):
             if not isinstance(store.get("starts", {}), dict):
                 self._note("calibration.json is not what we wrote: it is begun anew")
                 store = {}
-            cards = {gpu["uuid"]: gpu["name"] for gpu in plan["gpus"]}
+            gpus = {gpu["uuid"]: gpu["name"] for gpu in plan["gpus"]}
             for planned, measured_bytes in started:
-                name = cards[planned["gpu_uuids"][0]]
+                name = gpus[planned["gpu_uuids"][0]]
                 store = calibration.learn(store, name, str(plan.get("image", "")), planned, measured_bytes)
             self._write("calibration.json", store)
 

@@ -74,14 +74,14 @@ def test_wsl2_is_recognised_with_and_without_a_card_of_windows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = HostTree(tmp_path).write("proc/version", "Linux version 6.6.87.2-microsoft-standard-WSL2\n")
-    tree.card("0000:01:00.0", 0x008E, kind="0x030200", vendor="0x1414")
+    tree.gpu("0000:01:00.0", 0x008E, kind="0x030200", vendor="0x1414")
     assert found(tmp_path, capsys)["card"] == "Windows hands none over"
     tree.write("usr/lib/wsl/lib/libnvidia-ml.so.1", "")
     assert found(tmp_path, capsys)["card"].startswith("whichever Windows hands over")
 
 
 def test_a_card_bound_to_vfio_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    HostTree(tmp_path).card("0000:01:00.0", 0x2B85)
+    HostTree(tmp_path).gpu("0000:01:00.0", 0x2B85)
     (tmp_path / "sys/bus/pci/devices/0000:01:00.0/driver").symlink_to("../../../bus/pci/drivers/vfio-pci")
     assert "is bound to vfio-pci" in found(tmp_path, capsys)["card"]
 

@@ -60,7 +60,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_a_card_is_told_with_what_a_process_can_reach(card: SimpleNamespace) -> None:
     with Nvml() as nvml:
-        assert nvml.cards() == [
+        assert nvml.gpus() == [
             {
                 "index": 0,
                 "uuid": "GPU-a",
@@ -82,7 +82,7 @@ def test_a_card_is_told_with_what_a_process_can_reach(card: SimpleNamespace) -> 
 
 def test_an_older_driver_says_nothing_of_what_it_keeps(card: SimpleNamespace) -> None:
     card.reserved = False
-    assert Nvml().cards()[0]["memory_total_bytes"] == 80 * GIB
+    assert Nvml().gpus()[0]["memory_total_bytes"] == 80 * GIB
     assert Nvml().free_bytes("GPU-a") == 70 * GIB
 
 
@@ -95,14 +95,14 @@ def test_what_processes_hold(card: SimpleNamespace) -> None:
 def test_a_driver_that_does_not_tell_what_one_process_holds_tells_nothing_of_any(card: SimpleNamespace) -> None:
     card.processes[1].usedGpuMemory = None
     assert Nvml().process_bytes("GPU-a") is None
-    assert Nvml().cards()[0]["processes"][1]["used_bytes"] == 0
+    assert Nvml().gpus()[0]["processes"][1]["used_bytes"] == 0
 
 
 @pytest.mark.parametrize(
     ("name", "ask"),
     [
         ("nvmlInit", lambda nvml: Nvml()),
-        ("nvmlDeviceGetCount", lambda nvml: nvml.cards()),
+        ("nvmlDeviceGetCount", lambda nvml: nvml.gpus()),
         ("nvmlDeviceGetHandleByUUID", lambda nvml: nvml.free_bytes("GPU-a")),
         ("nvmlDeviceGetHandleByUUID", lambda nvml: nvml.process_bytes("GPU-a")),
     ],

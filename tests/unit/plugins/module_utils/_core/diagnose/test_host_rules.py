@@ -11,14 +11,14 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose import host_rules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import (
-    CardMemory,
     Disk,
     Evidence,
+    GpuMemory,
     Process,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.findings import Severity
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 
 GIB = 1024**3
 V = "580.178.04"
@@ -27,9 +27,9 @@ DRIVER = DriverState(
     KERNEL, KERNEL, loaded=V, loaded_open=True, on_disk=V, on_disk_open=True, userspace=V, cuda=V, headers=True
 )
 WELL = Evidence(
-    cards=[Card("0000:01:00.0", 0x2B85)],
+    gpus=[Gpu("0000:01:00.0", 0x2B85)],
     memory=[
-        CardMemory(
+        GpuMemory(
             "GPU-1", "NVIDIA GeForce RTX 5090", 32 * GIB, 4 * GIB, [Process(9, "VLLM::EngineCor", 28 * GIB, True)]
         )
     ],
@@ -53,7 +53,7 @@ def test_nothing_is_said_of_a_host_that_is_well() -> None:
 @pytest.mark.parametrize(
     ("rule", "severity", "change"),
     [
-        ("no_card", "fail", {"cards": [], "memory": []}),
+        ("no_card", "fail", {"gpus": [], "memory": []}),
         ("xid_79", "fail", {"kernel_log": ["NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus."]}),
         ("xid_13", "warn", {"kernel_log": ["NVRM: Xid (PCI:0000:01:00): 13, Graphics Exception"]}),
         ("driver_reboot", "fail", {"driver": replace(DRIVER, loaded="570.1.2", gpu_users=("Xorg (pid 7)",))}),
@@ -78,7 +78,7 @@ def test_nothing_is_said_of_a_host_that_is_well() -> None:
         (
             "foreign_process",
             "warn",
-            {"memory": [CardMemory("GPU-1", "x", 32 * GIB, 0, [Process(7, "python3", 8 * GIB, False)])]},
+            {"memory": [GpuMemory("GPU-1", "x", 32 * GIB, 0, [Process(7, "python3", 8 * GIB, False)])]},
         ),
         ("disk_full", "fail", {"disks": [Disk("/", "images", GIB // 2, 900 * GIB)]}),
         ("disk_nearly_full", "warn", {"disks": [Disk("/", "images", 30 * GIB, 900 * GIB)]}),
@@ -95,12 +95,12 @@ def test_one_thing_is_one_finding(rule: str, severity: str, change: dict[str, ob
 
 def test_small_and_own_use_of_a_card_and_an_unknown_clock_are_no_findings() -> None:
     few = [Process(7, "nvtop", 200 << 20, False)]
-    assert rules(replace(WELL, memory=[CardMemory("GPU-1", "x", 32 * GIB, 0, few)], time_synchronised=None)) == []
+    assert rules(replace(WELL, memory=[GpuMemory("GPU-1", "x", 32 * GIB, 0, few)], time_synchronised=None)) == []
 
 
 def test_a_finding_says_what_to_do_in_a_sentence() -> None:
     (finding,) = host_rules.judge(
-        replace(WELL, memory=[CardMemory("GPU-1", "x", 1, 0, [Process(7, "py\x1b[2J", 8 * GIB, False)])])
+        replace(WELL, memory=[GpuMemory("GPU-1", "x", 1, 0, [Process(7, "py\x1b[2J", 8 * GIB, False)])])
     )
     assert finding.severity is Severity.WARN and finding.subject == "card GPU-1"
     assert finding.text == "a process that is not ours (py\\x1b[2J, pid 7) uses 8.00 GiB"
@@ -124,8 +124,8 @@ def test_a_disk_at_its_bounds(free: int, total: int, rule: str) -> None:
 
 @pytest.mark.parametrize(("used", "named"), [(256 * 1024**2 - 1, False), (256 * 1024**2, True)])
 def test_a_foreign_process_at_its_bound(used: int, named: bool) -> None:
-    card = CardMemory("GPU-1", "x", 32 * GIB, 4 * GIB, [Process(7, "python3", used, False)])
-    assert bool(rules(replace(WELL, memory=[card]))) is named
+    gpu = GpuMemory("GPU-1", "x", 32 * GIB, 4 * GIB, [Process(7, "python3", used, False)])
+    assert bool(rules(replace(WELL, memory=[gpu]))) is named
 
 
 @pytest.mark.parametrize(("age_s", "said"), [(7200.0, ""), (7201.0, "for 2 hours"), (5.4 * 3600, "for 5 hours")])

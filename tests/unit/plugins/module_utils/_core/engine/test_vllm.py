@@ -209,7 +209,7 @@ def test_what_a_card_can_t_compute_is_refused_before_anything_is_pulled(
     capability: str | None, version: str, spec: dict[str, Any], quantization: str | None, refused: str
 ) -> None:
     def check() -> None:
-        vllm.check_card(replace(SPEC, **spec), quantization, vllm.profile(version), card(capability), WHERE)
+        vllm.check_gpu(replace(SPEC, **spec), quantization, vllm.profile(version), card(capability), WHERE)
 
     if not refused:
         check()
@@ -221,4 +221,4 @@ def test_what_a_card_can_t_compute_is_refused_before_anything_is_pulled(
 
 def test_a_processor_is_no_card_that_lacks_a_capability() -> None:
     spec = replace(SPEC, dtype="bfloat16")
-    vllm.check_card(spec, None, vllm.profile(""), card("6.1", "cpu"), WHERE)
+    vllm.check_gpu(spec, None, vllm.profile(""), card("6.1", "cpu"), WHERE)

@@ -33,16 +33,16 @@ def of_xid(number: int, because: str = "") -> Finding:
 
 @pytest.mark.parametrize("number", sorted(xid.MEANINGS))
 def test_an_xid_takes_a_host_out_where_nothing_more_is_computed_on_the_card(number: int) -> None:
-    found = quarantine.reason(data(DISK, of_xid(number)), Cause.CARDS)
+    found = quarantine.reason(data(DISK, of_xid(number)), Cause.GPUS)
     assert found == (f"card 0000:01:00: Xid {number}" if xid.MEANINGS[number].fatal else "")
 
 
 def test_engines_take_a_host_out_only_where_that_is_asked_for_and_consequences_never() -> None:
-    assert quarantine.reason(data(ENGINE, DISK), Cause.CARDS) == ""
+    assert quarantine.reason(data(ENGINE, DISK), Cause.GPUS) == ""
     assert quarantine.reason(data(DISK, ENGINE), Cause.GATES) == "engine qwen: it does not run: no memory"
     assert quarantine.reason(data(of_xid(79, because="no_card")), Cause.GATES) == ""
     gone = Finding("no_card", Severity.FAIL, "host", "no NVIDIA card is on the PCI bus", "Power the host off.")
-    assert quarantine.reason(data(gone), Cause.CARDS) == "host: no NVIDIA card is on the PCI bus"
+    assert quarantine.reason(data(gone), Cause.GPUS) == "host: no NVIDIA card is on the PCI bus"
 
 
 def test_a_host_comes_back_by_a_passed_check_only() -> None:

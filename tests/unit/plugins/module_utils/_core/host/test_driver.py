@@ -20,10 +20,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_p
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
-RTX_5090, RTX_4090, V100 = Card("0000:01:00.0", 0x2B85), Card("0000:01:00.0", 0x2684), Card("0000:02:00.0", 0x1DB6)
+RTX_5090, RTX_4090, V100 = Gpu("0000:01:00.0", 0x2B85), Gpu("0000:01:00.0", 0x2684), Gpu("0000:02:00.0", 0x1DB6)
 UBUNTU = Distribution("ubuntu", "24.04", "24", "noble", "debian", "Ubuntu 24.04 LTS")
 UBUNTU_26 = Distribution("ubuntu", "26.04", "26", "resolute", "debian", "Ubuntu 26.04 LTS")
 DEBIAN_12 = Distribution("debian", "12", "12", "bookworm", "debian", "Debian GNU/Linux 12")
@@ -33,12 +33,12 @@ K = "6.8.0-90-generic"
 WORKS = DriverState(K, K, loaded="595.84", loaded_open=True, on_disk="595.84", userspace="595.84", cuda="595.84")
 
 
-def host(distribution: Distribution = UBUNTU, *cards: Card, **read: Any) -> Host:
-    return Host(distribution, "x86_64", **{"cards": cards or (RTX_5090,), "state": DriverState(K, K), **read})
+def host(distribution: Distribution = UBUNTU, *gpus: Gpu, **read: Any) -> Host:
+    return Host(distribution, "x86_64", **{"gpus": gpus or (RTX_5090,), "state": DriverState(K, K), **read})
 
 
-def choose(distribution: Distribution = UBUNTU, *cards: Card, secure_boot: bool = False, **request: Any) -> Choice:
-    return hd.choose(Request(**request), host(distribution, *cards, secure_boot=secure_boot))
+def choose(distribution: Distribution = UBUNTU, *gpus: Gpu, secure_boot: bool = False, **request: Any) -> Choice:
+    return hd.choose(Request(**request), host(distribution, *gpus, secure_boot=secure_boot))
 
 
 def found_by(packages: dict[str, str], distribution: Distribution = UBUNTU) -> InstalledDriver:
@@ -184,28 +184,28 @@ def test_the_open_modules_for_an_old_card_are_refused() -> None:
 
 
 def test_a_host_without_a_card_is_refused_unless_allowed() -> None:
-    bare = host(cards=())
+    bare = host(gpus=())
     with pytest.raises(FleetError, match="no NVIDIA card is on this host's PCI bus"):
         hd.choose(Request(), bare)
     assert hd.choose(Request(require_card=False), bare).flavour == "open"
 
 
 def test_arm_takes_the_server_folder() -> None:
-    arm = Host(UBUNTU, "aarch64", cards=(RTX_5090,))
+    arm = Host(UBUNTU, "aarch64", gpus=(RTX_5090,))
     assert hd.choose(Request(), arm).repository_architecture == "sbsa"
     with pytest.raises(FleetError, match="riscv64"):
-        hd.choose(Request(), Host(UBUNTU, "riscv64", cards=(RTX_5090,)))
+        hd.choose(Request(), Host(UBUNTU, "riscv64", gpus=(RTX_5090,)))
 
 
 def test_a_gb10_needs_580() -> None:
-    spark = Card("0000:01:00.0", 0x2E12)
+    spark = Gpu("0000:01:00.0", 0x2E12)
     assert spark.name == "NVIDIA GB10"
     with pytest.raises(FleetError, match="needs 580 or newer"):
         choose(UBUNTU, spark, branch=570)
 
 
 @pytest.mark.parametrize(
-    ("available", "card", "branch"),
+    ("available", "gpu", "branch"),
     [
         ({580, 595, 610, 620}, RTX_5090, 620),
         ({580, 595, 610}, RTX_5090, 580),
@@ -215,9 +215,9 @@ def test_a_gb10_needs_580() -> None:
     ],
 )
 def test_the_default_is_the_newest_long_term_branch_that_the_repository_has(
-    available: set[int], card: Card, branch: int
+    available: set[int], gpu: Gpu, branch: int
 ) -> None:
-    choice = hd.choose(Request(), host(UBUNTU, card), available)
+    choice = hd.choose(Request(), host(UBUNTU, gpu), available)
     assert (choice.branch, choice.pin) == (branch, f"{branch}.*")
 
 
@@ -263,8 +263,8 @@ NVIDIAS_580 = {"libnvidia-compute-580": "580.95.05-0ubuntu1", "nvidia-dkms-580-o
 def test_a_driver_that_is_there_keeps_source_branch_and_modules(
     packages: dict[str, str], source: str, branch: int, wanted: str
 ) -> None:
-    card = RTX_4090 if packages is PPA else RTX_5090
-    choice = hd.choose(Request(), host(UBUNTU, card, installed=found_by(packages)))
+    gpu = RTX_4090 if packages is PPA else RTX_5090
+    choice = hd.choose(Request(), host(UBUNTU, gpu, installed=found_by(packages)))
     assert (choice.source, choice.branch) == (source, branch)
     assert wanted in choice.packages
     # A prebuilt signed module is not exchanged for one of DKMS's.
@@ -357,13 +357,13 @@ def test_where_the_kernel_is_not_the_host_s_own_nothing_is_installed(platform: P
 
 
 def test_a_card_for_a_virtual_machine_is_not_ours() -> None:
-    passed = Card("0000:01:00.0", 0x2B85, driver="vfio-pci")
+    passed = Gpu("0000:01:00.0", 0x2B85, driver="vfio-pci")
     with pytest.raises(FleetError) as caught:
         choose(UBUNTU, passed)
     assert "RTX 5090 at 0000:01:00.0 is bound to vfio-pci" in caught.value.message
     assert "Run this on that machine" in caught.value.remedy
     # Beside another one that is: a V100 for a machine does not decide the branch.
-    assert choose(UBUNTU, RTX_5090, Card("0000:02:00.0", 0x1DB6, driver="vfio-pci")).flavour == "open"
+    assert choose(UBUNTU, RTX_5090, Gpu("0000:02:00.0", 0x1DB6, driver="vfio-pci")).flavour == "open"
 
 
 def test_only_root_may() -> None:

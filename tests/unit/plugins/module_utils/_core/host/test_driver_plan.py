@@ -17,7 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_p
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_plan import Offer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Host, Request
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 
 UBUNTU = Distribution("ubuntu", "24.04", "24", "noble", "debian", "Ubuntu 24.04 LTS")
 DEBIAN = Distribution("debian", "13", "13", "trixie", "debian", "Debian GNU/Linux 13")
@@ -44,7 +44,7 @@ def host(
 ) -> Host:
     found = {name: Package(version, held=name in held) for name, version in packages.items()}
     driver_there = installed_driver(found, distribution)
-    values: dict[str, Any] = {"cards": (Card("0000:01:00.0", 0x2B85),), "state": state(), **read}
+    values: dict[str, Any] = {"gpus": (Gpu("0000:01:00.0", 0x2B85),), "state": state(), **read}
     return Host(distribution, "x86_64", installed=driver_there, packages=found, **values)
 
 

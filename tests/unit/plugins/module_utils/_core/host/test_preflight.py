@@ -12,11 +12,11 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import preflight as hp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import DriverState
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Card
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.virtualization import Platform
 
-BOUND = Card("0000:02:00.0", 0x2B85, driver="vfio-pci")
-RTX_5090 = Card("0000:01:00.0", 0x2B85, pcie_width=16, pcie_max_width=16, bar_bytes=32 << 30)
+BOUND = Gpu("0000:02:00.0", 0x2B85, driver="vfio-pci")
+RTX_5090 = Gpu("0000:01:00.0", 0x2B85, pcie_width=16, pcie_max_width=16, bar_bytes=32 << 30)
 K = "6.8.0-90-generic"
 
 
@@ -27,7 +27,7 @@ def driver(version: str = "580.178.04", **values: Any) -> DriverState:
 
 def snapshot(**values: Any) -> hp.Snapshot:
     good: dict[str, Any] = {
-        "cards": [RTX_5090],
+        "gpus": [RTX_5090],
         "driver": driver(),
         "disks": [hp.Disk("/var/lib/docker", "images", 80 << 30, 40 << 30)],
         "ram_bytes": 64 << 30,
@@ -63,9 +63,9 @@ def test_a_good_host_is_ok_throughout() -> None:
 @pytest.mark.parametrize(
     ("values", "check", "status", "found"),
     [
-        ({"cards": []}, "card", "fail", "no NVIDIA card on the PCI bus"),
-        ({"cards": [Card("a", 0x2B85, 4, 16, 32 << 30)]}, "pcie", "warn", "a runs 4 of 16 lanes"),
-        ({"cards": [Card("a", 0x2B85, 16, 16, 256 << 20)]}, "bar", "warn", "a shows 0.2 GiB"),
+        ({"gpus": []}, "card", "fail", "no NVIDIA card on the PCI bus"),
+        ({"gpus": [Gpu("a", 0x2B85, 4, 16, 32 << 30)]}, "pcie", "warn", "a runs 4 of 16 lanes"),
+        ({"gpus": [Gpu("a", 0x2B85, 16, 16, 256 << 20)]}, "bar", "warn", "a shows 0.2 GiB"),
         ({"driver": driver("560.35.03")}, "branch", "fail", "branch 560 does not know NVIDIA GeForce RTX 5090"),
         ({"driver": driver("570.86.10")}, "cuda", "fail", "branch 570 for CUDA 13.0 in vllm/vllm-openai:v0.33.0"),
         (
@@ -94,8 +94,8 @@ def test_a_good_host_is_ok_throughout() -> None:
         ({"time_synchronised": False}, "time", "warn", "the clock is not synchronised"),
         ({"unresolved": ["huggingface.co"]}, "dns", "fail", "huggingface.co does not resolve"),
         ({"reboot_pending": True}, "reboot", "warn", "one is pending"),
-        ({"platform": Platform.WSL2, "cards": []}, "platform", "warn", "WSL2, where the driver is Windows's"),
-        ({"platform": Platform.WSL2, "cards": []}, "card", "fail", "Windows hands none over"),
+        ({"platform": Platform.WSL2, "gpus": []}, "platform", "warn", "WSL2, where the driver is Windows's"),
+        ({"platform": Platform.WSL2, "gpus": []}, "card", "fail", "Windows hands none over"),
         (
             {"platform": Platform.CONTAINER},
             "platform",
@@ -122,13 +122,13 @@ def test_a_good_host_is_ok_throughout() -> None:
         ),
         ({"hypervisor": True}, "platform", "warn", "a Proxmox host"),
         (
-            {"cards": [BOUND]},
+            {"gpus": [BOUND]},
             "card",
             "fail",
             "NVIDIA GeForce RTX 5090 at 0000:02:00.0 is bound to vfio-pci, to be handed to a virtual machine",
         ),
         (
-            {"cards": [RTX_5090, BOUND]},
+            {"gpus": [RTX_5090, BOUND]},
             "card",
             "warn",
             "NVIDIA GeForce RTX 5090 at 0000:02:00.0 is bound to vfio-pci, to be handed to a virtual machine",
@@ -174,7 +174,7 @@ def test_the_table_has_a_line_for_every_check() -> None:
 
 
 def test_a_card_that_windows_hands_over_is_one() -> None:
-    assert "card" not in lines(platform=Platform.WSL2, cards=[], windows_library=True, driver=DriverState(K, K))
+    assert "card" not in lines(platform=Platform.WSL2, gpus=[], windows_library=True, driver=DriverState(K, K))
 
 
 def test_a_container_is_not_told_of_kernels_headers_and_secure_boot() -> None:
@@ -183,7 +183,7 @@ def test_a_container_is_not_told_of_kernels_headers_and_secure_boot() -> None:
 
 
 def test_a_host_whose_only_card_is_bound_is_not_told_to_install_a_driver() -> None:
-    checks = {check.id for check in hp.judge(snapshot(cards=[BOUND], driver=DriverState(K, K)))}
+    checks = {check.id for check in hp.judge(snapshot(gpus=[BOUND], driver=DriverState(K, K)))}
     assert "driver" not in checks
 
 
@@ -196,7 +196,7 @@ def of(check: str, **values: Any) -> hp.Check | None:
     ("size", "status"), [(1 << 28, "warn"), ((1 << 28) + 1, "ok"), (1 << 24, "warn"), (1 << 30, "ok")]
 )
 def test_a_window_of_a_quarter_of_a_gibibyte_is_small(size: int, status: str) -> None:
-    found = of("bar", cards=[Card("0000:01:00.0", 0x2B85, bar_bytes=size)])
+    found = of("bar", gpus=[Gpu("0000:01:00.0", 0x2B85, bar_bytes=size)])
     assert found is not None and found.status == status
     assert bool(found.remedy) is (status == "warn")
 
@@ -236,8 +236,8 @@ def test_a_driver_that_can_t_be_mended_by_a_reboot_fails() -> None:
 
 def test_bounds_of_memory_and_of_the_bar() -> None:
     assert "ram" not in lines(ram_bytes=16 << 30) and "ram" in lines(ram_bytes=(16 << 30) - 1)
-    assert "bar" in lines(cards=[Card("a", 0x2B85, 16, 16, 256 << 20)])
-    assert "bar" not in lines(cards=[Card("a", 0x2B85, 16, 16, (256 << 20) + 1)])
+    assert "bar" in lines(gpus=[Gpu("a", 0x2B85, 16, 16, 256 << 20)])
+    assert "bar" not in lines(gpus=[Gpu("a", 0x2B85, 16, 16, (256 << 20) + 1)])
     assert "disk" not in lines(disks=[hp.Disk("/data", "weights", 40 << 30, 40 << 30)])
 
 

@@ -44,7 +44,7 @@ def test_a_set_is_read_whole() -> None:
         Watched("small", "vllm-small", "image", 8002, ("GPU-1",), 2 * GIB, task="embed"),
     )
     assert found.digests == {"wide": "d", "small": "e"}
-    assert found.cards == ["GPU-1", "GPU-2"], "in one order for all runs, which take their locks by it"
+    assert found.gpus == ["GPU-1", "GPU-2"], "in one order for all runs, which take their locks by it"
     assert found.containers == ["vllm-wide", "vllm-small"]
     assert found.watched_as("small").port == 8002
     assert set(found.planned) == {"wide", "small"}

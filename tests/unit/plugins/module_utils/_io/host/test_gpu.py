@@ -37,17 +37,17 @@ def decide(tree: HostTree, kernel: str = KERNEL) -> tuple[str, str]:
 
 
 def test_an_rtx_5090_and_not_its_sound(tree: HostTree) -> None:
-    tree.card("0000:01:00.0", 0x2B85).card("0000:01:00.1", 0x22E8, kind="0x040300")
-    tree.card("0000:00:02.0", 0xA780, vendor="0x8086")
-    (card,) = gpu.cards(HostFiles(str(tree.root)))
+    tree.gpu("0000:01:00.0", 0x2B85).gpu("0000:01:00.1", 0x22E8, kind="0x040300")
+    tree.gpu("0000:00:02.0", 0xA780, vendor="0x8086")
+    (card,) = gpu.gpus(HostFiles(str(tree.root)))
     assert (card.address, card.name) == ("0000:01:00.0", "NVIDIA GeForce RTX 5090")
     assert (card.generation.name, card.generation.open_modules) == ("Blackwell", "required")
     assert (card.pcie_width, card.bar_bytes) == (16, 32 << 30)
 
 
 def test_two_cards_one_of_them_a_3d_controller(tree: HostTree) -> None:
-    tree.card("0000:01:00.0", 0x2684).card("0000:41:00.0", 0x2335, kind="0x030200")
-    found = gpu.cards(HostFiles(str(tree.root)))
+    tree.gpu("0000:01:00.0", 0x2684).gpu("0000:41:00.0", 0x2335, kind="0x030200")
+    found = gpu.gpus(HostFiles(str(tree.root)))
     assert [(card.name, card.generation.name) for card in found] == [
         ("NVIDIA GeForce RTX 4090", "Ada Lovelace"),
         ("NVIDIA H200", "Hopper"),
@@ -55,7 +55,7 @@ def test_two_cards_one_of_them_a_3d_controller(tree: HostTree) -> None:
 
 
 def test_no_card_and_no_sysfs(tree: HostTree) -> None:
-    assert gpu.cards(HostFiles(str(tree.root))) == []
+    assert gpu.gpus(HostFiles(str(tree.root))) == []
 
 
 def test_secure_boot_is_read_from_the_firmware_variable(tree: HostTree) -> None:
@@ -239,7 +239,7 @@ FATES = {
 
 def fate(files: HostFiles, distribution: Distribution) -> str:
     try:
-        host = Host(distribution, "x86_64", cards=gpu.cards(files), secure_boot=gpu.secure_boot(files))
+        host = Host(distribution, "x86_64", gpus=gpu.gpus(files), secure_boot=gpu.secure_boot(files))
         choice = driver.choose(Request(), host)
     except FleetError as error:
         return error.message
@@ -307,7 +307,7 @@ def test_a_desktop_that_holds_the_display_is_ended_by_a_reboot(tree: HostTree) -
     found = state(tree)
     assert (found.gpu_users, found.reboot_ends) == ((), ("gnome-shell (pid 1200)",))
     # On the card itself it stands in the way of a fresh module, too.
-    tree.card("0000:01:00.0", 0x2B85).write("sys/bus/pci/devices/0000:01:00.0/drm/card1/dev", "226:1\n")
+    tree.gpu("0000:01:00.0", 0x2B85).write("sys/bus/pci/devices/0000:01:00.0/drm/card1/dev", "226:1\n")
     assert state(tree).gpu_users == ("gnome-shell (pid 1200)",)
 
 
@@ -366,10 +366,10 @@ def test_where_the_kernel_is(tree: HostTree, name: str, text: str, platform: Pla
 
 
 def test_a_card_that_is_bound_to_vfio_is_for_a_machine(tree: HostTree) -> None:
-    tree.card("0000:01:00.0", 0x2B85).link(
+    tree.gpu("0000:01:00.0", 0x2B85).link(
         "sys/bus/pci/devices/0000:01:00.0/driver", "../../../bus/pci/drivers/vfio-pci"
     )
-    (card,) = gpu.cards(HostFiles(str(tree.root)))
+    (card,) = gpu.gpus(HostFiles(str(tree.root)))
     assert (card.driver, card.passed_through) == ("vfio-pci", True)
 
 

@@ -100,7 +100,7 @@ def test_two_models_change_cards_that_are_full(tmp_path: Path, monkeypatch: pyte
 
 def test_three_of_eight_gibibytes_are_upgraded_without_a_failure(host: FakeHost) -> None:
     models = [Model(name, 8) for name in ("a", "b", "c")]
-    host.cards["GPU-0"] = int(31.4 * (1 << 30))
+    host.gpus["GPU-0"] = int(31.4 * (1 << 30))
     served(host, *models)
     served(host, *map(changed, models), mode="serial")
     for name in "abc":
@@ -114,7 +114,7 @@ def test_three_of_eight_gibibytes_are_upgraded_without_a_failure(host: FakeHost)
 def test_models_that_exchange_ports_on_a_full_card_are_each_without_a_server_for_their_own_start(
     host: FakeHost, mode: str
 ) -> None:
-    host.cards["GPU-0"], host.load_s = 21 * (1 << 30), 40.0
+    host.gpus["GPU-0"], host.load_s = 21 * (1 << 30), 40.0
     names = "abc"
     served(host, *(Model(name, 6 + at / 2, port=8001 + at) for at, name in enumerate(names)))
     models = [Model(name, 6 + at / 2, port=8001 + (at + 1) % 3) for at, name in enumerate(names)]
@@ -217,7 +217,7 @@ def test_a_key_that_can_t_be_renewed_leaves_what_serves_alone(host: FakeHost) ->
 
 
 def test_a_new_key_where_no_surge_instance_fits_is_said_before_and_costs_each_its_own_start(host: FakeHost) -> None:
-    host.cards["GPU-0"], host.load_s, host.key = 11 * (1 << 30), 40.0, "old"
+    host.gpus["GPU-0"], host.load_s, host.key = 11 * (1 << 30), 40.0, "old"
     served(host, A, B)
     host.key = "new"
     host.containers["vllm-a"].requests = 2
@@ -251,7 +251,7 @@ def test_nothing_is_said_where_a_surge_instance_serves_meanwhile(host: FakeHost)
     served(host, A, B)
     assert host.bring(host.render(changed(A), B), probe_only=True)["gap"] == ""
     # What leaves makes room for it.
-    host.cards["GPU-0"] = int(12.5 * (1 << 30))
+    host.gpus["GPU-0"] = int(12.5 * (1 << 30))
     assert host.bring(host.render(changed(A)), probe_only=True)["gap"] == ""
     assert "nobody serves a (about 5 s) while" in host.bring(host.render(changed(A), B), probe_only=True)["gap"]
 
@@ -273,7 +273,7 @@ def test_a_slow_answer_at_the_first_look_changes_nothing(host: FakeHost) -> None
 
 
 def test_an_old_one_that_tells_no_figures_gets_all_its_time(host: FakeHost) -> None:
-    host.cards["GPU-0"] = 11 << 30
+    host.gpus["GPU-0"] = 11 << 30
     served(host, A, B)
     host.containers["vllm-b"].figures = False
     began: list[float] = []
@@ -317,13 +317,13 @@ def test_the_set_before_comes_back_on_cards_that_the_new_one_does_not_use(
 
     host.when["start vllm-b"] = fails_once
     locks: list[str] = []
-    real = lock_module.CardLock
+    real = lock_module.GpuLock
 
     def lock(folder: str, uuid: str, *rest: Any) -> Any:
         locks.append(uuid)
         return real(folder, uuid, *rest)
 
-    monkeypatch.setattr(bringup, "CardLock", lock)
+    monkeypatch.setattr(bringup, "GpuLock", lock)
     result = host.bring(host.render(A, Model("b", 26, "GPU-0")))
     assert locks[:2] == ["GPU-0", "GPU-1"]
     assert result["restored"] == ["a", "b"]
@@ -331,7 +331,7 @@ def test_the_set_before_comes_back_on_cards_that_the_new_one_does_not_use(
 
 
 def test_a_partial_restore_says_what_is_missing(host: FakeHost) -> None:
-    host.cards["GPU-0"] = 11 << 30
+    host.gpus["GPU-0"] = 11 << 30
     served(host, A, B)
     host.fails["vllm-b"] = MEMORY
     result = host.bring(host.render(A, changed(B)))

@@ -36,16 +36,16 @@ def together(
     """Return each card with how it was before, and how it was when it was warmest."""
     return [
         {
-            "name": card["name"],
-            "driver": card["driver"],
-            "before": card["now"],
+            "name": gpu["name"],
+            "driver": gpu["driver"],
+            "before": gpu["now"],
             "after": max(
-                (cards[index]["now"] for cards in during if index < len(cards)),
+                (gpus[index]["now"] for gpus in during if index < len(gpus)),
                 key=lambda now: now["temperature_c"] or 0,
-                default=card["now"],
+                default=gpu["now"],
             ),
         }
-        for index, card in enumerate(before)
+        for index, gpu in enumerate(before)
     ]
 
 
