@@ -64,6 +64,13 @@ def test_only_its_address_goes_from_a_stanza_with_several() -> None:
     assert after == "Types: deb\nURIs: https://a.example/x\nSuites: bookworm\nComponents: stable\n"
 
 
+def test_a_key_written_into_a_stanza_that_stays_is_kept_line_by_line() -> None:
+    path = f"{PARTS}/all.sources"
+    key = "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ=="
+    text = f"Types: deb\nURIs: {DOCKER} https://a.example/x\nSuites: bookworm\nComponents: stable\n{key}\n"
+    assert plan({path: text})[path].after == text.replace(f"{DOCKER} ", "")
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [

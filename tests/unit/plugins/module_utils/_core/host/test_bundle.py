@@ -65,3 +65,13 @@ def test_checksums_as_sha256sum_writes_them() -> None:
     assert bundle.expected({"a": ONE}, "a") == ONE
     with pytest.raises(FleetError, match=r"SHA256SUMS: it has no line for c. Make the bundle again."):
         bundle.expected({"a": ONE}, "c")
+
+
+def test_the_list_of_models_is_read_as_it_was_written() -> None:
+    file = bundle.ModelFile("model.safetensors", ONE, 12)
+    models = [bundle.Model("Qwen/Qwen3-4B", "c" * 40, ("main",), (file,))]
+    text = bundle.write_models(models)
+    assert json.loads(text)[0]["files"] == [{"path": "model.safetensors", "blob": ONE, "size_bytes": 12}]
+    assert bundle.read_models(text) == models
+    # As huggingface_hub lays its cache out.
+    assert models[0].blob_name(file) == f"models/huggingface/hub/models--Qwen--Qwen3-4B/blobs/{ONE}"
