@@ -186,3 +186,18 @@ def test_only_hosts_that_list_a_model_serve_it() -> None:
     chosen = place(requests, TWENTY).hosts["qwen"]
     assert len([host for host in chosen if host < "gpu03"]) == 2
     assert len([host for host in chosen if host > "gpu06"]) == 1
+
+
+def test_fewer_hosts_than_asked_for_are_counted_and_named() -> None:
+    assert ", and there is 1 (gpu00)." in refusal({"qwen": PlacementRule(2)}, TWENTY[:1])
+    assert ", and there are 2 (gpu00, gpu01)." in refusal({"qwen": PlacementRule(3)}, TWENTY[:2])
+    assert "(gpu00, gpu01, gpu02, gpu03 and 4 more)." in refusal({"qwen": PlacementRule(9)}, TWENTY[:8])
+
+
+def test_a_full_host_keeps_what_every_host_serves() -> None:
+    # Whatever the ranks are: that one can go nowhere else.
+    for model in ("a", "b", "c", "d", "e", "f"):
+        found = placed({model: PlacementRule(1), "chat": EVERYWHERE}, TWENTY[:2], limit=1)
+        assert [str(mistake) for mistake in found.mistakes] == [
+            f"gpuserve_max_models: at 1 a host there is no room for {model} on 1 more host. Raise it, or add hosts."
+        ]
