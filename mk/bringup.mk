@@ -13,3 +13,7 @@ docs-gpu-proof: $(VENV)/.ready ## renew docs/gpu-proof.md from the proofs that a
 # No venv: a machine without a network has none.
 gpu-proof: ## a proof of all that serves on this machine's real card, in calls of ten minutes (see tests/support/gpu/gpu_proof.sh)
 	@tests/support/gpu/gpu_proof.sh
+
+.PHONY: test-proof
+test-proof: $(VENV)/.ready ## a whole proof on a simulated box with doubles of engines and card; a quarter of an hour, no part of make test
+	@PYTHONPATH=.collections python -m pytest tests/integration/proof -v --override-ini=addopts=--import-mode=importlib -p no:pytest-ansible -p no:cacheprovider

@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--card", type=int, default=0)
     parser.add_argument("--when", type=Path)
     options = parser.parse_args()
-    held = [torch.zeros(1, device=f"cuda:{options.gpu}")]
+    held = [torch.zeros(1, device=f"cuda:{options.card}")]
     pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(options.gpu)
+    handle = pynvml.nvmlDeviceGetHandleByIndex(options.card)
     print("ready", flush=True)
     while options.when and not options.when.exists():
         time.sleep(0.05)
@@ -38,7 +38,7 @@ def main() -> None:
         options.take_mib = options.take_bytes // MIB
     size = options.take_mib if options.take_mib is not None else free - options.leave_mib
     if size > 0:
-        held.append(torch.empty(size * MIB, dtype=torch.uint8, device=f"cuda:{options.gpu}"))
+        held.append(torch.empty(size * MIB, dtype=torch.uint8, device=f"cuda:{options.card}"))
     print(f"holding {size} MiB, {int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) // MIB} MiB are free", flush=True)
     while True:
         time.sleep(60)

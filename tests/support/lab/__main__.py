@@ -148,7 +148,7 @@ def _box_list(_arguments: argparse.Namespace) -> None:
 
 
 def _box_doubles(arguments: argparse.Namespace) -> None:
-    print(json.dumps(doubles.install(arguments.name, arguments.gpus), indent=2))
+    print(json.dumps(doubles.install(arguments.name, arguments.cards), indent=2))
 
 
 def _images(_arguments: argparse.Namespace) -> None:
