@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,3 +108,33 @@ def test_a_fault_is_named_by_what_was_not_there_before_it() -> None:
         BY_NAME["foreign"], [*found, {"rule": "foreign_process", "text": "pid 8"}], {"killed": {"findings": found}}
     )
     assert not steps.is_named(BY_NAME["killed"], found, {})
+
+
+def test_the_last_that_was_ready_is_the_slowest() -> None:
+    models = [
+        {"name": name, "planned_bytes": 1, "ready_s": ready} for name, ready in (("z", 5.0), ("a", 9.0), ("m", None))
+    ]
+    assert steps.slowest_of({"parallel": {"models": models}}) == "a"
+    assert steps.slowest_of({"cold": {"models": models}}) == ""
+
+
+@pytest.mark.parametrize("probe", list(steps.Probe))
+def test_what_is_asked_through_the_gateway(probe: steps.Probe) -> None:
+    step = replace(BY_NAME["plan"], probes=(probe,))
+    assert steps.asks_gateway(step) is (probe in (steps.Probe.ANSWERS, steps.Probe.FIRST_TOKENS))
+
+
+def test_each_step_of_starts_says_how_and_what_is_read() -> None:
+    assert [(name, BY_NAME[name].mode) for name in ("parallel", "alone", "serial", "eager", "foreign")] == [
+        *(
+            ("parallel", "parallel"),
+            ("alone", "parallel"),
+            ("serial", "serial"),
+            ("eager", "parallel"),
+            ("foreign", "parallel"),
+        )
+    ]
+    assert {step.name for step in STEPS if "site.yml" in step.playbooks} == {
+        *("cold", "again", "change", "parallel", "alone", "serial", "eager", "foreign")
+    }
+    assert steps.Probe.HELD in BY_NAME["cold"].probes
