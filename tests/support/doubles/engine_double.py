@@ -15,6 +15,7 @@ What it shall hold, how long it shall take and how it shall fail stands in ENGIN
 
 Kinds: `oom`, `no_kernel_image`, `gated`, `missing_repository` end the start at that step with vLLM's own lines; `silent` says and does
 nothing any more from that step on; `mute` is healthy and never answers a prompt; `dies` ends `after_s` seconds after it is ready.
+A request with `double_seconds` has a stream that takes so long.
 `times` is how many starts are struck (all where it is not given). A card that is really too full needs no fault: it runs out of memory.
 """
 
@@ -369,7 +370,7 @@ class Handler(BaseHTTPRequestHandler):
             found = self.engine.complete(body)
             if body.get("stream"):
                 events = f"data: {json.dumps(found)}\n\ndata: [DONE]\n\n".encode()
-                return self._answer(200, events, "text/event-stream")
+                return self._answer(200, events, "text/event-stream", float(body.get("double_seconds", 0)))
             self._json(200, found)
         elif self.path == "/v1/embeddings":
             self._json(
@@ -395,11 +396,16 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, content: Any) -> None:
         self._answer(status, json.dumps(content).encode(), "application/json")
 
-    def _answer(self, status: int, content: bytes, kind: str = "text/plain") -> None:
+    def _answer(self, status: int, content: bytes, kind: str = "text/plain", seconds: float = 0) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if seconds:
+            # A stream that takes its time: its last bytes come so much later.
+            self.wfile.write(content[:-8])
+            time.sleep(seconds)
+            content = content[-8:]
         self.wfile.write(content)
 
 

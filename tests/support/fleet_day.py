@@ -1,0 +1,240 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The day of a fleet of two boxes and an edge: what site.yml does to it, and what clients of the edge see all the while.
+
+python -m ...fleet_day INVENTORY ADDRESS    the scenario's inventory, and where its edge is reached; prints what was answered in each part
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+KEY = "key-of-a-client-of-the-edge"
+A, B, EDGE = "fleet-a", "fleet-b", "fleet-edge"
+MODEL: dict[str, Any] = {
+    "name": "qwen",
+    "model": "Qwen/Qwen2.5-3B-Instruct",
+    "aliases": ["Qwen/Qwen2.5-3B-Instruct"],
+    "max_model_len": 1536,
+}
+# Of each kind so many at once; a stream takes so many seconds.
+PLAIN, STREAMS, STREAM_S = 2, 2, 3
+PAUSE_S = 0.2
+SETTINGS = "/var/lib/nvml-double/engines/qwen.json"
+
+
+@dataclass
+class Clients:
+    """Clients that ask an edge until it is enough; what came back is counted, "lost" what was no whole answer."""
+
+    address: str
+    answers: Counter[str] = field(default_factory=Counter)
+    enough: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, stream: bool) -> None:
+        """Ask on and on."""
+        while not self.enough.is_set():
+            self.answers[self._answer(stream)] += 1
+            # It is not the edge's speed that is measured.
+            time.sleep(PAUSE_S)
+
+    def _answer(self, stream: bool) -> str:
+        line = http.client.HTTPConnection(self.address, 8000, timeout=90)
+        body: dict[str, Any] = {"model": MODEL["aliases"][0] if stream else "qwen", "messages": [], "max_tokens": 4}
+        body |= {"stream": True, "double_seconds": STREAM_S} if stream else {}
+        try:
+            line.request("POST", "/v1/chat/completions", json.dumps(body), {"Authorization": f"Bearer {KEY}"})
+            answer = line.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            return f"lost: {error!r}"
+        finally:
+            line.close()
+        whole = answer.status == 200 and (b"[DONE]" in text if stream else b'"choices"' in text)
+        return ("stream" if stream else "plain") if whole else f"lost: {answer.status} {text[:120]!r}"
+
+    @property
+    def lost(self) -> list[str]:
+        """What was no whole answer."""
+        return [said for said, number in self.answers.items() if said.startswith("lost") for _at in range(number)]
+
+
+class Fleet:
+    """Two boxes and an edge."""
+
+    def __init__(self, inventory: str, address: str) -> None:
+        self.inventory, self.address = inventory, address
+        self.addresses = {box: boxes.get(box).address for box in (A, B)}
+
+    @contextmanager
+    def asked(self, part: str, allowed: int = 0) -> Iterator[Clients]:
+        """Ask the edge during a part of the day; no more than so many answers may be lost."""
+        clients = Clients(self.address)
+        kinds = [False] * PLAIN + [True] * STREAMS
+        threads = [threading.Thread(target=clients.ask, args=(stream,)) for stream in kinds]
+        for thread in threads:
+            thread.start()
+        try:
+            yield clients
+        finally:
+            clients.enough.set()
+            for thread in threads:
+                thread.join(120)
+        told = {kind: clients.answers[kind] for kind in ("plain", "stream")}
+        print(json.dumps({"part": part, **told, "lost": len(clients.lost)}), flush=True)
+        check(told["plain"] > PLAIN and told["stream"] > STREAMS, f"{part}: too little was asked: {told}")
+        check(len(clients.lost) <= allowed, f"{part}: {clients.lost[:5]}")
+
+    def site(self, *arguments: str) -> tuple[int, str]:
+        """Run site.yml but for the roles of a card that is not there; return its status and what it printed."""
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = [str(program), "-i", self.inventory, str(CHECKOUT / "playbooks/site.yml"), *arguments]
+        command += ["--skip-tags", "nvidia_driver,nvidia_container_toolkit"]
+        environment = {
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_DISPLAY_OK_HOSTS": "1",
+        }
+        began = time.monotonic()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        print(f"site.yml {' '.join(arguments)[:60]}: {done.returncode} in {time.monotonic() - began:.0f} s", flush=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def on(self, box: str, *command: str) -> str:
+        """Run a command in a box."""
+        words = ["docker", "exec", boxes.container_name(box), *command]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+    def is_up(self, box: str) -> bool:
+        """Tell whether the edge sends requests for the model to a box."""
+        text = self.on(
+            EDGE,
+            "python3",
+            "-c",
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9401/metrics').read().decode())",
+        )
+        at = self.addresses[box]
+        return f'gpuserve_gateway_endpoint_up{{model="qwen",endpoint="{at}:8000/qwen"}} 1' in text
+
+    def started(self, box: str) -> str:
+        """When the box's engine was started."""
+        return self.on(box, "docker", "inspect", "--format", "{{.State.StartedAt}}", "vllm-qwen")
+
+    def drained(self) -> str:
+        """Which boxes the edge keeps out of new requests."""
+        return self.on(EDGE, "ls", "/run/gpuserve/draining")
+
+
+def check(holds: bool, otherwise: str) -> None:
+    """End the day where something is not as it should be."""
+    if not holds:
+        print(otherwise)
+        raise SystemExit(1)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 240) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not what():
+        check(time.monotonic() < end, f"{what} did not come about")
+        time.sleep(1)
+
+
+def flags(sequences: int) -> str:
+    """Return the models with another flag, for the command line."""
+    return json.dumps({"vllm_stack_models": [{**MODEL, "max_num_seqs": sequences}]})
+
+
+def set_up(fleet: Fleet) -> None:
+    """Boxes are set up, then the edge, which knows who serves what."""
+    status, output = fleet.site()
+    check(status == 0, output)
+    check(fleet.is_up(A) and fleet.is_up(B), "the edge does not know both boxes")
+    box = http.client.HTTPConnection(boxes.get(A).address, 8000, timeout=10)
+    box.request("GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+    check(box.getresponse().status != 200, "a box speaks plain HTTP")
+
+
+def nothing_to_do(fleet: Fleet) -> None:
+    """A run with nothing to do drains nobody and changes nothing."""
+    before = fleet.started(A), fleet.started(B)
+    with fleet.asked("nothing to do"):
+        status, output = fleet.site()
+        fleet.on(EDGE, "docker", "kill", "--signal", "HUP", "gpuserve-gateway")
+        time.sleep(STREAM_S + 1)
+    check(status == 0 and output.count("changed=0") == 3, output)
+    check((fleet.started(A), fleet.started(B)) == before, "an engine was started")
+
+
+def changed_flag(fleet: Fleet) -> None:
+    """A flag changes on one box after the other; each is drained first."""
+    before = fleet.started(A), fleet.started(B)
+    with fleet.asked("a changed flag"):
+        status, output = fleet.site("-e", flags(16))
+    check(status == 0, output)
+    check(
+        all(now != was for now, was in zip((fleet.started(A), fleet.started(B)), before, strict=True)),
+        "an engine stayed",
+    )
+    check(output.count("Stop new requests of the edges to the host") == 2 and fleet.drained() == "", output)
+
+
+def failed_canary(fleet: Fleet) -> None:
+    """A canary fails: it serves what it served, the other one is not touched."""
+    kept = fleet.on(A, "cat", SETTINGS)
+    broken = {**json.loads(kept), "fault": {"kind": "oom", "at": "loading", "times": 1}}
+    fleet.on(A, "sh", "-c", f"echo '{json.dumps(broken)}' > {SETTINGS}")
+    before = fleet.started(B)
+    with fleet.asked("a canary that fails"):
+        status, output = fleet.site("-e", flags(8))
+    check(status == 2 and "stopped: 1 failure, and gpuserve_max_failed allows 0." in output, output)
+    check(fleet.started(B) == before and fleet.drained() == "", "the other box was touched, or one is still drained")
+    wait_for(lambda: fleet.is_up(A))
+    fleet.on(A, "sh", "-c", f"echo '{kept}' > {SETTINGS}")
+
+
+def dead_box(fleet: Fleet) -> None:
+    """A box dies and comes back: what it was at is lost, and nothing else."""
+    with fleet.asked("a box that dies", allowed=PLAIN + STREAMS) as clients:
+        time.sleep(STREAM_S)
+        subprocess.run(["docker", "kill", boxes.container_name(B)], check=True, capture_output=True)
+        wait_for(lambda: not fleet.is_up(B))
+        time.sleep(STREAM_S)
+    boxes.up(B)
+    wait_for(lambda: fleet.is_up(B))
+    with fleet.asked("a box that is back"):
+        time.sleep(2 * STREAM_S)
+    print(Counter(clients.lost))
+
+
+PARTS = (set_up, nothing_to_do, changed_flag, failed_canary, dead_box)
+
+
+def main() -> None:
+    """Play the parts that are named, or all of them."""
+    fleet = Fleet(sys.argv[1], sys.argv[2])
+    for part in PARTS:
+        if part.__name__ in sys.argv[3:] or len(sys.argv) == 3:
+            part(fleet)
+
+
+if __name__ == "__main__":
+    main()
