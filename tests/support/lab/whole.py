@@ -34,6 +34,7 @@ AT_ONCE = max(2, os.cpu_count() or 1)
 # Seconds of what takes long, alone on two cores: what is begun last is waited for alone.
 LONG_S = {
     "bring-up on doubles": 1100,
+    "molecule fleet": 480,
     "molecule gateway": 400,
     "molecule security": 380,
     "molecule default": 360,
