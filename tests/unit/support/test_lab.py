@@ -125,7 +125,7 @@ def test_every_scenario_is_in_the_whole_test() -> None:
 
 def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest() -> None:
     names = [name for name, _do in whole.jobs_of(whole.Tally())]
-    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule gateway"]
+    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule fleet"]
     assert set(names) == {*whole.FIRST, *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
     assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
 
