@@ -75,7 +75,7 @@ def test_the_tarball_holds_what_a_user_needs_and_nothing_of_ours(place: Path) ->
             "CODE_OF_CONDUCT.md",
             "SECURITY.md",
         ),
-        *("changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles"),
+        *("changelogs", "docs", "extensions", "inventories", "meta", "playbooks", "plugins", "roles"),
     }
     assert [path for path in unpacked.rglob(".*") if path.is_file()] == []
     assert "demo" not in {path.name for path in (unpacked / "inventories").iterdir()}
