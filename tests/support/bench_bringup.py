@@ -88,6 +88,8 @@ def used(stack: Stack) -> dict[str, float]:
 
 def main() -> int:
     """Run it all and print a table, then one line of JSON."""
+    # With it off, a task's line is held back until its first result: what is timed from it would have ended then.
+    os.environ["ANSIBLE_DISPLAY_SKIPPED_HOSTS"] = "1"
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as folder:
         try:
             figures = calm()
