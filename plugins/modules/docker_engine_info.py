@@ -70,18 +70,10 @@ options:
     type: list
     elements: str
     default: []
-  docker_socket:
-    description:
-      - The socket that the daemon listens on.
-    type: path
-    default: /var/run/docker.sock
-  root:
-    description:
-      - Where the host's files begin; a tree of fixtures in tests.
-    type: path
-    default: /
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
+  - gpuserve.fleet.host
+  - gpuserve.fleet.host.docker
 """
 
 EXAMPLES = r"""

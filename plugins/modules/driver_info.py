@@ -98,13 +98,9 @@ options:
       - Whether to have the CUDA driver library start, too, as engines have it (cuInit).
     type: bool
     default: false
-  root:
-    description:
-      - Where the host's files begin; a tree of fixtures in tests.
-    type: path
-    default: /
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
+  - gpuserve.fleet.host
 """
 
 EXAMPLES = r"""

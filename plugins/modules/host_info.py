@@ -54,18 +54,10 @@ options:
       - Where Docker's data should lie, for where images go on a host that has no Docker yet. Empty is Docker's own choice.
     type: str
     default: ""
-  docker_socket:
-    description:
-      - The socket the daemon listens on.
-    type: path
-    default: /var/run/docker.sock
-  root:
-    description:
-      - Where the host's files begin; a tree of fixtures in tests.
-    type: path
-    default: /
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
+  - gpuserve.fleet.host
+  - gpuserve.fleet.host.docker
 """
 
 EXAMPLES = r"""

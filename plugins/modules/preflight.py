@@ -101,13 +101,9 @@ options:
       - The socket of the Docker daemon, which knows the ports of our containers.
     type: path
     default: /var/run/docker.sock
-  root:
-    description:
-      - Where the host's files begin; a tree of fixtures in tests.
-    type: path
-    default: /
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
+  - gpuserve.fleet.host
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: proof_host
-short_description: What playbooks/prove.yml does to a host, and what it probes at there
+short_description: What playbooks/prove.yml does to a host, and what it reads there
 version_added: 0.3.0
 description:
   - Ends engines or the gateway, asks engines for tokens, reads what NVML shows for each, and keeps clients or a foreign process going
@@ -109,7 +109,6 @@ outcome:
   sample: {"held": {"qwen": 8592031744}}
 """
 
-import json
 import os
 import platform
 from pathlib import Path
@@ -117,9 +116,11 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.client import engine_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import process_tree
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proof import engines
@@ -161,11 +162,10 @@ class Host:
 
     def proved(self) -> dict[str, Any]:
         """Return the record of the set that serves."""
-        try:
-            record = json.loads(Path(self.params["project_dir"], "proved", "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        record = HostFiles().mapping(f"{self.params['project_dir']}/proved/plan.json")
+        if not record:
             fail("", "no set of engines was proved on this host.", "Run playbooks/site.yml.")
-        return dict(record)
+        return record
 
     def facts(self) -> dict[str, Any]:
         """Return what the figures are of."""
@@ -227,7 +227,7 @@ class Host:
         if status != 0:
             fail("", f"docker {arguments[0]} failed: {err.strip()[-200:]}.", "See docker ps.")
 
-    # What is looked at
+    # What is read
 
     def probe(self) -> dict[str, Any]:
         """Return all that is asked for."""
@@ -290,14 +290,14 @@ class Host:
             way = next((way for way in ways if way.ask("/health")[0] == 200), None)
             if way is None:
                 fail("", f"the engine of {entry['name']} does not answer.", "Run playbooks/diagnose.yml.")
-            command = running[entry["name"]]["Config"]["Cmd"] or []
+            engine = engine_of(running[entry["name"]], LABEL)
             found.append(
                 engines.Engine(
                     entry["name"],
                     way,
-                    _number(command, "--max-model-len", 2048),
-                    _number(command, "--max-num-seqs", 16),
-                    _number(command, "--max-num-batched-tokens", 2048),
+                    engine.max_model_len or 2048,
+                    int(engine.value("--max-num-seqs") or 16),
+                    int(engine.value("--max-num-batched-tokens") or 2048),
                 )
             )
         return found
@@ -334,13 +334,6 @@ class Host:
 
     def _is_stopped(self) -> bool:
         return os.path.exists(self.params["stop_file"])
-
-
-def _number(command: list[str], flag: str, otherwise: int) -> int:
-    try:
-        return int(command[command.index(flag) + 1])
-    except (ValueError, IndexError):
-        return otherwise
 
 
 def main() -> NoReturn:

@@ -26,13 +26,9 @@ options:
       - The folder of its compose file.
     type: path
     required: true
-  docker_socket:
-    description:
-      - The socket that the Docker daemon listens on.
-    type: path
-    default: /var/run/docker.sock
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
+  - gpuserve.fleet.host.docker
 attributes:
   diff_mode:
     support: none

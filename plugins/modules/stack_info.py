@@ -46,18 +46,10 @@ options:
       - The file of the engines' key, which is not read here.
     type: path
     required: true
-  docker_socket:
-    description:
-      - The socket that the Docker daemon listens on.
-    type: path
-    default: /var/run/docker.sock
-  root:
-    description:
-      - Where the host's files begin; a tree of fixtures in tests.
-    type: path
-    default: /
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
+  - gpuserve.fleet.host
+  - gpuserve.fleet.host.docker
 """
 
 EXAMPLES = r"""
@@ -118,7 +110,6 @@ service_manager:
 """
 
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -144,15 +135,6 @@ def read_image(socket: str, name: str, record: Mapping[str, str]) -> dict[str, A
     entrypoint = (there.get("Config") or {}).get("Entrypoint") or ["vllm", "serve"]
     kept = image_pin.keep(record, name, pinned) == record
     return {"name": pinned or name, "entrypoint": entrypoint, "kept": kept}
-
-
-def read_mapping(files: HostFiles, path: str) -> dict[str, Any]:
-    """Return what an earlier run kept; an empty mapping where it kept nothing that can be read."""
-    try:
-        found = json.loads(files.read(path) or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def is_closed(path: str) -> bool:
@@ -194,10 +176,10 @@ def main() -> NoReturn:
         image=read_image(
             params["docker_socket"],
             params["image"],
-            image_pin.read(read_mapping(files, f"{params['state_dir']}/images.json")),
+            image_pin.read(files.mapping(f"{params['state_dir']}/images.json")),
         ),
-        calibration=read_mapping(files, f"{params['state_dir']}/calibration.json"),
-        proved=read_mapping(files, f"{params['project_dir']}/proved/plan.json"),
+        calibration=files.mapping(f"{params['state_dir']}/calibration.json"),
+        proved=files.mapping(f"{params['project_dir']}/proved/plan.json"),
         venv_sha256=hashlib.sha256(mark).hexdigest() if mark is not None else "",
         has_key=is_closed(files.path(params["key_file"])),
         has_boot_unit=files.exists(params["boot_unit"]),

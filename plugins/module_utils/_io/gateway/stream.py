@@ -18,6 +18,18 @@ PATH = "/v1/completions"
 SHOWN, MOST = 200, 1024 * 1024
 
 
+def connection_to(url: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    """Return a connection, not open yet, to the gateway of this very host."""
+    host, port = url.hostname or "127.0.0.1", url.port
+    if url.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=timeout_s)
+    # The name in the certificate is not the address that we ask at, which is our own host's.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
 class Stream:
     """A model asked for a token until it streams one. answer is what came last, without the key that was sent."""
 
@@ -39,7 +51,7 @@ class Stream:
             time.sleep(PAUSE_S)
 
     def _ask(self, timeout_s: float) -> bool:
-        connection = self._connection(timeout_s)
+        connection = connection_to(self.url, timeout_s)
         headers = {"Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
@@ -56,16 +68,6 @@ class Stream:
             connection.close()
         self.answer = self._without_key(f"{response.status}: {text.decode(errors='replace').strip()}")
         return response.status == 200 and END in text
-
-    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
-        host, port = self.url.hostname or "127.0.0.1", self.url.port
-        if self.url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=timeout_s)
-        # The name in the certificate is not the address that we ask at, which is our own host's.
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
     def _without_key(self, text: str) -> str:
         return ascii(text.replace(self.key, "(the key)") if self.key else text)[1:-1][:SHOWN]

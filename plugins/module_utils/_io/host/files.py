@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 
 class HostFiles:
@@ -30,6 +32,14 @@ class HostFiles:
                 return handle.read()
         except OSError:
             return None
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Read what an earlier run kept as JSON; an empty mapping where it kept nothing that can be read."""
+        try:
+            found = json.loads(self.read(name) or "{}")
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def names(self, folder: str) -> list[str]:
         """List a folder, sorted."""

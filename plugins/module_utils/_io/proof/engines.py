@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
-import ssl
 import statistics
 import time
 import urllib.parse
@@ -16,7 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import SocketConnection
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream import connection_to
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import (
+    SocketConnection,
+    has_foreign_listener,
+)
 
 PATH, CHAT = "/v1/completions", "/v1/chat/completions"
 TIMEOUT_S = 180.0
@@ -38,27 +42,23 @@ class Way:
         """Return a connection that is not open yet."""
         if self.where.startswith(UNIX):
             return SocketConnection(self.where.removeprefix(UNIX), TIMEOUT_S)
-        url = urllib.parse.urlsplit(self.where if "://" in self.where else f"http://{self.where}")
-        host, port = url.hostname or "127.0.0.1", url.port
-        if url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-        # The name in the certificate is not the address that the host asks itself at.
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+        if "://" in self.where:
+            return connection_to(urllib.parse.urlsplit(self.where), TIMEOUT_S)
+        host, _colon, port = self.where.rpartition(":")
+        if has_foreign_listener(int(port)):
+            # A port is no identity: another account's process gets no key.
+            raise ConnectionRefusedError(f"another account listens at {self.where}")
+        return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Return the status of an answer and its content; 0 where nothing answers."""
-        connection = self.connect()
         try:
-            self._send(connection, path, body)
-            answer = connection.getresponse()
-            text = answer.read()
+            with contextlib.closing(self.connect()) as connection:
+                self._send(connection, path, body)
+                answer = connection.getresponse()
+                text = answer.read()
         except (OSError, http.client.HTTPException):
             return 0, None
-        finally:
-            connection.close()
         try:
             return answer.status, json.loads(text)
         except ValueError:
@@ -66,21 +66,19 @@ class Way:
 
     def first_token_s(self, model: str) -> float | None:
         """Return the seconds to the first piece of a stream; None where none came."""
-        connection = self.connect()
         body = {"model": model, "prompt": prompt(PROMPT_TOKENS), "max_tokens": 2, "ignore_eos": True, "stream": True}
         try:
-            # A client keeps its connection: what it costs to open one is not the gateway's.
-            connection.connect()
-            began = time.perf_counter()
-            self._send(connection, PATH, body)
-            answer = connection.getresponse()
-            first = answer.readline()
-            seconds = time.perf_counter() - began
-            return seconds if answer.status == 200 and first.startswith(b"data:") else None
+            with contextlib.closing(self.connect()) as connection:
+                # A client keeps its connection: what it costs to open one is not the gateway's.
+                connection.connect()
+                began = time.perf_counter()
+                self._send(connection, PATH, body)
+                answer = connection.getresponse()
+                first = answer.readline()
+                seconds = time.perf_counter() - began
+                return seconds if answer.status == 200 and first.startswith(b"data:") else None
         except (OSError, http.client.HTTPException):
             return None
-        finally:
-            connection.close()
 
     def _send(self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None) -> None:
         headers = {"Content-Type": "application/json"}

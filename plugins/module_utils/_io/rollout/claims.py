@@ -66,9 +66,8 @@ def note_version(state_dir: str, ours: str) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     ownership.check(folder)
     atomic.make_folder(folder)
-    handle = os.open(folder / f".{_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle = ownership.open_lock(folder / f".{_NAME}.lock")
     try:
-        ownership.regular(handle, folder / f".{_NAME}.lock")
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

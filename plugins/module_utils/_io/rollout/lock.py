@@ -37,9 +37,8 @@ class GpuLock:
     def __enter__(self) -> GpuLock:
         ownership.check(self._path.parent)
         atomic.make_folder(self._path.parent)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = ownership.open_lock(self._path)
         try:
-            ownership.regular(handle, self._path)
             self._wait(handle)
             # For whoever waits; a lock without these words holds as well.
             with contextlib.suppress(OSError):

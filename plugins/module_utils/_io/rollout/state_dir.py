@@ -91,9 +91,8 @@ class StateDir(Notes):
         """Have nobody else change it between reading and writing: a start that is learned and an import may come at once."""
         path = self.folder / "calibration.lock"
         atomic.make_folder(self.folder, 0o755)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = ownership.open_lock(path)
         try:
-            ownership.regular(handle, path)
             _take(handle, path)
             yield
         finally:

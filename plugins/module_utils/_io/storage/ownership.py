@@ -43,6 +43,17 @@ def regular(handle: int, path: str | Path) -> None:
         raise UnsafePath(path, f"it belongs to the account with uid {found.st_uid}")
 
 
+def open_lock(path: str | Path) -> int:
+    """Open a file to be locked, made where it is not there; never through a link, and only one of this account. The caller closes it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        regular(handle, path)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def _why(part: Path, found: os.stat_result, last: bool) -> str:
     if last and not stat.S_ISDIR(found.st_mode):
         return f"{part} is no folder"
