@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -36,7 +37,7 @@ import json, sys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
 try:
     with Nvml() as nvml:
-        print(json.dumps(nvml.cards()))
+        print(json.dumps(nvml.gpus()))
 except NvmlError as error:
     sys.exit(str(error))
 """
@@ -76,6 +77,16 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the block, however that ends: Popen's own would wait an hour for one that a failed assertion left."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 class Started:
@@ -145,14 +156,13 @@ def test_nvml_shows_the_cards_as_listed(folder: Path) -> None:
 
 def test_memory_is_its_holders_and_ends_with_it(folder: Path) -> None:
     command = [sys.executable, str(doubles.SOURCES / "hold_double.py"), UUID, str(4 * GIB)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as holder:
         assert holder.stdout is not None
         assert int(holder.stdout.readline()) == holder.pid
         first, second = cards()
         assert first["processes"] == [{"pid": holder.pid, "used_bytes": 4 * GIB, "container": None}]
         assert first["memory_free_bytes"] == USABLE - 4 * GIB
         assert second["memory_free_bytes"] == USABLE
-        holder.kill()
     assert cards()[0]["processes"] == []
     assert cards()[0]["memory_free_bytes"] == USABLE
 

@@ -62,12 +62,14 @@ def work(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / ".collections")}
     command = [sys.executable, "-c", WORK, str(tmp_path / "progress"), str(tmp_path / "locks")]
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment) as process:
-        until = time.monotonic() + 20
-        while not (tmp_path / "progress").exists() or "starts" not in (tmp_path / "progress").read_text():
-            assert time.monotonic() < until and process.poll() is None
-            time.sleep(0.05)
-        yield process
-        process.kill()
+        try:
+            until = time.monotonic() + 20
+            while not (tmp_path / "progress").exists() or "starts" not in (tmp_path / "progress").read_text():
+                assert time.monotonic() < until and process.poll() is None
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_killed_bring_up_is_told_and_leaves_no_lock(
