@@ -37,3 +37,34 @@ def test_what_failed_is_tried_once_more_alone_and_named_where_it_passes_then(
     told = (tmp_path / "tally").read_text().splitlines()
     assert told[-2].startswith("Failed beside other work and passed alone: some: ") and "test_by_chance" in told[-2]
     assert told[-1] == "2 passed, 1 failed"
+
+
+def test_a_part_that_hangs_is_ended_with_all_it_started_and_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(whole, "LOGS", tmp_path / "log")
+    monkeypatch.setattr(whole, "PART_S", 6.0)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_it.py").write_text(
+        "import subprocess\nfrom pathlib import Path\n"
+        "def test_good(): pass\n"
+        "def test_waits():\n"
+        "    with subprocess.Popen(['sleep', '600']) as child:\n"
+        f"        Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+        "        assert False\n"
+    )
+    tally = whole.Tally()
+    whole._suite(tally, "some", str(tmp_path / "tests"), False)
+    (failure,) = tally.failures
+    assert failure.name == "some"
+    assert failure.lines[0].startswith("ended after the 6 s that were left to it, at ")
+    assert "::test_waits" in failure.lines[0]
+    status = Path("/proc", (tmp_path / "child").read_text(), "stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z", "its child ended with it"
+
+
+def test_no_part_begins_after_the_whole_tests_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(whole, "LOGS", tmp_path / "log")
+    tally = whole.Tally(started=-whole.WHOLE_S)
+    whole._step(tally, "some", ["sleep", "600"])
+    assert [failure.lines for failure in tally.failures] == [("ended after the 0 s that were left to it",)]

@@ -59,6 +59,14 @@ def step_failure(name: str, log: Path) -> Failure:
     return Failure(name, (*_failed_task(lines[:cleaned_up]), *verdict))
 
 
+def over_time(name: str, log: Path, limit_s: float) -> Failure:
+    """Return the failure of a part that was ended for its time: at which test or task it stood."""
+    lines = _kept(log.read_text(errors="replace").splitlines()) if log.exists() else []
+    stood = [line for line in lines if "::" in line or line.startswith("TASK [")][-1:]
+    at = f", at {stood[0]}" if stood else ""
+    return Failure(name, (f"ended after the {max(0, limit_s):.0f} s that were left to it{at}",))
+
+
 def _failed_task(lines: list[str]) -> list[str]:
     """Return how the last play's failed task begins and ends, which is what Ansible says of it and what the task returned."""
     play = lines[max((at for at, line in enumerate(lines) if line.endswith("] Executing")), default=0) :]

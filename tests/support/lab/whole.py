@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -22,7 +24,13 @@ from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine, images
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, docker_ok
-from ansible_collections.gpuserve.fleet.tests.support.lab.failures import Failure, failed_tests, step_failure, told
+from ansible_collections.gpuserve.fleet.tests.support.lab.failures import (
+    Failure,
+    failed_tests,
+    over_time,
+    step_failure,
+    told,
+)
 
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
@@ -42,6 +50,8 @@ LONG_S = {
     "molecule nvidia_container_toolkit": 290,
 }
 SCREEN = threading.Lock()
+# Sessions of the parts at work: a terminal's Ctrl-C reaches none of them.
+RUNNING: set[int] = set()
 # What runs beside the scenarios, by what it is called. The gateway's are run by its scenario.
 SUITES = {
     "models from the hub's double": "tests/integration/hub",
@@ -55,6 +65,11 @@ SUITES = {
 QUICK = ("lint", "types", "unit", "sanity")
 PYTEST = ["python", "-m", "pytest", "-v", "-rs", "--override-ini=addopts=--import-mode=importlib"]
 NO_PLUGINS = ["-p", "no:pytest-ansible"]
+# A part that hangs is ended with its name told, and the whole before whoever runs it would end it without a word: CI gives it 90 minutes.
+PART_S, WHOLE_S = 2400.0, 80 * 60.0
+# What a part that is over its time is given to say where it stands (pytest tells on SIGABRT).
+LAST_WORD_S = 5.0
+OVER_TIME = 124
 # So many parts with failures are tried again: more are no accident of this machine.
 AGAIN_AT_MOST = 3
 
@@ -76,6 +91,11 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     again: dict[str, Callable[[], Outcome]] = field(default_factory=dict)
     by_chance: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def left_s(self) -> float:
+        """Seconds that a part which begins now may take."""
+        return min(PART_S, self.started + WHOLE_S - time.monotonic())
 
     @property
     def failures(self) -> list[Failure]:
@@ -107,23 +127,28 @@ def _quick(tally: Tally) -> None:
 
 def whole_test() -> bool:
     """Run every step, print what came of it, and tell whether all is well."""
-    started = time.monotonic()
     TALLY.unlink(missing_ok=True)
     kind = "warm" if _is_warm() else "cold"
     tally = Tally()
     engine.ensure_engine()
     # Each has boxes of its own.
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for job in [pool.submit(do) for _name, do in jobs_of(tally)]:
-            job.result()
+        try:
+            for job in [pool.submit(do) for _name, do in jobs_of(tally)]:
+                job.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for session in tuple(RUNNING):
+                _end(session)
+            raise
     try_again(tally)
-    whole = time.monotonic() - started
+    whole = time.monotonic() - tally.started
     _report(tally, kind, whole)
     return not tally.failures
 
 
 def _step(tally: Tally, name: str, command: list[str]) -> None:
-    do = partial(_step_outcome, name, command)
+    do = partial(_step_outcome, tally, name, command)
     _part(tally, name, do, do)
 
 
@@ -131,8 +156,8 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
     _part(
         tally,
         name,
-        partial(_suite_outcome, name, path, shown),
-        partial(_suite_outcome, name, path, shown, again=True),
+        partial(_suite_outcome, tally, name, path, shown),
+        partial(_suite_outcome, tally, name, path, shown, again=True),
     )
 
 
@@ -145,17 +170,18 @@ def _part(tally: Tally, name: str, do: Callable[[], Outcome], again: Callable[[]
         print(f"== {name}: {'FAILED' if outcome.failures else 'ok'} in {seconds:.0f} s", flush=True)
 
 
-def _step_outcome(name: str, command: list[str]) -> Outcome:
-    log = _log_of(name)
-    if _logged(command, log) == 0:
+def _step_outcome(tally: Tally, name: str, command: list[str]) -> Outcome:
+    log, limit_s = _log_of(name), tally.left_s()
+    code = _logged(command, log, limit_s)
+    if code == 0:
         return Outcome(passed=1)
     _show_the_end_of(log)
-    return Outcome(failures=[step_failure(name, log)])
+    return Outcome(failures=[over_time(name, log, limit_s) if code == OVER_TIME else step_failure(name, log)])
 
 
-def _suite_outcome(name: str, path: str, shown: bool, again: bool = False) -> Outcome:
+def _suite_outcome(tally: Tally, name: str, path: str, shown: bool, again: bool = False) -> Outcome:
     """Run a folder of tests and count each of them; a long one is shown as it goes, since what it prints is what a user would see."""
-    log = _log_of(name)
+    log, limit_s = _log_of(name), tally.left_s()
     junit, cache = log.with_suffix(".xml"), log.with_suffix(".pytest")
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
@@ -169,9 +195,10 @@ def _suite_outcome(name: str, path: str, shown: bool, again: bool = False) -> Ou
         command.append(f"--basetemp={place}/t")
         if shown:
             print(f"== {name}", flush=True)
-            code = subprocess.run(command, cwd=CHECKOUT, env=_environment(), check=False).returncode
+            log.unlink(missing_ok=True)
+            code = _ended(subprocess.Popen(command, cwd=CHECKOUT, env=_environment(), start_new_session=True), limit_s)
         else:
-            code = _logged(command, log)
+            code = _logged(command, log, limit_s)
     outcome = Outcome(failures=failed_tests(name, junit))
     if junit.exists():
         for suite in ET.parse(junit).getroot().iter("testsuite"):
@@ -180,6 +207,8 @@ def _suite_outcome(name: str, path: str, shown: bool, again: bool = False) -> Ou
             )
             outcome.passed += total - failed - errors - skipped
             outcome.skipped += skipped
+    if code == OVER_TIME:
+        outcome.failures = [over_time(name, log, limit_s)]
     if code != 0:
         outcome.failures = outcome.failures or [step_failure(name, log)]
         if not shown:
@@ -234,18 +263,41 @@ def _log_of(name: str) -> Path:
     return LOGS / f"{name.replace(' ', '-')}.log"
 
 
-def _logged(command: list[str], log: Path) -> int:
+def _logged(command: list[str], log: Path, limit_s: float) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as sink:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            check=False,
-        ).returncode
+            start_new_session=True,
+        )
+        return _ended(process, limit_s)
+
+
+def _ended(process: subprocess.Popen[bytes], limit_s: float) -> int:
+    """Wait for a part as long as it may take, and end it with all that it started where it takes longer."""
+    RUNNING.add(process.pid)
+    try:
+        return process.wait(max(0, limit_s))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_WORD_S)
+        return OVER_TIME
+    finally:
+        # A part has a session of its own; what it left running would keep boxes and ports from the others.
+        RUNNING.discard(process.pid)
+        _end(process.pid)
+        process.wait()
+
+
+def _end(session: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(session, signal.SIGKILL)
 
 
 def _show_the_end_of(log: Path) -> None:
