@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The block `attributes`: of modules that change a host, and (`.reads`) of those that only look."""
+    """The block `attributes`: of modules that change a host, that only look (`.reads`), and that have no dry run (`.proves`)."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -31,4 +31,15 @@ attributes:
     support: none
     details:
       - It changes nothing.
+"""
+
+    PROVES = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without it.
+    support: none
+  diff_mode:
+    description: Returns what changed.
+    support: none
 """

@@ -104,7 +104,8 @@ def main() -> NoReturn:
         module.fail_json(msg=str(error), field=error.where)
     except OSError as error:
         module.fail_json(
-            msg=f"{error.filename}: it can't be read or written ({error.strerror}). Free some space, or mend the folder."
+            msg=f"{error.filename}: it can't be read or written ({error.strerror}). Free some space or mend the folder,"
+            " and run again."
         )
 
 

@@ -126,8 +126,8 @@ table:
   sample: ["gpu01   profile quick   NVIDIA GeForce RTX 5090 at 2,400 MHz, 61 °C   vLLM 0.33.0"]
 """
 
-import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -154,13 +154,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark import client, gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark.records import Records
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 
 def engines(params: dict[str, Any]) -> list[Engine]:
     """Return the engines to measure, by name; fail where there is none, or not one that was named."""
     listed = docker_socket.get(params["docker_socket"], "/containers/json") or []
     ours = [entry for entry in listed if (entry.get("Labels") or {}).get(f"{LABEL}.stack") == params["project_name"]]
-    tasks = _tasks(Path(params["project_dir"], "proved", "plan.json"))
+    tasks = _tasks(HostFiles().mapping(f"{params['project_dir']}/proved/plan.json"))
     inspected = [docker_socket.get(params["docker_socket"], f"/containers/{entry['Id']}/json") or {} for entry in ours]
     found = {
         engine.name: engine
@@ -177,12 +178,12 @@ def engines(params: dict[str, Any]) -> list[Engine]:
     return [engine for name, engine in found.items() if not params["models"] or name in params["models"]]
 
 
-def _tasks(path: Path) -> dict[str, str]:
-    """Return what each model of the proved set is for."""
+def _tasks(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what each model of the proved set is for; empty for a record that is none."""
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))["plan"]
-        return {model["name"]: model.get("task") or "generate" for gpu in plan["gpus"] for model in gpu["models"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        gpus = record["plan"]["gpus"]
+        return {model["name"]: model.get("task") or "generate" for gpu in gpus for model in gpu["models"]}
+    except (KeyError, TypeError, AttributeError):
         return {}
 
 

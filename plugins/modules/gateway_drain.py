@@ -57,11 +57,22 @@ left:
   type: int
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.drain import Drain
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Keep the box out and wait, or give it back."""
+    drain = Drain(params["folder"], params["endpoint"])
+    if params["state"] == "returned":
+        return {"changed": drain.give_back(check_mode)}
+    changed = drain.keep_out(check_mode)
+    left = 0 if check_mode or not drain.is_edge else drain.wait(params["timeout_s"])
+    return {"changed": changed, "left": left}
 
 
 def main() -> NoReturn:
@@ -75,13 +86,12 @@ def main() -> NoReturn:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    drain = Drain(params["folder"], params["endpoint"])
-    if params["state"] == "returned":
-        module.exit_json(changed=drain.give_back(module.check_mode))
-    changed = drain.keep_out(module.check_mode)
-    left = 0 if module.check_mode or not drain.is_edge else drain.wait(params["timeout_s"])
-    module.exit_json(changed=changed, left=left)
+    try:
+        module.exit_json(**run(module.params, module.check_mode))
+    except FleetError as error:
+        module.fail_json(msg=str(error), field=error.where)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: it can't be read or written ({error.strerror}). Mend the folder.")
 
 
 if __name__ == "__main__":

@@ -60,12 +60,7 @@ options:
     type: dict
     default: {}
 extends_documentation_fragment:
-  - gpuserve.fleet.attributes
-attributes:
-  check_mode:
-    support: none
-  diff_mode:
-    support: none
+  - gpuserve.fleet.attributes.proves
 """
 
 EXAMPLES = r"""

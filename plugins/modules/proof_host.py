@@ -86,12 +86,7 @@ options:
     type: path
     default: /var/lib/gpuserve
 extends_documentation_fragment:
-  - gpuserve.fleet.attributes
-attributes:
-  check_mode:
-    support: none
-  diff_mode:
-    support: none
+  - gpuserve.fleet.attributes.proves
 """
 
 EXAMPLES = r"""

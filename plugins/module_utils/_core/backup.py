@@ -36,7 +36,7 @@ class Part:
 
 
 GATEWAY, STATE = "gateway", "state"
-TLS = "tls"
+TLS, CALIBRATION = "tls", "calibration"
 PARTS = (
     Part(
         "key",
@@ -56,7 +56,7 @@ PARTS = (
         0o644,
         "what clients used, which budgets and bills go by",
     ),
-    Part("calibration", STATE, "", re.compile(r"calibration\.json"), 0o600, "what starts measured, by which plans go"),
+    Part(CALIBRATION, STATE, "", re.compile(r"calibration\.json"), 0o600, "what starts measured, by which plans go"),
     Part(
         "benchmarks",
         STATE,

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import backup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark
 
 Files = Mapping[tuple[backup.Part, str], bytes]
@@ -69,17 +71,29 @@ def put(files: Files, folders: Mapping[str, Path], check_mode: bool) -> tuple[li
     left: list[str] = []
     # Half of a pair would be a broken one.
     has_pair = any((_folder(part, folders) / name).exists() for part, name in files if part.name == backup.TLS)
-    for part, name in sorted(files, key=lambda file: (file[0].name, file[1])):
-        path, data = _folder(part, folders) / name, files[part, name]
-        if path.exists() or (part.name == backup.TLS and has_pair):
-            if not path.exists() or path.read_bytes() != data:
-                left.append(f"{part.name}/{name}")
-            continue
-        new.append(f"{part.name}/{name}")
-        if not check_mode:
-            _make_room(part, folders)
-            atomic.write(path, data, part.mode)
+    with contextlib.nullcontext() if check_mode else _alone(files, folders):
+        for part, name in sorted(files, key=lambda file: (file[0].name, file[1])):
+            path, data = _folder(part, folders) / name, files[part, name]
+            if path.exists() or (part.name == backup.TLS and has_pair):
+                if not path.exists() or path.read_bytes() != data:
+                    left.append(f"{part.name}/{name}")
+                continue
+            new.append(f"{part.name}/{name}")
+            if not check_mode:
+                _make_room(part, folders)
+                atomic.write(path, data, part.mode)
     return new, left
+
+
+@contextlib.contextmanager
+def _alone(files: Files, folders: Mapping[str, Path]) -> Iterator[None]:
+    """Have no start and no import write what was measured meanwhile, where that is put."""
+    with contextlib.ExitStack() as held:
+        for part, name in files:
+            if part.name == backup.CALIBRATION and not (_folder(part, folders) / name).exists():
+                _make_room(part, folders)
+                held.enter_context(StateDir(str(folders[part.base])).calibration_locked())
+        yield
 
 
 def _make_room(part: backup.Part, folders: Mapping[str, Path]) -> None:

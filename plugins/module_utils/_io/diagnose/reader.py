@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -110,9 +109,9 @@ def _container(name: str, model: str, inspected: Mapping[str, Any], log: Sequenc
 
 
 def _expected(places: Places) -> list[str]:
-    record = _json(os.path.join(places.project_dir, "proved", "plan.json"))
-    services = record.get("services") if isinstance(record, dict) else None
-    return [str(one["container"]) for one in services or [] if isinstance(one, dict) and "container" in one]
+    services = HostFiles().mapping(f"{places.project_dir}/proved/plan.json").get("services")
+    rows = services if isinstance(services, list) else []
+    return [str(one["container"]) for one in rows if isinstance(one, dict) and "container" in one]
 
 
 def _memory(ours: set[str]) -> tuple[list[GpuMemory], str]:
@@ -158,9 +157,10 @@ def _disk(files: HostFiles, path: str, purpose: str) -> Disk:
 
 
 def _unfinished(places: Places) -> str:
-    journal = _json(os.path.join(places.state_dir, "journal.json"))
-    if isinstance(journal, dict):
-        return str(journal.get("doing") or "a bring-up")
+    files, journal = HostFiles(), f"{places.state_dir}/journal.json"
+    # A run that ended has removed it; what one wrote that was cut off says as much by being there.
+    if files.exists(journal):
+        return str(files.mapping(journal).get("doing") or "a bring-up")
     return "an upgrade" if os.path.exists(places.upgrade_mark) else ""
 
 
@@ -172,11 +172,3 @@ def _drained(places: Places) -> list[tuple[str, float]]:
     except OSError:
         return []
     return sorted(found)
-
-
-def _json(path: str) -> Any:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return None

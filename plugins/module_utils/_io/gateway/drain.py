@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, edge
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 # The gateway looks at the folder twice a second.
@@ -25,10 +24,7 @@ class Drain:
 
     def __init__(self, folder: str, endpoint: str) -> None:
         self.endpoint = endpoint
-        try:
-            settings: dict[str, Any] = json.loads((Path(folder) / "settings.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            settings = {}
+        settings = probe.settings(Path(folder)) or {}
         self.is_edge = bool(settings.get("boxes"))
         self.metrics = str(settings.get("metrics_address") or "")
         # A host without a gateway has no such folder.

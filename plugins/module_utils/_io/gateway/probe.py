@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets import read
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.net import listeners
@@ -40,10 +41,22 @@ def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], 
     }
 
 
-def settings(folder: Path) -> Any:
+def settings(folder: Path) -> dict[str, Any] | None:
     """Read what the last run kept of the role's variables, engines' keys included; None where there was none."""
     saved = read(folder / SETTINGS)
-    return json.loads(saved) if saved else None
+    if not saved:
+        return None
+    try:
+        found = json.loads(saved)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        fail(
+            str(folder / SETTINGS),
+            "the file is damaged: it is not what the gateway's role wrote.",
+            "Remove it and run playbooks/site.yml, which writes it anew.",
+        )
+    return found
 
 
 def _account() -> dict[str, int]:

@@ -59,7 +59,7 @@ class StateDir(Notes):
 
     def learn(self, plan: Mapping[str, Any], started: Iterable[tuple[Mapping[str, Any], int]]) -> None:
         """Keep what starts used for the next plan: (the plan's model, bytes on all its cards) each."""
-        with self._noted("calibration.json"), self._calibration_locked():
+        with self._noted("calibration.json"), self.calibration_locked():
             store: Any = self._read("calibration.json")
             if not isinstance(store.get("starts", {}), dict):
                 self._note("calibration.json is not what we wrote: it is begun anew")
@@ -79,7 +79,7 @@ class StateDir(Notes):
         """Change what was measured; return what it was and what it is now. Where `notes` says why not, nothing was written."""
         before: dict[str, Any] = {"starts": {}}
         after = before
-        with self._noted("calibration.json"), self._calibration_locked():
+        with self._noted("calibration.json"), self.calibration_locked():
             before = self.calibration()
             after = take(before)
             if after["starts"] != before["starts"] and not self.notes:
@@ -87,7 +87,7 @@ class StateDir(Notes):
         return before, after
 
     @contextlib.contextmanager
-    def _calibration_locked(self) -> Iterator[None]:
+    def calibration_locked(self) -> Iterator[None]:
         """Have nobody else change it between reading and writing: a start that is learned and an import may come at once."""
         path = self.folder / "calibration.lock"
         atomic.make_folder(self.folder, 0o755)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import tarfile
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import state_dir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import mark
 from ansible_collections.gpuserve.fleet.plugins.modules import backup
 
@@ -67,7 +69,7 @@ def written(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != mark.MARK
+        if path.is_file() and path.name not in (mark.MARK, "calibration.lock")
     }
 
 
@@ -110,6 +112,35 @@ def test_what_a_host_has_stays(tmp_path: Path, archive: Path, capsys: pytest.Cap
     assert answer["left"] == ["calibration/calibration.json", "tls/tls.crt", "tls/tls.key"]
     assert written(host) == {name: text for name, text in {**OWN, **mine}.items() if name != "gateway/tls/tls.key"}
     assert not (host / "state" / mark.MARK).exists()
+
+
+def test_what_a_start_measures_meanwhile_is_not_overwritten(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "new"
+    host.mkdir()
+    take = state_dir._take
+
+    def after_another(handle: int, path: Path) -> None:
+        take(handle, path)
+        (host / "state/calibration.json").write_text("measured meanwhile")
+
+    monkeypatch.setattr(state_dir, "_take", after_another)
+    answer = call(capsys, host, "restored", archive)
+    assert answer["left"] == ["calibration/calibration.json"]
+    assert (host / "state/calibration.json").read_text() == "measured meanwhile"
+
+
+def test_while_another_process_writes_what_was_measured_nothing_is_put(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = lay_out(tmp_path / "new", {"state/calibration.lock": ""})
+    monkeypatch.setattr(state_dir, "LOCK_S", 0.0)
+    with open(host / "state/calibration.lock", "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = call(capsys, host, "restored", archive)
+    assert answer["failed"] and "calibration.lock" in answer["msg"] and "another process has held it" in answer["msg"]
+    assert written(host) == {}
 
 
 def test_a_host_with_nothing_makes_an_archive_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

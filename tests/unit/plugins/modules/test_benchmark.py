@@ -214,6 +214,16 @@ def test_tasks_are_those_of_the_proved_set(host: Host, tmp_path: Path, capsys: p
     assert answer["record"]["runs"][1]["skipped"] == "vLLM's client has no benchmark for the task transcribe"
 
 
+@pytest.mark.parametrize("record", ["[" * 100_000, '{"plan": {"gpus": [{"models": ["qwen"]}]}}', "[]"])
+def test_a_record_of_the_proved_set_that_is_none_leaves_engines_what_they_mostly_are(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str], record: str
+) -> None:
+    (tmp_path / "stack/proved").mkdir(parents=True)
+    (tmp_path / "stack/proved/plan.json").write_text(record)
+    call(capsys, tmp_path, together=False)
+    assert {argv[argv.index("--backend") + 1] for argv, _ in host.asked} == {"openai"}
+
+
 def test_old_records_are_forgotten_and_bad_ones_count_as_none(
     host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

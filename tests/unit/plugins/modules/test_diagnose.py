@@ -125,3 +125,18 @@ def test_an_upgrade_that_was_interrupted_is_known_by_the_mark_that_the_playbook_
         answer = run({**places, "upgrade_mark": str(mark)}, capsys)
         found.append([one["rule"] for one in answer["findings"] if one["rule"] == "unfinished"])
     assert found == [[], ["unfinished"]]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"services": 3}', "[]", '{"services": ["vllm-qwen", {}]}'])
+def test_a_record_of_the_proved_set_that_is_none_names_no_container(
+    places: dict[str, Any], capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (Path(places["project_dir"]) / "proved/plan.json").write_text(text)
+    assert "container_missing" not in [one["rule"] for one in run(places, capsys)["findings"]]
+
+
+def test_a_bring_up_whose_note_was_cut_off_is_unfinished_as_well(
+    places: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(places["state_dir"]) / "journal.json").write_text('{"doing": "bri')
+    assert "unfinished" in [one["rule"] for one in run(places, capsys)["findings"]]

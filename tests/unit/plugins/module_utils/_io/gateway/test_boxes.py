@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import edge
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import boxes, drain
+from ansible_collections.gpuserve.fleet.plugins.modules import gateway_drain
 
 KEY = "a-key-that-nobody-may-read"
 LISTED = {"object": "list", "data": [{"id": "qwen", "root": "qwen"}]}
@@ -145,3 +147,19 @@ def test_what_a_person_drained_stays(tmp_path: Path, server: Server) -> None:
 def test_a_host_without_an_edges_gateway_is_left_alone(tmp_path: Path, server: Server) -> None:
     assert not drain.Drain(str(tmp_path), "192.0.2.1:8000").keep_out()
     assert not drained(tmp_path, server, boxes=[]).keep_out() and not (tmp_path / "draining").exists()
+
+
+@pytest.mark.parametrize("text", ['{"boxes": [', "[" * 100_000, "[]", "\xff"])
+def test_settings_of_an_edge_that_are_damaged_are_named_and_nothing_is_drained(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.json").write_text(text, encoding="latin-1")
+    given = {"state": "drained", "endpoint": "192.0.2.1:8000", "folder": str(tmp_path)}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        gateway_drain.main()
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["failed"] and answer["field"] == f"{tmp_path}/settings.json"
+    assert answer["msg"] == (
+        f"{tmp_path}/settings.json: the file is damaged: it is not what the gateway's role wrote."
+        " Remove it and run playbooks/site.yml, which writes it anew."
+    )
