@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,15 @@ class Architecture:
     latent: bool = False
     # Routers compute in float32, from a copy of their input.
     wide_router: bool = False
+    # What attention finds goes through a gate as wide as the queries.
+    gated_attention: bool = False
 
 
 LLAMA = Architecture()
 MISTRAL = Architecture(sliding_pattern=1, window=4096)
 QWEN2 = Architecture(qkv_bias=True)
 QWEN3 = Architecture(qk_norm=True)
+QWEN3_NEXT = Architecture(qk_norm=True, shared_gate=True, mixer="delta", gated_attention=True)
 DEEPSEEK = Architecture(latent=True)
 GEMMA = Architecture(tied=True)
 GEMMA3 = Architecture(tied=True, norms=4, qk_norm=True, sliding_pattern=6)
@@ -55,66 +57,50 @@ GPT2 = Architecture(tied=True, gated=False, bias=True, norm_bias=True, learned_p
 # Encoders have no KV cache and no output layer; BERT's have biases everywhere and no gate in the MLP.
 BERT = Architecture(encoder=True, head=False, gated=False, bias=True)
 MODERN_BERT = Architecture(encoder=True, head=False)
+GTE = Architecture(encoder=True, head=False, qkv_bias=True, norm_bias=True)
+_LIKE_LLAMA = (
+    *("LlamaForCausalLM", "LLaMAForCausalLM", "Phi3ForCausalLM", "MixtralForCausalLM", "SmolLM3ForCausalLM"),
+    *("GraniteForCausalLM", "GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM", "GraniteSWAForCausalLM"),
+    *("GraniteMoeSWAForCausalLM", "Llama4ForCausalLM", "InternLM2ForCausalLM", "InternLM3ForCausalLM"),
+    *("AquilaForCausalLM", "Ernie4_5ForCausalLM", "Ministral3ForCausalLM", "MistralLarge3ForCausalLM"),
+    *("BaichuanForCausalLM", "BaiChuanForCausalLM", "MiniCPMForCausalLM", "ExaoneForCausalLM", "SolarForCausalLM"),
+    *("OlmoForCausalLM", "TeleChat2ForCausalLM", "TeleChat3ForCausalLM", "TeleFLMForCausalLM", "OrionForCausalLM"),
+    *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
+    *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
+    "MiniCPM3ForCausalLM",
+)
+_LIKE_QWEN3 = (
+    *("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "HunYuanDenseV1ForCausalLM", "HunYuanMoEV1ForCausalLM"),
+    *("Dots1ForCausalLM", "Exaone4ForCausalLM", "ExaoneMoeForCausalLM", "ExaoneMoEForCausalLM", "MellumForCausalLM"),
+    *("HYV3ForCausalLM", "LagunaForCausalLM"),
+)
 _DECODERS = {
-    **dict.fromkeys(
-        (
-            *("LlamaForCausalLM", "LLaMAForCausalLM", "Phi3ForCausalLM", "MixtralForCausalLM", "SmolLM3ForCausalLM"),
-            *(
-                "GraniteForCausalLM",
-                "GraniteMoeForCausalLM",
-                "Llama4ForCausalLM",
-                "InternLM2ForCausalLM",
-                "AquilaForCausalLM",
-            ),
-            *(
-                "InternLM3ForCausalLM",
-                "Ernie4_5ForCausalLM",
-                "Ministral3ForCausalLM",
-            ),
-            *(
-                "BaichuanForCausalLM",
-                "BaiChuanForCausalLM",
-                "MiniCPMForCausalLM",
-                "ExaoneForCausalLM",
-                "SolarForCausalLM",
-            ),
-            *(
-                "OlmoForCausalLM",
-                "TeleChat2ForCausalLM",
-                "OrionForCausalLM",
-                "DeepseekForCausalLM",
-                "XverseForCausalLM",
-            ),
-            *("MistralLarge3ForCausalLM",),
-        ),
-        LLAMA,
-    ),
+    **dict.fromkeys(_LIKE_LLAMA, LLAMA),
+    **dict.fromkeys(_LIKE_QWEN3, QWEN3),
     "MistralForCausalLM": MISTRAL,
     "Qwen2ForCausalLM": QWEN2,
     "SeedOssForCausalLM": QWEN2,
     "MiMoForCausalLM": QWEN2,
     "Qwen2MoeForCausalLM": Architecture(qkv_bias=True, shared_gate=True),
-    "Qwen3ForCausalLM": QWEN3,
-    "Qwen3MoeForCausalLM": QWEN3,
     "ArceeForCausalLM": Architecture(gated=False),
     "ApertusForCausalLM": Architecture(qk_norm=True, gated=False),
-    "HunYuanDenseV1ForCausalLM": QWEN3,
-    "HunYuanMoEV1ForCausalLM": QWEN3,
-    "Dots1ForCausalLM": QWEN3,
     "MiniMaxM2ForCausalLM": OLMO2,
-    "Qwen3NextForCausalLM": Architecture(qk_norm=True, shared_gate=True, mixer="delta"),
-    "Qwen3_5ForCausalLM": Architecture(qk_norm=True, shared_gate=True, mixer="delta"),
-    "Qwen3_5MoeForCausalLM": Architecture(qk_norm=True, shared_gate=True, mixer="delta"),
+    **dict.fromkeys(("Qwen3NextForCausalLM", "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM"), QWEN3_NEXT),
+    "OlmoHybridForCausalLM": Architecture(wide_qk_norm=True, mixer="delta"),
+    "AfmoeForCausalLM": Architecture(norms=4, qk_norm=True, gated_attention=True),
     "GemmaForCausalLM": GEMMA,
     "Gemma2ForCausalLM": Architecture(tied=True, norms=4, sliding_pattern=2),
     "Gemma3ForCausalLM": GEMMA3,
     "Gemma4ForCausalLM": GEMMA3,
+    "VaultGemmaForCausalLM": Architecture(tied=True, sliding_pattern=2),
+    "Plamo3ForCausalLM": Architecture(norms=4, qk_norm=True),
     "DeepseekV2ForCausalLM": DEEPSEEK,
     "DeepseekV3ForCausalLM": DEEPSEEK,
+    "DeepseekV32ForCausalLM": DEEPSEEK,
+    "GlmMoeDsaForCausalLM": DEEPSEEK,
     "Glm4MoeLiteForCausalLM": DEEPSEEK,
     "KimiLinearForCausalLM": Architecture(latent=True, mixer="kda"),
-    "MiniCPM3ForCausalLM": LLAMA,
-    "GlmForCausalLM": QWEN2,
+    **dict.fromkeys(("GlmForCausalLM", "ChatGLMModel", "ChatGLMForConditionalGeneration"), QWEN2),
     "Glm4ForCausalLM": Architecture(norms=4, qkv_bias=True),
     "Glm4MoeForCausalLM": replace(QWEN2, wide_router=True),
     "Ernie4_5_MoeForCausalLM": Architecture(wide_router=True),
@@ -125,8 +111,7 @@ _DECODERS = {
     "PhiMoEForCausalLM": Architecture(norm_bias=True),
     "FlexOlmoForCausalLM": OLMO2,
     "CohereForCausalLM": COHERE,
-    "Cohere2ForCausalLM": replace(COHERE, sliding_pattern=4),
-    "Exaone4ForCausalLM": QWEN3,
+    **dict.fromkeys(("Cohere2ForCausalLM", "Cohere2MoeForCausalLM"), replace(COHERE, sliding_pattern=4)),
     "StableLmForCausalLM": Architecture(norm_bias=True),
     "Starcoder2ForCausalLM": Architecture(gated=False, bias=True, norm_bias=True, tied=True, sliding_pattern=1),
     "NemotronForCausalLM": Architecture(gated=False, norm_bias=True),
@@ -134,10 +119,12 @@ _DECODERS = {
     "GPT2LMHeadModel": GPT2,
     "GPTBigCodeForCausalLM": GPT2,
     "GPTNeoXForCausalLM": Architecture(gated=False, bias=True, norm_bias=True),
+    "BloomForCausalLM": replace(GPT2, learned_positions=None),
+    "GPTJForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True),
+    "Jais2ForCausalLM": Architecture(gated=False, norm_bias=True),
     "OPTForCausalLM": replace(GPT2, learned_positions=2),
     "FalconForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True, tied=True),
     "GraniteMoeHybridForCausalLM": Architecture(mixer="mamba2"),
-    "GraniteMoeSharedForCausalLM": LLAMA,
     "BambaForCausalLM": Architecture(mixer="mamba2"),
     "FalconH1ForCausalLM": Architecture(mixer="mamba2"),
     "NemotronHForCausalLM": Architecture(norms=1, gated=False, mixer="mamba2"),
@@ -150,118 +137,39 @@ _DECODERS = {
     "MiniMaxText01ForCausalLM": Architecture(mixer="lightning"),
     "MiniMaxM1ForCausalLM": Architecture(mixer="lightning"),
 }
-# Embedding models and classifiers that are decoders: they have a KV cache and no output layer over the vocabulary.
-_HEADLESS = {
-    **{name: _DECODERS[f"{name}ForCausalLM"] for name in ("Qwen2", "Qwen3", "Gemma2", "Phi3", "Olmo2")},
-    **{"Llama": LLAMA, "Mistral": LLAMA},
-}
+_LIKE_MODERN_BERT = (
+    *("ModernBertModel", "ModernBertForSequenceClassification", "ModernBertForTokenClassification"),
+    *("NomicBertModel", "ColBERTModernBertModel"),
+)
+_LIKE_GTE = ("GteModel", "GteNewModel", "GteNewForSequenceClassification", "NewModel", "NewForSequenceClassification")
 _ENCODERS = {
-    **dict.fromkeys(
-        (
-            *("BertModel", "RobertaModel", "XLMRobertaModel", "BertForSequenceClassification", "BertForMaskedLM"),
-            *("RobertaForSequenceClassification", "XLMRobertaForSequenceClassification", "RobertaForMaskedLM"),
-            *(
-                "XLMRobertaForMaskedLM",
-                "CamembertModel",
-                "BertForTokenClassification",
-                "XLMRobertaForTokenClassification",
-            ),
-        ),
-        BERT,
-    ),
-    **dict.fromkeys(("ModernBertModel", "ModernBertForSequenceClassification", "NomicBertModel"), MODERN_BERT),
-}
-ARCHITECTURES: Mapping[str, Architecture] = {
-    **_DECODERS,
     **{
-        name + suffix: replace(it, head=False)
-        for name, it in _HEADLESS.items()
-        for suffix in ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenClassification")
+        name + suffix: BERT
+        for name in ("Bert", "Roberta", "XLMRoberta", "Camembert", "Ernie")
+        for suffix in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")
     },
-    **_ENCODERS,
+    **dict.fromkeys(("BertSpladeSparseEmbeddingModel", "BgeM3EmbeddingModel", "HF_ColBERT"), BERT),
+    **dict.fromkeys(_LIKE_MODERN_BERT, MODERN_BERT),
+    **dict.fromkeys(_LIKE_GTE, GTE),
 }
-# A multimodal model's language part, by the model_type of its section.
-LANGUAGE: Mapping[str, str] = {
-    "gemma3_text": "Gemma3ForCausalLM",
-    "gemma4_text": "Gemma4ForCausalLM",
-    "gemma": "GemmaForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "llama4_text": "Llama4ForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "ministral3": "Ministral3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen2_vl_text": "Qwen2ForCausalLM",
-    "qwen2_5_vl_text": "Qwen2ForCausalLM",
-    "qwen2_5_omni_text": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen3_omni_moe_text": "Qwen3MoeForCausalLM",
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "qwen3_vl_text": "Qwen3ForCausalLM",
-    "qwen3_vl_moe_text": "Qwen3MoeForCausalLM",
-    "qwen3_next": "Qwen3NextForCausalLM",
-    "qwen3_5_text": "Qwen3_5ForCausalLM",
-    "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
-    "cohere": "CohereForCausalLM",
-    "cohere2": "Cohere2ForCausalLM",
-    "granite": "GraniteForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "internlm2": "InternLM2ForCausalLM",
-    "glm4": "Glm4ForCausalLM",
-    "glm4v_text": "Glm4ForCausalLM",
-    "glm_ocr_text": "Glm4ForCausalLM",
-    "glm4_moe": "Glm4MoeForCausalLM",
-    "glm4v_moe_text": "Glm4MoeForCausalLM",
-    "deepseek_v2": "DeepseekV2ForCausalLM",
-    "deepseek_v3": "DeepseekV3ForCausalLM",
-    "kimi_k2": "DeepseekV3ForCausalLM",
-    "lfm2": "Lfm2ForCausalLM",
-    "gpt_oss": "GptOssForCausalLM",
-    "smollm3": "SmolLM3ForCausalLM",
-    "ernie4_5": "Ernie4_5ForCausalLM",
-    "nemotron_h": "NemotronHForCausalLM",
-    "starcoder2": "Starcoder2ForCausalLM",
-}
-# Multimodal models whose language part stands at the top of the file.
-FLAT: Mapping[str, str] = {
-    "Qwen2VLForConditionalGeneration": "Qwen2ForCausalLM",
-    "Qwen2_5_VLForConditionalGeneration": "Qwen2ForCausalLM",
-    "MiniCPMV": "Qwen2ForCausalLM",
-    "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
-}
-# What published files of a section leave to the library's defaults, by its model_type.
-_MISTRAL_DEFAULTS = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-}
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "gemma3_text": {
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "vocab_size": 262208,
-        "max_position_embeddings": 131072,
-    },
-    "gemma": {"head_dim": 256, "vocab_size": 257152, "max_position_embeddings": 8192},
-    "gemma2": {"head_dim": 256, "vocab_size": 257216, "max_position_embeddings": 8192},
-    "llama": {
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "vocab_size": 32000,
-        "max_position_embeddings": 2048,
-    },
-    "mistral": {**_MISTRAL_DEFAULTS, "num_key_value_heads": 8, "vocab_size": 32000, "max_position_embeddings": 131072},
-    "qwen2": {
-        "hidden_size": 4096,
-        "intermediate_size": 22016,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-        "vocab_size": 151936,
-        "max_position_embeddings": 32768,
-    },
-}
+ARCHITECTURES: Mapping[str, Architecture] = {**_DECODERS, **_ENCODERS}
+# Any decoder serves as an embedding model or a classifier: it has a KV cache then and no output layer over the vocabulary.
+_HEADLESS = (
+    *("BidirectionalForSequenceClassification", "ForSequenceClassification", "ForTokenClassification"),
+    *("ForProcessRewardModel", "ForRewardModel", "BidirectionalModel", "TextModel", "Model"),
+)
+# Classes that are not called after the decoder in them.
+_CALLED = {"Mistral": "Llama", "MistralBidirectional": "Llama"}
+
+
+def find(name: str) -> Architecture | None:
+    """Return what is known of a class by its name; None where nothing is."""
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    suffix = next((one for one in _HEADLESS if name.endswith(one)), None)
+    if suffix is None:
+        return None
+    base = name.removesuffix(suffix)
+    base = _CALLED.get(base, base)
+    known = ARCHITECTURES.get(f"{base}ForCausalLM") or ARCHITECTURES.get(f"{base}LMHeadModel")
+    return replace(known, head=False) if known else None

@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "text_model_config")
 # Other names for the same sizes; a dot goes into a section.
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "hidden_size": ("n_embd", "d_model", "model_dim"),
+    "hidden_size": ("n_embd", "n_embed", "d_model", "model_dim"),
     "num_hidden_layers": ("n_layer", "num_layers", "n_layers"),
     "num_attention_heads": ("n_head", "num_heads", "n_heads", "decoder_attention_heads"),
     "num_key_value_heads": ("n_head_kv", "num_kv_heads", "multi_query_group_num", "attn_config.kv_n_heads"),
@@ -30,6 +30,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length", "max_target_positions"),
     "vocab_size": ("padded_vocab_size",),
 }
+
+# Lists with a word for each layer.
+LAYER_BY_LAYER = ("layers_block_type", "layer_types")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Config:
             value = _dotted(self.values, name)
             if value is not None:
                 return value
+        if key == "num_hidden_layers":
+            # Nemotron-H's later files say no more than what each layer is.
+            return next((len(words) for name in LAYER_BY_LAYER if (words := self.words(name))), None)
         return None
 
     def whole(self, key: str, default: int | None = None) -> int:

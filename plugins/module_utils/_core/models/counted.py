@@ -10,20 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import encoders, experts, layers, layout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
-    ARCHITECTURES,
-    FLAT,
-    LANGUAGE,
-    LLAMA,
-    Architecture,
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    architectures,
+    encoders,
+    experts,
+    layers,
+    layout,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.encoders import NO_ENCODERS, Encoders
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, LANGUAGE
 
 WHISPER = "WhisperForConditionalGeneration"
 
@@ -78,7 +79,7 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
             inner = str(own[0])
     if not inner:
         inner = LANGUAGE.get(str(read.outer.get("model_type")), "")
-    return inner or outer or f"model_type {read.outer.get('model_type')}", ARCHITECTURES.get(inner)
+    return inner or outer or f"model_type {read.outer.get('model_type')}", architectures.find(inner)
 
 
 def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool) -> Counted:
@@ -100,6 +101,8 @@ def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool
     if kind.encoder:
         return Counted(layout.encoder(read, kind), found_layers, (), None, found_encoders)
     found = layout.decoder(read, kind, found_layers, found_experts, is_tied(read, kind))
+    if not _is_causal(read):
+        return Counted(found, found_layers, (), found_experts, found_encoders)
     return Counted(found, found_layers, _keeps(read, kind, found_layers), found_experts, found_encoders)
 
 
@@ -136,6 +139,13 @@ def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tu
         # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.
         counts[Keeps(Kind.FULL, latent=(index + 4 + 1) // 2)] = len(found)
     return tuple(counts.items())
+
+
+def _is_causal(read: Config) -> bool:
+    """Whether a token sees only those before it; where it sees all, the engine keeps nothing. Source: vLLM, models/config.py."""
+    names = read.outer.get("architectures")
+    named = isinstance(names, (list, tuple)) and any("Bidirectional" in str(one) for one in names)
+    return not (named or read.own("is_causal") is False or read.own("use_bidirectional_attention") is True)
 
 
 def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps:

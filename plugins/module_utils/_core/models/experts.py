@@ -53,7 +53,14 @@ _HARMLESS = (
         "n_redundant_experts",
         "moe_world_size",
     ),
-    *("moe_router_topk", "moe_every_n_layers", "moe_renormalize", "num_expert_fields", "moe_input_jitter_eps"),
+    *(
+        "moe_router_topk",
+        "moe_every_n_layers",
+        "moe_router_group_topk",
+        "moe_renormalize",
+        "num_expert_fields",
+        "moe_input_jitter_eps",
+    ),
 )
 _READ = frozenset((*_COUNT, *_PER_TOKEN, *_WIDTH, *_SHARED_WIDTH, *_SHARED_COUNT, *_LAYERS, *_HARMLESS))
 

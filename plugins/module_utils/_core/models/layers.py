@@ -40,6 +40,7 @@ _WORDS = {
     "*": (Mixer.FULL,),
     "sliding_attention": (Mixer.SLIDING,),
     "chunked_attention": (Mixer.CHUNKED,),
+    "indexed_attention": (Mixer.FULL,),
     "conv": (Mixer.CONV,),
     "short_conv": (Mixer.CONV,),
     "M": (Mixer.MAMBA2,),
@@ -89,6 +90,10 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
     head_dim = config.whole(
         "head_dim", config.whole("attention_head_dim", max(1, config.whole("hidden_size") // heads))
     )
+    if config.own("kv_lora_rank") is not None and not kind.latent:
+        # Keys and values of all heads, as wide as the part of a key that is turned and the one that is not.
+        head_dim = config.whole("qk_nope_head_dim") + config.whole("qk_rope_head_dim")
+    heads_of = config.by_layer("num_attention_heads_per_layer", count, heads)
     kv_heads = _kv_heads(config, count, heads)
     widths = config.by_layer("intermediate_size", count, _dense_width(config, kind, all(sparse)))
     if config.count("intermediate_size_mlp"):
@@ -101,7 +106,12 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
     both = config.own("enable_moe_block") is True
     found = [
         Layer(
-            mixers[at], heads, max(1, kv_heads[at]), head_dim, 0 if sparse[at] and not both else widths[at], sparse[at]
+            mixers[at],
+            heads_of[at],
+            max(1, kv_heads[at]),
+            head_dim,
+            0 if sparse[at] and not both else widths[at],
+            sparse[at],
         )
         for at in range(count)
     ]
@@ -114,7 +124,32 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
     elif kind.norms == 1 and _only_states(mixers):
         # Mamba and Mamba 2: a layer is a mixer, and intermediate_size is the mixer's.
         found = [replace(one, mlp=0) for one in found]
-    return _gemma(config, found)
+    return _one_by_one(config, _gemma(config, found))
+
+
+def _one_by_one(config: Config, found: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Layers whose sizes a section says by their number."""
+    section = config.own("per_layer_config")
+    if not isinstance(section, dict):
+        return found
+    layers = list(found)
+    for number, said in section.items():
+        at = int(number) if str(number).isdecimal() and len(str(number)) < 5 else len(layers)
+        if at >= len(layers) or not isinstance(said, dict):
+            fail(
+                f"{config.where}.per_layer_config",
+                f"{str(number)[:40]!r} is none of its {len(layers)} layers.",
+                "Hand over the model's own config.json.",
+            )
+        own = Config(said, said, f"{config.where}.per_layer_config.{number}")
+        layers[at] = replace(
+            layers[at],
+            heads=own.whole("num_attention_heads", layers[at].heads),
+            kv_heads=own.whole("num_key_value_heads", layers[at].kv_heads),
+            head_dim=own.whole("head_dim", layers[at].head_dim),
+            mlp=own.whole("intermediate_size", layers[at].mlp) if layers[at].mlp else 0,
+        )
+    return tuple(layers)
 
 
 def _mixers(config: Config, kind: Architecture, count: int) -> list[tuple[Mixer, ...]]:
@@ -298,7 +333,13 @@ def delta_sizes(config: Config) -> tuple[int, int]:
 def kda_sizes(config: Config) -> tuple[int, int, int]:
     """Heads, their size, and the kernel of a Kimi delta attention."""
     found = config.own("linear_attn_config")
-    section = Config(found, found, f"{config.where}.linear_attn_config") if isinstance(found, dict) else config
+    if not isinstance(found, dict):
+        return (
+            config.whole("linear_num_heads", 32),
+            config.whole("linear_head_dim", 128),
+            config.whole("linear_conv_kernel_dim", 4),
+        )
+    section = Config(found, found, f"{config.where}.linear_attn_config")
     return section.whole("num_heads", 32), section.whole("head_dim", 128), section.whole("short_conv_kernel_size", 4)
 
 

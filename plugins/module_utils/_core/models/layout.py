@@ -106,7 +106,11 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
     hidden, count = config.whole("hidden_size"), len(at)
     match mixer:
         case Mixer.FULL | Mixer.SLIDING | Mixer.CHUNKED:
-            _attention(counter, config, kind, layer, at)
+            if config.own("kv_lora_rank") is not None:
+                # Stored as a latent's matrices, though the engine keeps keys and values of all heads (MiniCPM 3).
+                _latent(counter, config, layer, at)
+            else:
+                _attention(counter, config, kind, layer, at)
         case Mixer.LATENT:
             _latent(counter, config, layer, at)
         case Mixer.DELTA:
@@ -165,13 +169,16 @@ def _attention(counter: _Counter, config: Config, kind: Architecture, layer: Lay
     biased = said is True or ((kind.qkv_bias or kind.bias) and said is not False)
     # Output projections have a bias where the whole file says so, and not where the family has one for queries alone.
     out_bias = (biased and not kind.qkv_bias) or (said is True and config.values.get("model_type") == "gpt_oss")
-    gate = 2 if config.flag("attn_output_gate", default=kind.mixer == "delta") else 1
+    gate = 2 if config.flag("attn_output_gate", default=kind.gated_attention) else 1
     counter.linear("self_attn.q_proj", hidden, query * gate, at, biased)
     if not layer.borrows_cache:
         counter.linear("self_attn.k_proj", hidden, key, at, biased)
         if not layer.keys_are_values:
             counter.linear("self_attn.v_proj", hidden, key, at, biased)
     counter.linear("self_attn.o_proj", query, hidden, at, out_bias)
+    if config.own("gating") is True:
+        # Laguna's gate is a number a head.
+        counter.linear("self_attn.g_proj", hidden, layer.heads, at)
     if kind.wide_qk_norm:
         counter.plain += (query + key) * len(at)
     elif kind.qk_norm or config.flag("use_qk_norm", "qk_layernorm"):
@@ -191,6 +198,13 @@ def _latent(counter: _Counter, config: Config, layer: Layer, at: Sequence[int]) 
     counter.linear("self_attn.kv_b_proj", rank, layer.heads * (nope + value), at)
     counter.linear("self_attn.o_proj", layer.heads * value, hidden, at)
     counter.plain += (rank + query_rank) * len(at)
+    if width := config.count("index_head_dim"):
+        # DeepSeek V3.2: an indexer chooses the tokens that attention reads.
+        count = config.whole("index_n_heads", 64)
+        counter.linear("self_attn.indexer.wq_b", query_rank, count * width, at)
+        counter.linear("self_attn.indexer.wk", hidden, width, at)
+        counter.linear("self_attn.indexer.weights_proj", hidden, count, at)
+        counter.plain += 2 * width * len(at)
 
 
 def _mlp(
@@ -267,13 +281,32 @@ def encoder(config: Config, kind: Architecture) -> Layout:
     width, at = config.whole("intermediate_size", 4 * hidden), tuple(range(min(count, 1000)))
     for name in ("query", "key", "value", "output"):
         counter.linear(f"attention.{name}", hidden, hidden, at)
-    _one_mlp(counter, kind, "mlp", hidden, width, at, False)
+    if copies := config.count("num_experts"):
+        _expert_layers(counter, config, hidden, width, at, copies)
+    else:
+        _one_mlp(counter, kind, "mlp", hidden, width, at, False)
     if kind.bias:
         positions = min(config.whole("max_position_embeddings"), 2**20) + config.whole("type_vocab_size", 2)
         counter.plain += positions * hidden + 2 * hidden + (4 * hidden + width + hidden + 4 * hidden) * len(at)
+    elif kind.qkv_bias:
+        # GTE's: biases but within the gated MLP, and no table of positions.
+        counter.plain += (config.whole("type_vocab_size", 1) + 2 + 9 * len(at)) * hidden
     else:
         counter.plain += kind.norms * hidden * len(at) + hidden
     return Layout(tuple(counter.matrices), counter.plain, config.whole("vocab_size") * hidden, 0)
+
+
+def _expert_layers(counter: _Counter, config: Config, hidden: int, width: int, at: Sequence[int], copies: int) -> None:
+    """Nomic's encoder with experts: every second layer has so many MLPs without a gate, the others have one."""
+    step = max(1, config.count("moe_every_n_layers") or 1)
+    sparse = tuple(number for number in at if number % step == step - 1)
+    plain = tuple(number for number in at if number not in sparse)
+    for name, inputs, outputs in (("up_proj", hidden, width), ("down_proj", width, hidden)):
+        counter.linear(f"mlp.{name}", inputs, outputs, plain, True)
+        counter.matrices.append(
+            Matrix(f"model.layers.*.mlp.experts.0.{name}", inputs, outputs, sparse, copies, Part.EXPERTS)
+        )
+    counter.plain += (hidden * copies + hidden) * len(sparse) + (4 + 4) * hidden * len(at)
 
 
 def names(matrix: Matrix, nested: bool) -> Iterator[tuple[int, tuple[str, ...]]]:

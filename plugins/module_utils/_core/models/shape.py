@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
     ahead,
+    architectures,
     encoders,
     kv_pool,
     layers,
@@ -20,12 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization as quantizations
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import (
-    ARCHITECTURES,
-    DEFAULTS,
-    LLAMA,
-    Architecture,
-)
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import (
     WHISPER,
@@ -43,6 +39,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_poo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Matrix, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.lengths import UNBOUNDED, Length
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import DEFAULTS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
     VOCABULARY_STEP,
     Loading,
@@ -233,7 +230,7 @@ class ModelShape:
     @property
     def kind(self) -> Architecture:
         """What sets its tensors apart from a Llama's."""
-        return ARCHITECTURES.get(self.architecture, LLAMA)
+        return architectures.find(self.architecture) or LLAMA
 
     @property
     def has_kv_cache(self) -> bool:

@@ -90,7 +90,13 @@ def test_groups_nearly_as_large_are_padded_and_others_split() -> None:
         ),
         ({"architectures": ["Qwen3NextForCausalLM"], "full_attention_interval": 4}, {"full": 8, "state": 24}),
         ({"architectures": ["MiniMaxText01ForCausalLM"], "attn_type_list": [0, 0, 0, 1] * 8}, {"full": 8, "state": 24}),
-        ({"kv_lora_rank": 256, "architectures": ["MiniCPM3ForCausalLM"]}, {"full": 32}),
+        (
+            {
+                **{"architectures": ["MiniCPM3ForCausalLM"], "kv_lora_rank": 256, "q_lora_rank": 768},
+                **{"qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64},
+            },
+            {"full": 32},
+        ),
         ({"num_kv_shared_layers": 12}, {"full": 20}),
     ],
 )

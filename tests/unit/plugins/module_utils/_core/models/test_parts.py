@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     layers,
     layout,
     quantization,
+    sections,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
@@ -108,7 +109,7 @@ def test_layers_that_keep_a_state_are_told_by_whatever_key_names_them(values: di
 
 
 def test_every_language_part_is_an_architecture_that_is_counted() -> None:
-    assert set(architectures.LANGUAGE.values()) <= set(architectures.ARCHITECTURES)
+    assert set(sections.LANGUAGE.values()) | set(sections.FLAT.values()) <= set(architectures.ARCHITECTURES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classes by their names, and layers by their numbers: decoders without their head, attention to both sides, sizes of one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import architectures
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+
+LLAMA: dict[str, Any] = {
+    **{"architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "intermediate_size": 14336, "vocab_size": 128256},
+    **{"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "torch_dtype": "bfloat16"},
+    **{"max_position_embeddings": 131072, "tie_word_embeddings": False},
+}
+
+
+def test_a_latent_that_is_stored_and_not_kept_is_counted_as_stored() -> None:
+    # MiniCPM3-4B: the class has so many parameters; vLLM (models/minicpm3.py) keeps keys and values of 40 heads of 96.
+    minicpm3 = {
+        **{"architectures": ["MiniCPM3ForCausalLM"], "hidden_size": 2560, "intermediate_size": 6400},
+        **{"num_hidden_layers": 62, "num_attention_heads": 40, "num_key_value_heads": 40, "vocab_size": 73448},
+        **{"q_lora_rank": 768, "kv_lora_rank": 256, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64},
+        **{"max_position_embeddings": 32768, "tie_word_embeddings": True, "torch_dtype": "bfloat16"},
+    }
+    found = ModelShape.from_config(minicpm3)
+    assert found.parameters() == 4_073_875_968
+    assert [(kept.kind, kept.kv_heads, kept.head_dim, kept.latent, count) for kept, count in found.keeps] == [
+        (Kind.FULL, 40, 96, 0, 62)
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["Gemma3TextModel"], "use_bidirectional_attention": True},
+        {"architectures": ["LlamaBidirectionalModel"]},
+        {"architectures": ["LlamaBidirectionalForSequenceClassification"]},
+        {"architectures": ["Qwen2ForCausalLM"], "is_causal": False},
+    ],
+)
+def test_nothing_is_kept_where_a_token_sees_those_behind_it(change: dict[str, Any]) -> None:
+    assert not ModelShape.from_config({**LLAMA, **change}).has_kv_cache
+    assert ModelShape.from_config({**LLAMA, "use_bidirectional_attention": False, "is_causal": True}).has_kv_cache
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Qwen3Model", "Qwen3ForSequenceClassification", "GemmaForSequenceClassification", "Exaone4ForRewardModel"),
+        *("GPT2ForSequenceClassification", "JambaForSequenceClassification", "MistralModel"),
+    ],
+)
+def test_any_decoder_serves_without_its_output_layer(name: str) -> None:
+    found = architectures.find(name)
+    assert found is not None and not found.head and not found.encoder
+
+
+@pytest.mark.parametrize("name", ["Model", "NobodysModel", "NobodysForSequenceClassification", "BertForRewardModel"])
+def test_nothing_is_known_of_a_class_by_the_end_of_its_name(name: str) -> None:
+    assert architectures.find(name) is None
+
+
+def test_layers_are_as_their_numbers_say() -> None:
+    found = ModelShape.from_config(
+        {**LLAMA, "per_layer_config": {"05": {"head_dim": 512}, "7": {"num_key_value_heads": 2, "head_dim": 512}}}
+    )
+    assert {(kept.kv_heads, kept.head_dim): count for kept, count in found.keeps} == {
+        (8, 128): 30,
+        (8, 512): 1,
+        (2, 512): 1,
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"32": {"head_dim": 4}}, {"x": {"head_dim": 4}}, {"1": 5}, {"99999": {}}])
+def test_a_layer_that_is_not_there_has_no_sizes(wrong: dict[str, Any]) -> None:
+    with pytest.raises(FleetError, match=r"per_layer_config: '.*' is none of its 32 layers"):
+        ModelShape.from_config({**LLAMA, "per_layer_config": wrong})
+
+
+def test_a_list_of_layers_says_how_many_there_are() -> None:
+    without = {key: value for key, value in LLAMA.items() if key != "num_hidden_layers"}
+    assert ModelShape.from_config({**without, "layer_types": ["full_attention"] * 5}).layers == 5
