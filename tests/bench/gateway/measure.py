@@ -59,9 +59,10 @@ PORTS = {
     "plain": (18102, 18106),
     "gateway": (18103, 18103),
     "uncounted": (18110, 18110),
+    "sockets": (18112, 18112),
     "litellm": (18105, 18105),
 }
-FAST = ("direct", "silent", "plain", "gateway", "uncounted")
+FAST = ("direct", "silent", "plain", "gateway", "uncounted", "sockets")
 # Without a word that is not said: LiteLLM would fetch a list of prices first.
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*"}
 ROUNDS, SECONDS = 5, 3.0
@@ -78,6 +79,10 @@ function usage.leave() end
 return usage
 """
 MANY, MINUTE = 1000, 60
+# Gateways beside the one that is measured have folders of their own below its.
+BESIDE = ("uncounted", "sockets")
+# Where the engine's double listens on a socket, too: how the default transport meets it.
+MET = "/run/met"
 
 
 def litellm() -> Path:
@@ -120,13 +125,15 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
         f"{folder}:/bench:ro",
         "--volume",
         f"{folder}:/etc/gpuserve/live:ro",
+        "--volume",
+        f"{folder.parent if folder.name in BESIDE else folder}/met:{MET}",
     ]
     logs = ["--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=5"]
     command = [
         "nginx",
         "-c",
         f"/etc/gpuserve/live/{config}",
-        *(["-g", "daemon off;"] if name.startswith(("gateway", "uncounted")) else []),
+        *(["-g", "daemon off;"] if name.startswith(("gateway", "uncounted", "sockets")) else []),
     ]
     docker("run", "--detach", "--name", container, "--network", "host", *labels(), *may, *more, *logs, image, *command)
     try:
@@ -220,6 +227,8 @@ def most(pids: dict[str, int]) -> dict[str, dict[str, float]]:
     for name in ("plain", "silent"):
         over = [gateway / other for gateway, other in zip(rates["gateway"], rates[name], strict=True)]
         found["gateway"][f"over_{name}"] = statistics.median(over)
+    over = [socket / port for socket, port in zip(rates["sockets"], rates["gateway"], strict=True)]
+    found["sockets"]["over_gateway"] = statistics.median(over)
     return found
 
 
@@ -249,7 +258,18 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
     def row(title: str, each: Callable[[str], str], names: tuple[str, ...] = (*FAST, "litellm")) -> list[str]:
         return [title, *(each(name) if name in names else "" for name in PORTS)]
 
-    table = [["", "direct", "nginx, no log", "plain nginx", "gateway", "gateway, usage uncounted", "LiteLLM"]]
+    table = [
+        [
+            "",
+            "direct",
+            "nginx, no log",
+            "plain nginx",
+            "gateway",
+            "gateway, usage uncounted",
+            "gateway, engine on a socket",
+            "LiteLLM",
+        ]
+    ]
     for rate, by_name in found["paced"].items():
         for which in ("p50", "p99"):
             at_rate = tuple(name for name in PORTS if name in by_name)
@@ -289,12 +309,21 @@ def measure() -> dict[str, Any]:
         uncounted.chmod(0o755)
         render({**variables, "gateway_port": 18110, "gateway_metrics_address": "127.0.0.1:18111"}, uncounted)
         (uncounted / "usage.lua").write_text(NO_USAGE)
+        sockets = folder / "sockets"
+        met = folder / "met"
+        for place, mode in ((sockets, 0o755), (met, 0o777)):
+            place.mkdir()
+            place.chmod(mode)
+        models = [{**model, "endpoints": [f"unix:{MET}/engine.sock"]} for model in variables["gateway_models"][:1]]
+        there = {"gateway_port": 18112, "gateway_metrics_address": "127.0.0.1:18113", "gateway_models": models}
+        render({**variables, **there}, sockets)
         pids = {
             "direct": stack.enter_context(nginx(image, "direct", folder, "engine.conf")),
             "silent": stack.enter_context(nginx(image, "silent", folder, "silent.conf")),
             "plain": stack.enter_context(nginx(image, "plain", folder, "plain.conf")),
             "gateway": stack.enter_context(nginx(image, "gateway", folder, "nginx.conf")),
             "uncounted": stack.enter_context(nginx(image, "uncounted", uncounted, "nginx.conf")),
+            "sockets": stack.enter_context(nginx(image, "sockets", sockets, "nginx.conf")),
         }
         stack.enter_context(program([sys.executable, stub, "slow=18104"], folder / "stub.log"))
         for port, path in (
@@ -304,11 +333,12 @@ def measure() -> dict[str, Any]:
             (18104, "/health"),
             (18103, "/livez"),
             (18110, "/livez"),
+            (18112, "/livez"),
         ):
             wait_for(port, path)
         for rate in (500, 1000):
             say(f"{rate} requests/s to each in turn")
-            found["paced"][rate] = paced(("direct", "plain", "gateway"), rate, ROUNDS, SECONDS)
+            found["paced"][rate] = paced(("direct", "plain", "gateway", "sockets"), rate, ROUNDS, SECONDS)
         say("as many requests/s as go")
         found["most"] = most(pids)
         say(f"{MANY} streams for {MINUTE} s")
@@ -340,7 +370,7 @@ def measure() -> dict[str, Any]:
             )
             found["memory"]["litellm"] = memory_mib(pid)
             say("streams to each in turn, to their first tokens")
-            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name not in ("silent", "uncounted")}
+            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name not in ("silent", *BESIDE)}
             for _round in range(ROUNDS):
                 for name in firsts:
                     firsts[name] += asyncio.run(clients.first_tokens(PORTS[name][1], 50))
@@ -371,6 +401,8 @@ def main() -> None:
         "added_p50_ms": round(thousand["gateway"]["p50"] - thousand["direct"]["p50"], 3),
         "added_p99_ms": round(thousand["gateway"]["p99"] - thousand["direct"]["p99"], 3),
         "rps_over_plain_nginx": round(found["most"]["gateway"]["over_plain"], 2),
+        "sockets_rps_over_ports": round(found["most"]["sockets"]["over_gateway"], 2),
+        "sockets_added_p50_ms": round(thousand["sockets"]["p50"] - thousand["direct"]["p50"], 3),
         "litellm_added_p50_ms": round(slow["litellm"]["p50"] - slow["direct"]["p50"], 3),
         "added_ttft_ms": round(found["first"]["gateway"] - found["first"]["direct"], 3),
         "streams_lost": int(streams["lost"]),
