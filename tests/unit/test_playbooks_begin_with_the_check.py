@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 COLLECTION = Path(__file__).parents[2]
 PLAYBOOKS = sorted((COLLECTION / "playbooks").glob("*.yml"))
 TASKS = sorted([*COLLECTION.glob("roles/*/tasks/*.yml"), *COLLECTION.glob("playbooks/**/*.yml")])
+FOLDER = re.compile(r"(\w+) \| default\('(/[^']*)'")
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
@@ -43,6 +45,17 @@ def test_files_on_the_controller_are_meant_from_where_it_was_called(path: Path) 
 def test_no_task_lets_ansible_search_for_another_python_than_the_inventory_names(path: Path) -> None:
     for line in path.read_text(encoding="utf-8").splitlines():
         assert "ansible_python_interpreter:" not in line or "auto" not in line, line
+
+
+@pytest.mark.parametrize(
+    "path", sorted((COLLECTION / "playbooks").glob("**/*.yml")), ids=lambda path: str(path.relative_to(COLLECTION))
+)
+def test_where_things_are_by_default_is_written_in_the_role_alone(path: Path) -> None:
+    """Whoever needs a folder reads the role's defaults, or leaves it to a module's own."""
+    roles = [yaml.safe_load(one.read_text(encoding="utf-8")) for one in COLLECTION.glob("roles/*/defaults/main.yml")]
+    folders = {name for role in roles for name, value in role.items() if str(value).startswith("/")}
+    written = {name for name, _path in FOLDER.findall(path.read_text(encoding="utf-8"))}
+    assert not written & folders
 
 
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: str(path.relative_to(COLLECTION)))
