@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -206,6 +207,21 @@ def test_its_endpoints(start: Callable[..., Started], monkeypatch: pytest.Monkey
         assert keyed.proves(task, 5) == (True, "")
     assert keyed.figures() == {"num_requests_running": 0, "num_requests_waiting": 0, "generation_tokens_total": 1}
     assert not keyed.sleeps()
+
+
+def test_a_client_that_hangs_up_leaves_no_error_in_its_log(start: Callable[..., Started]) -> None:
+    one = start("--kv-cache-memory-bytes", str(GIB), token_s=0.2).ready()
+    body = json.dumps({"model": "tiny", "prompt": [1], "max_tokens": 1})
+    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as line:
+        line.sendall(f"POST /v1/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        # Closed by a reset: what is written to it fails.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: (one.engine.figures() or {}).get("generation_tokens_total") == 1)
+    # Asked after it, this one is answered after it.
+    assert one.engine.proves("generate", 10) == (True, "")
+    one.process.terminate()
+    assert one.ended()[0] == 0
+    assert not [text for text in one.lines if "Error" in text or "Traceback" in text]
 
 
 def test_a_streamed_answer_ends_as_one(start: Callable[..., Started]) -> None:

@@ -22,6 +22,7 @@ A request with `double_seconds` has a stream that takes so long.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -341,6 +342,16 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     engine: Engine
+
+    def handle(self) -> None:
+        """Answer a connection; one whose client has gone is no error, and leaves no line in the log, as uvicorn's don't."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def finish(self) -> None:
+        """End a connection, gone or not."""
+        with contextlib.suppress(ConnectionError):
+            super().finish()
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Say nothing: an access log would look like progress."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import Container, Evidence
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.findings import Finding, Severity
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import Cause, diagnose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import KILLED, Cause, diagnose
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.log import of_the_end
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 
 # What the host's findings explain of an engine's: the first rule of the list that was found is the reason.
@@ -87,11 +88,18 @@ def _engine(one: Container, host: Sequence[Finding]) -> Iterator[Finding]:
 
 
 def _cause_of(one: Container) -> Cause:
-    log = [f"Error response from daemon: {one.error}", *one.log] if one.error else one.log
     if one.oom_killed:
         # Docker knows: the kernel ended it within its own bound.
         return Cause("killed", "the kernel ended it, since its memory ran out", "Give the host more memory.", True)
-    return diagnose(log, one.exit_code if one.status != RUNNING else None)
+    refused = [f"Error response from daemon: {one.error}"] if one.error else []
+    if one.status == RUNNING:
+        return diagnose([*refused, *one.log])
+    lines, has_served = of_the_end(one.log)
+    cause = diagnose([*refused, *lines], one.exit_code)
+    if cause.id == "error" and has_served and one.exit_code == KILLED:
+        # What went wrong with a request ends no engine by SIGKILL.
+        return diagnose([], one.exit_code)
+    return cause
 
 
 def _because(cause: Cause, subject: str, severity: Severity, state: str, host: Sequence[Finding]) -> Finding:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -38,6 +38,8 @@ PHASES = (
     (Phase.INITIALIZED, re.compile(r"init engine \(profile, create kv cache")),
     (Phase.LISTENING, re.compile(r"Starting vLLM (?:API )?server|Application startup complete")),
 )
+_BEGINNING = re.compile(r"vLLM API server version")
+_SERVING = re.compile(r"Application startup complete")
 _PERCENT = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)%")
 _TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
 _CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x")
@@ -61,6 +63,16 @@ def timeline(lines: Iterable[tuple[float, str]], started: float) -> dict[str, fl
             if phase.value not in found and pattern.search(line):
                 found[phase.value] = round(max(0.0, at - started), 1)
     return found
+
+
+def of_the_end(lines: Sequence[str]) -> tuple[Sequence[str], bool]:
+    """Return the lines that can tell why an engine has ended, and whether it served before.
+
+    Docker's log holds every start of a container: what ended an earlier one, or what an engine served on after, has not ended this one.
+    """
+    marks = [at for at, line in enumerate(lines) if _BEGINNING.search(line) or _SERVING.search(line)]
+    since = lines[marks[-1] :] if marks else lines
+    return since, bool(marks) and _SERVING.search(since[0]) is not None
 
 
 def read(lines: Iterable[str]) -> LogFacts:

@@ -75,6 +75,41 @@ def test_an_engine_that_does_not_serve_is_explained_by_the_table_of_causes(
     assert finding.text.startswith(text) and finding.remedy and not finding.because
 
 
+BEGINS = "(APIServer pid=7) INFO 11-26 19:28:00 [api_server.py:1977] vLLM API server version 0.26.0"
+SERVES = "(APIServer pid=7) INFO:     Application startup complete."
+HUNG_UP = ["Traceback (most recent call last):", "BrokenPipeError: [Errno 32] Broken pipe"]
+FAULT = ["RuntimeError: CUDA error: an illegal memory access was encountered"]
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "rule"),
+    [
+        # What an earlier start ended by, or a request failed by, has not ended this one.
+        ([*HUNG_UP, BEGINS, SERVES], 137, "killed"),
+        ([BEGINS, *OOM, BEGINS, SERVES], 137, "killed"),
+        ([BEGINS, SERVES, *HUNG_UP], 137, "killed"),
+        ([BEGINS, *OOM, BEGINS, SERVES], 0, "exit"),
+        # What came last is what ended it, and a cause that is known is one, however it ended.
+        ([BEGINS, *OOM, BEGINS, SERVES, *FAULT], 1, "illegal_access"),
+        ([BEGINS, SERVES, *FAULT], 137, "illegal_access"),
+        ([BEGINS, SERVES, BEGINS, *OOM], 1, "out_of_memory"),
+        ([BEGINS, *HUNG_UP], 137, "error"),
+        ([BEGINS, SERVES, *HUNG_UP], 1, "error"),
+    ],
+)
+def test_an_end_is_explained_by_what_was_said_since_the_last_start(log: list[str], code: int, rule: str) -> None:
+    ended = replace(QWEN, status="exited", exit_code=code, log=log)
+    (finding,) = judge(replace(WELL, containers=[ended, GATEWAY]))
+    assert finding.rule == rule
+
+
+def test_one_that_runs_is_explained_by_its_whole_log() -> None:
+    """It has not ended: what is there to explain is why it began anew."""
+    again = replace(QWEN, health="starting", restarts=3, log=[BEGINS, *OOM, BEGINS])
+    (finding,) = judge(replace(WELL, containers=[again, GATEWAY]))
+    assert finding.rule == "out_of_memory"
+
+
 def test_one_that_serves_after_restarts_and_one_that_starts_are_only_warned_of() -> None:
     restarted, starting = replace(QWEN, restarts=2, log=OOM), replace(QWEN, health="starting", age_s=601)
     assert judge(replace(WELL, containers=[replace(starting, age_s=599), GATEWAY])) == []
