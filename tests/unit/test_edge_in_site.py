@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where site.yml tells edges of a host: before its engines change, once it is proved, and whatever fails in between."""
+"""Where playbooks tell edges of a host: before its engines change or stop, once it is proved, and whatever fails in between."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 COLLECTION = Path(__file__).parents[2]
@@ -67,6 +68,32 @@ def test_a_host_is_kept_out_right_before_its_engines_change_and_only_then() -> N
     step = next(play for play in read("playbooks/site.yml") if play["name"] == "Start what serves, step by step")
     assert "'gpuserve.fleet.gateway', 'tasks_from': 'drain.yml'" in step["vars"]["_vllm_stack_before_change"]
     assert (COLLECTION / "roles/gateway/tasks/drain.yml").exists()
+
+
+@pytest.mark.parametrize("playbook", ["rollback", "upgrade", "teardown"])
+def test_a_host_that_another_playbook_changed_is_given_back_in_any_case(playbook: str) -> None:
+    block = next(task for task in read(f"playbooks/{playbook}.yml")[-1]["tasks"] if "always" in task)
+    assert gives_back(block["always"])
+
+
+def test_a_rollback_keeps_the_host_out_as_a_rollout_does() -> None:
+    step = next(play for play in read("playbooks/site.yml") if play["name"] == "Start what serves, step by step")
+    rollback = read("playbooks/rollback.yml")[-1]
+    assert rollback["vars"]["_vllm_stack_before_change"] == step["vars"]["_vllm_stack_before_change"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "stop"),
+    [
+        (read("playbooks/tasks/upgrade_change.yml"), "Stop the gateway once requests are finished"),
+        (read("playbooks/teardown.yml")[-1]["tasks"], "Remove the gateway"),
+    ],
+    ids=["upgrade", "teardown"],
+)
+def test_a_host_is_kept_out_before_its_gateway_stops(tasks: list[dict[str, Any]], stop: str) -> None:
+    block = next(task for task in tasks if "block" in task)["block"]
+    order = list(calls(block))
+    assert order.index("gpuserve.fleet.gateway drain.yml") < [task["name"] for task in block].index(stop)
 
 
 def test_edges_change_after_the_boxes_and_one_by_one() -> None:
