@@ -69,12 +69,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         settings = plain(self._task.args.get("settings") or {})
         gateway = self._parse(settings)
         folder = str(self._task.args.get("folder") or gateway_files.FOLDER)
-        facts = self._on_host({"state": "read", "folder": folder, "saved": True, "live": True})["facts"]
+        with self._unseen():
+            facts = self._on_host({"state": "read", "folder": folder, "saved": True, "live": True})["facts"]
         if facts["first_key_sha256"] and not self._task.args.get("change"):
             gateway = self._with_first_key(gateway, host.Facts.of(facts))[0]
-        found = gateway_drift.found(facts["live"], facts.get("saved") or {})
+        saved = facts.get("saved") or {}
+        found = gateway_drift.found(facts["live"], saved, facts["is_running"] if facts["has_compose"] else None)
         wanted = gateway_drift.wanted(gateway, settings, gateway_files.render(gateway).files)
+        wanted["files"] = self._written({**settings, **saved, "keys": settings.get("keys")}) if saved else {}
         return {"changed": False, "differences": [asdict(one) for one in drift.gateway(found, wanted)]}
+
+    def _written(self, saved: dict[str, Any]) -> dict[str, str]:
+        """Return what the last run wrote by its variables; nothing where this version can't read them."""
+        try:
+            gateway = self._parse(saved)
+        except FleetError:
+            return {}
+        return gateway_drift.written(gateway, gateway_files.render(gateway))
 
     def _parsed(self) -> tuple[config.Gateway, host.Facts]:
         settings = plain(self._task.args.get("settings") or {})

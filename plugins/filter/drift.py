@@ -94,7 +94,9 @@ def _stack(stack: Mapping[str, Any]) -> Iterator[core.Difference]:
     if stack["models"]:
         yield from core.image(str(stack["image"]), str((record.get("plan") or {}).get("image") or ""))
     running = dict(_RUNNING.findall(stack["running"]["stdout"])) if stack["running"].get("rc") == 0 else None
-    yield from core.engines(_engines(rendered.get("services", []), rendered.get("content", "")), proved, running)
+    wanted = _engines(rendered.get("services", []), rendered.get("content", ""))
+    yield from core.engines(wanted, proved, running)
+    yield from core.stack_files(rendered.get("changed_files", []), wanted, proved)
 
 
 def _gateway(answer: Mapping[str, Any]) -> Iterator[core.Difference]:

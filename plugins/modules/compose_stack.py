@@ -187,6 +187,12 @@ removed_services:
   returned: success
   type: list
   elements: str
+changed_files:
+  description: >-
+    Which files of the set are there with another content, or are there on one side alone, by their path below O(project_dir).
+  returned: success
+  type: list
+  elements: str
 compose_file:
   description: Where the compose file is.
   returned: success
@@ -318,7 +324,9 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     check_readable(specs, params["cache_dir"])
     check_caches(compose.cache_folders(stack, params["cache_dir"]))
     old, new = old_digests(before), {service["name"]: service["digest"] for service in services}
-    changed = (before, files_before) != (text, files)
+    compose_name = here.sets.compose_file().name
+    there, wanted = {compose_name: before, **files_before}, {compose_name: text, **files}
+    changed = sorted(path for path in {*there, *wanted} if there.get(path) != wanted.get(path))
     if changed and not module.check_mode:
         try:
             # What is compiled there is code that engines run.
@@ -343,7 +351,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
                 "Free space there, or name another folder.",
             )
     return {
-        "changed": changed,
+        "changed": bool(changed),
         "warnings": [
             *transport.too_old(params["transport"], params["engine_version"], params["gateway"]),
             *transport.warnings(
@@ -354,6 +362,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
         "endpoints": endpoints,
         "changed_services": [name for name in new if old.get(name) != new[name]],
         "removed_services": [name for name in old if name not in new],
+        "changed_files": changed,
         "compose_file": str(here.sets.compose_file()),
         "content": text,
         "diff": {

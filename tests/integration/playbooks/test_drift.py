@@ -4,7 +4,7 @@
 
 """playbooks/drift.yml on this machine, with the files that a run would have left in folders of the test.
 
-docker is a double that lists containers.
+docker is a double that lists containers, and says of any that it runs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ LEAVE = """
         content: "{{{{ item.1 }}}}"
       check_mode: false
       loop:
+        - [compose.yml, "{{{{ _vllm_stack_render.content }}}}"]
         - [proved/compose.yml, "{{{{ _vllm_stack_render.content }}}}"]
         - [proved/plan.json, "{{{{ proved | to_json }}}}"]
         - [gateway/settings.json, "{{{{ _gateway_settings | to_json }}}}"]
@@ -109,7 +110,9 @@ def left(folder: Path) -> None:
     listed = folder / "containers"
     listed.write_text("")
     docker = folder / "bin" / "docker"
-    docker.write_text(f'#!/bin/sh\n[ "$1" = ps ] && exec cat {listed}\n[ "$1" = compose ] && exit 0\nexit 1\n')
+    running = json.dumps([{"Id": "0" * 64, "State": {"Running": True}}])
+    words = [f"ps) exec cat {listed};;", "compose) exit 0;;", f"container) echo '{running}';;", "*) exit 1;;"]
+    docker.write_text(f'#!/bin/sh\ncase "$1" in {" ".join(words)} esac\n')
     docker.chmod(0o755)
     book = folder / "leave.yml"
     book.write_text(LEAVE.format(playbooks=CHECKOUT / "playbooks", folder=folder))
@@ -120,8 +123,9 @@ def left(folder: Path) -> None:
     gateway = config.parse(json.loads((folder / "gateway/settings.json").read_text()), [], "thishost")
     own = OwnCertificate(folder / "gateway/tls", run_here)
     own.make(gateway.tls_name, ["DNS:gpu01.example", "DNS:localhost", "IP:127.0.0.1", "IP:::1"])
-    files = gateway_files.render(gateway).files | {"tls.crt": own.certificate.read_text()}
-    for name, text in files.items():
+    rendered = gateway_files.render(gateway)
+    (folder / "gateway/compose.yml").write_text(rendered.compose)
+    for name, text in {**rendered.files, "tls.crt": own.certificate.read_text()}.items():
         (folder / "gateway/conf/live" / name).write_text(text)
 
 
@@ -153,6 +157,17 @@ def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: 
     assert "thishost differs from the inventory in" in " ".join(other.stdout.split())
     told = other.stdout + other.stderr + written.read_text()
     assert not [entry["key"] for entry in KEYS + OTHER_KEYS if entry["key"] in told]
+
+    # By hand, in a file each of the stack and of the gateway.
+    edited = [tmp_path / "compose.yml", tmp_path / "gateway/conf/live/nginx.conf"]
+    for path in edited:
+        path.write_bytes(before[path] + b"# by hand\n")
+    by_hand = play(tmp_path, book, drift_json=str(written))
+    assert by_hand.returncode == 2, by_hand.stdout + by_hand.stderr
+    rows = {one["what"]: one for one in json.loads(written.read_text())["thishost"]["differences"]}
+    assert sorted(rows) == ["gateway's nginx.conf", "stack's compose.yml"]
+    for path in edited:
+        path.write_bytes(before[path])
 
     # What can't be rendered (nobody knows the model here, and the hub is away) is a row, through a pipe as well.
     unknown: dict[str, Any] = {"vllm_stack_models": [{"name": "other", "model": "acme/nothing-of-the-kind"}]}

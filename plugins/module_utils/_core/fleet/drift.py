@@ -108,6 +108,15 @@ def names_only(wanted: Sequence[str], proved: Mapping[str, Engine]) -> Iterator[
         yield Difference(f"model {name}", "served" if there else NONE, NONE if there else "served", STACK)
 
 
+def stack_files(
+    changed: Sequence[str], wanted: Mapping[str, Engine], proved: Mapping[str, Engine]
+) -> Iterator[Difference]:
+    """Compare the files of the stack. Where an engine of the set differs, its own row says why they do."""
+    if {name: engine.digest for name, engine in wanted.items()} == {name: one.digest for name, one in proved.items()}:
+        for name in changed:
+            yield Difference(f"stack's {name}", "another", "as rendered now", STACK)
+
+
 def _engine(subject: str, wanted: Engine, proved: Engine) -> Iterator[Difference]:
     """Compare one model: what it serves, its flags, where it listens, and the rest of its service."""
     if wanted.digest == proved.digest:
@@ -164,6 +173,14 @@ def gateway(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Dif
             yield Difference(f"gateway_{name}", _value(there), _value(value), GATEWAY)
     yield from _named("gateway model", found["models"], wanted["models"])
     yield from _named("gateway key", found["keys"], wanted["keys"])
+    # What the variables of the last run came to: what differs from that was changed by hand, or written by another version.
+    for name, digest in sorted(wanted["files"].items()):
+        if found["files"].get(name) != digest:
+            yield Difference(
+                f"gateway's {name}", "another" if name in found["files"] else NONE, "as rendered now", GATEWAY
+            )
+    if found["runs"] is False:
+        yield Difference("gateway: container", "does not run", "a gateway that runs", GATEWAY)
     if found["code"] != wanted["code"]:
         yield Difference("gateway's code", "of another version of the collection", "of this version", GATEWAY)
     yield from _certificate(found.get("certificate") or {}, wanted.get("certificate_names") or ())

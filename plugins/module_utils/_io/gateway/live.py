@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a gateway's host has live: what its Lua decides by, the code as sums, and its certificate as openssl reads it."""
+"""What a gateway's host has live: what its Lua decides by, code and other files as sums, its certificate as openssl reads it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ def read_live(folder: Path, run: Run) -> dict[str, Any]:
     except ValueError:
         # Somebody wrote into it: all that it would say differs.
         data = {}
+    compose = folder / "compose.yml"
+    beside = {compose.name: compose.read_bytes()} if compose.is_file() else {}
+    # Of what is left out here the other figures tell.
+    told = ("data.json", "tls.crt", "tls.key")
+    other = {name: text for name, text in files.items() if name not in told and not name.endswith(".lua")}
     return {
         "there": bool(files),
         "data": data if isinstance(data, dict) else {},
         "code": {name: hashlib.sha256(text).hexdigest() for name, text in files.items() if name.endswith(".lua")},
+        "files": {name: hashlib.sha256(text).hexdigest() for name, text in {**other, **beside}.items()},
         "certificate": _certificate(sets.live / "tls.crt", run) if files.get("tls.crt") else {},
     }
 

@@ -247,10 +247,14 @@ def test_a_dry_run_of_a_change_writes_nothing(controller: Controller) -> None:
 def test_a_comparison_tells_names_and_no_key_and_makes_none(controller: Controller) -> None:
     mine = settings(keys=[{"name": "mine", "key": SECRET}])
     controller.run(settings=mine)
-    files = controller.payloads.pop()["files"]
-    code = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items() if name.endswith(".lua")}
-    live = {"there": True, "data": json.loads(files["data.json"]), "code": code, "certificate": {}}
-    controller.facts |= {"saved": {**mine, "keys": None}, "live": live}
+    payload = controller.payloads.pop()
+    files = payload["files"]
+    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    code = {name: digest for name, digest in sums.items() if name.endswith(".lua")}
+    others = {name: digest for name, digest in sums.items() if name not in {*code, "data.json"}}
+    others["compose.yml"] = hashlib.sha256(payload["compose"].encode()).hexdigest()
+    live = {"there": True, "data": json.loads(files["data.json"]), "code": code, "files": others, "certificate": {}}
+    controller.facts |= {"saved": {**mine, "keys": None}, "live": live, "is_running": True}
     assert controller.run(settings=mine, state="compared")["differences"] == []
 
     other = settings(keys=[{"name": "mine", "key": f"{SECRET}x"}, {"name": "new", "key": f"{SECRET}y"}], port=8443)
@@ -263,11 +267,32 @@ def test_a_comparison_tells_names_and_no_key_and_makes_none(controller: Controll
     told = json.dumps(answer)
     assert SECRET not in told and keys.digest(SECRET) not in told and keys.digest(f"{SECRET}x") not in told
 
+    # By hand: a file of each kind, and a gateway that is stopped. What a variable explains is told once, by its name.
+    edited = {**json.loads(files["data.json"]), "sticky": "by hand"}
+    controller.facts |= {"live": {**live, "data": edited, "files": {**others, "nginx.conf": "0"}}, "is_running": False}
+    answer = controller.run(settings={**mine, "sticky": "key"}, state="compared")
+    assert [row["what"] for row in answer["differences"]] == [
+        "gateway_sticky",
+        "gateway's data.json",
+        "gateway's nginx.conf",
+        "gateway: container",
+    ]
+    controller.facts |= {"live": live, "is_running": True}
+
     # Where nobody wrote a key, the first one counts by the digest that the host has, whoever made it.
     data = json.loads(files["data.json"])
     data["keys"] = {"d" * 64: {**data["keys"][keys.digest(SECRET)], "name": keys.FIRST}}
     controller.facts |= {"first_key_sha256": "d" * 64, "live": {**live, "data": data}}
     assert controller.run(settings=settings(), state="compared")["differences"] == []
-    controller.facts["live"] = {"there": False, "data": {}, "code": {}, "certificate": {}}
+    controller.facts["live"] = {"there": False, "data": {}, "code": {}, "files": {}, "certificate": {}}
     assert [row["what"] for row in controller.run(settings=settings(), state="compared")["differences"]] == ["gateway"]
     assert controller.payloads == [] and not controller.key_dir.exists()
+
+
+def test_a_comparison_shows_no_key_of_engines_that_the_host_kept(controller: Controller) -> None:
+    saved = settings()
+    saved["models"][0]["api_key"] = "an-engine-key-0123456789"
+    live = {"there": False, "data": {}, "code": {}, "files": {}, "certificate": {}}
+    controller.facts |= {"saved": saved, "live": live, "is_running": True}
+    answer = controller.run(settings=settings(), state="compared")
+    assert "an-engine-key" not in json.dumps([answer, controller.shown])

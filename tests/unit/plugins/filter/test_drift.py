@@ -28,7 +28,7 @@ def read(**change: Any) -> dict[str, Any]:
         "proved": slurped(json.dumps(RECORD)),
         "compose": slurped(COMPOSE),
         "running": {"rc": 0, "stdout": "qwen :8001-> a1"},
-        "rendered": {"services": RECORD["services"], "content": COMPOSE},
+        "rendered": {"services": RECORD["services"], "content": COMPOSE, "changed_files": []},
         "failure": "",
     }
     return {"driver": {}, "toolkit": {}, "stack": {**stack, **change}, "gateway": {"differences": []}}
@@ -60,6 +60,11 @@ def test_a_container_that_is_gone_and_a_docker_that_does_not_answer() -> None:
     assert what(read(running={"rc": 0, "stdout": ""})) == ["model qwen: container"]
     assert what(read(running={"rc": 1, "stdout": ""})) == []
     assert what(read(running={})) == []
+
+
+def test_a_file_of_the_stack_that_somebody_changed() -> None:
+    rendered = {**read()["stack"]["rendered"], "changed_files": ["env/qwen.env"]}
+    assert what(read(rendered=rendered)) == ["stack's env/qwen.env"]
 
 
 def test_a_stack_that_can_t_be_rendered_says_why_and_which_models_differ() -> None:

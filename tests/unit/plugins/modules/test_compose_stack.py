@@ -85,6 +85,15 @@ def test_a_set_is_put_there_closed_and_a_second_time_nothing_is(
     assert len(docker.asked) == 1
 
 
+def test_files_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose) -> None:
+    first = call(capsys, tmp_path)
+    files = sorted(f"env/{service['name']}-{service['digest']}.env" for service in first["services"])
+    assert first["changed_files"] == ["compose.yml", *files] and call(capsys, tmp_path)["changed_files"] == []
+    (tmp_path / "stack" / files[0]).write_text("VLLM_API_KEY=another\n")
+    (tmp_path / "stack" / files[1]).unlink()
+    assert call(capsys, tmp_path, check=True)["changed_files"] == files[:2]
+
+
 def test_what_it_warns_of_is_shown_without_a_word_on_how_it_was_handed_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,10 +138,13 @@ FOUND: dict[str, Any] = {
     "models": {"qwen": {"queue": 3}},
     "keys": {"team": {"key": "digest-1", "expires": 0}},
     "code": {"router.lua": "1"},
+    "files": {"nginx.conf": "1", "tls.crt": "2"},
+    "runs": True,
     "certificate": {"names": ["DNS:a"], "ends": "Jan  1 2027", "ends_soon": False},
 }
 SAME: dict[str, Any] = {
     **{name: FOUND[name] for name in ("settings", "models", "keys", "code")},
+    "files": {"nginx.conf": "1"},
     "certificate_names": [],
 }
 
@@ -172,6 +175,25 @@ def test_settings_models_and_code_of_a_gateway() -> None:
         ("gateway model qwen", "other in queue", "as rendered now")
     ]
     assert gateway_rows({"code": {}}, {})[0][0] == "gateway's code"
+
+
+def test_a_file_of_the_gateway_that_was_changed_by_hand_and_a_gateway_that_does_not_run() -> None:
+    wanted = {"files": {"compose.yml": "1", "nginx.conf": "2"}}
+    assert gateway_rows({"runs": False}, wanted) == [
+        ("gateway's compose.yml", "none", "as rendered now"),
+        ("gateway's nginx.conf", "another", "as rendered now"),
+        ("gateway: container", "does not run", "a gateway that runs"),
+    ]
+    # Docker did not answer; what the last run wrote can't be read.
+    assert gateway_rows({"runs": None}, {"files": {}}) == []
+
+
+def test_a_file_of_the_stack_that_was_changed_by_hand_is_named_where_no_engine_says_why() -> None:
+    same = {"a": engine()}
+    row = Difference("stack's compose.yml", "another", "as rendered now", drift.STACK)
+    assert list(drift.stack_files(["compose.yml"], same, same)) == [row]
+    assert list(drift.stack_files([], same, same)) == []
+    assert list(drift.stack_files(["compose.yml"], {"a": engine("b")}, same)) == []
 
 
 def test_keys_are_told_by_their_names_alone() -> None:

@@ -40,10 +40,15 @@ def put(folder: Path, **files: str) -> None:
 def test_what_is_live_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_soon: bool) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/openssl")
     put(tmp_path, data_json='{"models": []}', router_lua="return 1", nginx_conf="events {}", tls_crt="PEM")
+    (tmp_path / "compose.yml").write_text("services: {}")
     assert live.read_live(tmp_path, openssl(ends_soon)) == {
         "there": True,
         "data": {"models": []},
         "code": {"router.lua": hashlib.sha256(b"return 1").hexdigest()},
+        "files": {
+            "nginx.conf": hashlib.sha256(b"events {}").hexdigest(),
+            "compose.yml": hashlib.sha256(b"services: {}").hexdigest(),
+        },
         "certificate": {
             "names": ["DNS:gpu01", "IP:127.0.0.1"],
             "ends": "Jan  1 00:00:00 2027 GMT",
@@ -53,7 +58,7 @@ def test_what_is_live_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
 
 
 def test_a_host_without_a_gateway_and_files_that_went_bad(tmp_path: Path) -> None:
-    nothing = {"there": False, "data": {}, "code": {}, "certificate": {}}
+    nothing = {"there": False, "data": {}, "code": {}, "files": {}, "certificate": {}}
     assert live.read_live(tmp_path, openssl(False)) == nothing
     for number, text in enumerate(("{", "[]")):
         put(tmp_path / str(number), data_json=text)
