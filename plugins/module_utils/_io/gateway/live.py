@@ -29,7 +29,7 @@ def read_live(folder: Path, run: Run) -> dict[str, Any]:
         # Somebody wrote into it: all that it would say differs.
         data = {}
     compose = folder / "compose.yml"
-    beside = {compose.name: compose.read_bytes()} if compose.is_file() else {}
+    container = {compose.name: compose.read_bytes()} if compose.is_file() else {}
     # Of what is left out here the other figures tell.
     told = ("data.json", "tls.crt", "tls.key")
     other = {name: text for name, text in files.items() if name not in told and not name.endswith(".lua")}
@@ -37,7 +37,7 @@ def read_live(folder: Path, run: Run) -> dict[str, Any]:
         "there": bool(files),
         "data": data if isinstance(data, dict) else {},
         "code": {name: hashlib.sha256(text).hexdigest() for name, text in files.items() if name.endswith(".lua")},
-        "files": {name: hashlib.sha256(text).hexdigest() for name, text in {**other, **beside}.items()},
+        "files": {name: hashlib.sha256(text).hexdigest() for name, text in {**other, **container}.items()},
         "certificate": _certificate(sets.live / "tls.crt", run) if files.get("tls.crt") else {},
     }
 
