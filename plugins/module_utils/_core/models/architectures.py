@@ -91,6 +91,7 @@ _DECODERS = {
     "GemmaForCausalLM": GEMMA,
     "Gemma2ForCausalLM": Architecture(tied=True, norms=4, sliding_pattern=2),
     "Gemma3ForCausalLM": GEMMA3,
+    "Gemma3nForCausalLM": GEMMA3,
     "Gemma4ForCausalLM": GEMMA3,
     "VaultGemmaForCausalLM": Architecture(tied=True, sliding_pattern=2),
     "Plamo3ForCausalLM": Architecture(norms=4, qk_norm=True),

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     experts,
     layers,
     layout,
+    towers,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
@@ -24,7 +25,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.expert
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, LANGUAGE
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, LANGUAGE, VERSIONS
 
 WHISPER = "WhisperForConditionalGeneration"
 
@@ -71,7 +72,7 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
     outer = str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
     if outer == WHISPER:
         return outer, LLAMA
-    inner = FLAT.get(outer, outer)
+    inner = VERSIONS.get(outer, {}).get(str(read.outer.get("version")), FLAT.get(outer, outer))
     if read.nested:
         own = read.values.get("architectures")
         inner = LANGUAGE.get(str(read.values.get("model_type")), "")
@@ -179,7 +180,7 @@ def whisper(read: Config) -> Counted:
     hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
     count = read.whole("num_hidden_layers" if read.own("decoder_layers") is None else "decoder_layers")
     positions = read.whole("max_source_positions", 1500)
-    outer = encoders.whisper_encoder(
+    outer = towers.whisper_encoder(
         hidden,
         read.whole("encoder_ffn_dim", inner),
         read.whole("encoder_layers", count),

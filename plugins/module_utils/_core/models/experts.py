@@ -29,6 +29,8 @@ _PER_TOKEN = (
 _WIDTH = ("moe_intermediate_size", "expert_intermediate_size", "moe_ffn_hidden_size", "expert_ffn_hidden_size")
 _SHARED_WIDTH = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
 _SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+# Experts for words and experts for pictures.
+_KINDS = 2
 _LAYERS = (
     *("first_k_dense_replace", "mlp_only_layers", "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step"),
     *("moe_layers", "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval", "expert_layer_period"),
@@ -86,6 +88,9 @@ def read(config: Config, layers: int) -> Experts | None:
     per_token = config.count(*_PER_TOKEN) or 2
     width = config.count(*_WIDTH) or config.whole("intermediate_size")
     shared = config.count(*_SHARED_WIDTH) or config.count(*_SHARED_COUNT) * width
+    if (widths := config.numbers("moe_intermediate_size")) is not None and len(widths) == _KINDS:
+        # ERNIE-VL: as many experts again for pictures, of another width.
+        width = sum(widths)
     if config.values.get("model_type") == "llama4_text" or config.own("interleave_moe_layer_step") is not None:
         shared = shared or width
     return Experts(count, per_token, width, shared, sum(sparse_layers(config, layers)), config.count("moe_latent_size"))

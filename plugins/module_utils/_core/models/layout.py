@@ -94,6 +94,7 @@ def decoder(config: Config, kind: Architecture, layers: Sequence[Layer], experts
     if kind.learned_positions is not None:
         counter.plain += (config.whole("max_position_embeddings") + kind.learned_positions) * hidden
     _per_layer_inputs(counter, config, len(layers), hidden)
+    _alternated(counter, config, len(layers), hidden)
     head = 0 if tied or not kind.head else vocabulary * hidden
     return Layout(tuple(counter.matrices), counter.plain, vocabulary * hidden, head)
 
@@ -273,6 +274,18 @@ def _per_layer_inputs(counter: _Counter, config: Config, layers: int, hidden: in
     counter.linear("per_layer_projection", width, hidden, at)
     counter.matrices.append(Matrix("model.per_layer_model_projection", hidden, width * layers))
     counter.plain += hidden * layers + width
+
+
+def _alternated(counter: _Counter, config: Config, layers: int, hidden: int) -> None:
+    """Gemma 3n: so many streams are predicted and corrected by turns, beside a low-rank path around attention."""
+    streams, rank, at = config.count("altup_num_inputs"), config.count("laurel_rank"), tuple(range(layers))
+    if streams:
+        counter.plain += (streams**3 + streams**2 + (streams + 2) * hidden) * layers
+        counter.plain += 2 * (streams - 1) * hidden * hidden
+    if rank:
+        counter.linear("laurel.linear_left", hidden, rank, at)
+        counter.linear("laurel.linear_right", rank, hidden, at)
+        counter.plain += hidden * layers
 
 
 def encoder(config: Config, kind: Architecture) -> Layout:

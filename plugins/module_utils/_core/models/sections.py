@@ -12,6 +12,7 @@ from typing import Any
 LANGUAGE: Mapping[str, str] = {
     "gemma3_text": "Gemma3ForCausalLM",
     "gemma4_text": "Gemma4ForCausalLM",
+    "gemma3n_text": "Gemma3nForCausalLM",
     "gemma": "GemmaForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
     "llama": "LlamaForCausalLM",
@@ -47,6 +48,11 @@ LANGUAGE: Mapping[str, str] = {
     "gpt_oss": "GptOssForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
     "ernie4_5": "Ernie4_5ForCausalLM",
+    "paddleocr_vl_text": "Ernie4_5ForCausalLM",
+    "ernie4_5_vl_moe_text": "Ernie4_5_MoeForCausalLM",
+    "minicpm": "MiniCPMForCausalLM",
+    "exaone4": "Exaone4ForCausalLM",
+    "hunyuan_v1_dense": "HunYuanDenseV1ForCausalLM",
     "nemotron_h": "NemotronHForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM",
 }
@@ -54,8 +60,19 @@ LANGUAGE: Mapping[str, str] = {
 FLAT: Mapping[str, str] = {
     "Qwen2VLForConditionalGeneration": "Qwen2ForCausalLM",
     "Qwen2_5_VLForConditionalGeneration": "Qwen2ForCausalLM",
-    "MiniCPMV": "Qwen2ForCausalLM",
+    "JinaVLForRanking": "Qwen2ForCausalLM",
+    "MiniCPMV": "LlamaForCausalLM",
+    "PaddleOCRVLForConditionalGeneration": "Ernie4_5ForCausalLM",
+    "Ernie4_5_VLMoeForConditionalGeneration": "Ernie4_5_MoeForCausalLM",
+    "DotsOCRForCausalLM": "Qwen2ForCausalLM",
+    "Phi4MMForCausalLM": "Phi3ForCausalLM",
+    "Phi4MultimodalForCausalLM": "Phi3ForCausalLM",
+    "Phi3VForCausalLM": "Phi3ForCausalLM",
     "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
+}
+# The same class over another language part, by its version. Source: vLLM, models/minicpmv.py.
+VERSIONS: Mapping[str, Mapping[str, str]] = {
+    "MiniCPMV": {"2.0": "MiniCPMForCausalLM", "2.6": "Qwen2ForCausalLM", "4.5": "Qwen3ForCausalLM"},
 }
 # What published files of a section leave to the library's defaults, by its model_type.
 _MISTRAL_DEFAULTS = {

@@ -17,7 +17,7 @@ _TRANSCRIBE = (
     "CohereAsrForConditionalGeneration",
     "Qwen3ASRForConditionalGeneration",
 )
-_CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification")
+_CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "JinaVLForRanking")
 # Classes of models that generate in spite of their names' end: ChatGLM's, GPT-2's.
 _GENERATORS = ("ChatModel", "ChatGLMModel", "LMHeadModel")
 _ENCODERS = ("Model", "ForMaskedLM", "ForTextEncoding", "ForImageClassification", "EncoderModel")

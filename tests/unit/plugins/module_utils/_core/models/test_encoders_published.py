@@ -1,16 +1,21 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Encoders of models whose classes are not in transformers, beside the billions of parameters that are published of them."""
+"""Models whose classes are not in transformers, or not as they are served, beside the parameters that are published of them."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import encoders
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 
+PUBLISHED = json.loads((Path(__file__).parents[5] / "data" / "published_parameters.json").read_text())
 SIGLIP = {
     "hidden_size": 1152,
     "intermediate_size": 4304,
@@ -57,3 +62,91 @@ def test_encoders_count_as_published(config: dict[str, Any], published: float, t
     alone = ModelShape.from_config({**config, "vision_config": {}})
     assert found.parameters() - alone.parameters() == found.encoders.parameters
     assert found.keeps == alone.keeps, "an encoder keeps nothing of a token"
+
+
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: str(entry["id"]))
+def test_parameters_are_those_published(entry: dict[str, Any]) -> None:
+    found = ModelShape.from_config(entry["config"])
+    assert found.known
+    assert found.parameters() == pytest.approx(entry["parameters"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [(2.0, "MiniCPMForCausalLM"), (2.5, "LlamaForCausalLM"), (2.6, "Qwen2ForCausalLM"), (4.0, "LlamaForCausalLM")],
+)
+def test_a_minicpm_v_speaks_as_its_version_says(version: float, kind: str) -> None:
+    assert ModelShape.from_config({**MINICPM_V_2_6, "version": version}).architecture == kind
+    assert ModelShape.from_config(MINICPM_V_2_6).architecture == "LlamaForCausalLM"
+
+
+PHI_4: dict[str, Any] = {
+    **{
+        "architectures": ["Phi4MMForCausalLM"],
+        "model_type": "phi4mm",
+        "torch_dtype": "bfloat16",
+        "img_processor": None,
+    },
+    **{"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 24},
+    **{"num_key_value_heads": 8, "vocab_size": 200064, "tie_word_embeddings": True, "max_position_embeddings": 131072},
+    "audio_processor": {
+        "name": "cascades",
+        "config": {
+            **{"attention_dim": 1024, "attention_heads": 16, "num_blocks": 24, "linear_units": 1536},
+            **{"input_size": 80, "kernel_size": 3, "time_reduction": 8},
+        },
+    },
+}
+
+
+def test_phi_4_sees_and_hears_though_its_file_says_nothing_of_eyes() -> None:
+    # transformers' class has 5,308,268,992: with an output layer of its own, keys and values of 96 in place of 128 a head, SigLIP's
+    # last layer and its head, which vLLM leaves out.
+    layer, head = (
+        4 * 1152 * 1152 + 2 * 1152 * 4304 + 9 * 1152 + 4304,
+        4 * 1152 * 1152 + 2 * 1152 * 4304 + 12 * 1152 + 4304,
+    )
+    wider_keys = 32 * 2 * 8 * (128 - 96) * 3072
+    found = ModelShape.from_config(PHI_4)
+    assert found.encoders.kinds == ("vision", "audio")
+    published = 5_308_268_992 - 200064 * 3072 + wider_keys - layer - head
+    assert found.parameters() == pytest.approx(published, rel=1e-4)
+    fewer = {**PHI_4["audio_processor"], "config": {**PHI_4["audio_processor"]["config"], "num_blocks": 12}}
+    assert ModelShape.from_config({**PHI_4, "audio_processor": fewer}).parameters() < found.parameters()
+
+
+def test_phi_3_5_vision_counts_as_published_but_for_the_layer_that_is_not_looked_into() -> None:
+    # The hub counts 4,146,621,440; of CLIP's 24 layers vLLM (models/phi3v.py) loads 23.
+    phi = {
+        **{"architectures": ["Phi3VForCausalLM"], "model_type": "phi3_v", "torch_dtype": "bfloat16"},
+        **{"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32},
+        **{
+            "num_key_value_heads": 32,
+            "vocab_size": 32064,
+            "tie_word_embeddings": False,
+            "max_position_embeddings": 131072,
+        },
+        "img_processor": {"image_dim_out": 1024, "name": "clip_vision_model", "num_img_tokens": 144},
+    }
+    layer = 12 * 1024 * 1024 + 13 * 1024
+    assert ModelShape.from_config(phi).parameters() == pytest.approx(4_146_621_440 - layer, rel=1e-4)
+
+
+def test_paddleocr_vl_counts_without_what_no_engine_loads() -> None:
+    # The checkpoint has a head and a table of packed positions, which vLLM (models/paddleocr_vl.py) leaves out: 958,588,736 with them.
+    paddle = {
+        **{"architectures": ["PaddleOCRVLForConditionalGeneration"], "model_type": "paddleocr_vl"},
+        **{"torch_dtype": "bfloat16", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 18},
+        **{"num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 128, "vocab_size": 103424},
+        **{"tie_word_embeddings": False, "use_bias": False, "max_position_embeddings": 131072},
+        "vision_config": {**SIGLIP, "model_type": "paddleocr_vl", "image_size": 384, "spatial_merge_size": 2},
+    }
+    head = 4 * 1152 * 1152 + 2 * 1152 * 4304 + 8 * 1152 + 4304 + 1152 + 2 * 1152
+    left_out = 32768 * 1152 + head
+    assert ModelShape.from_config(paddle).parameters() == pytest.approx(958_588_736 - left_out, rel=1e-3)
+
+
+def test_an_encoder_nobody_counted_is_refused_by_its_family() -> None:
+    with pytest.raises(FleetError, match=r"the encoder of eyes_of_tomorrow can't be counted from a config.json"):
+        ModelShape.from_config({**KIMI_VL_A3B, "model_type": "eyes_of_tomorrow"})
+    assert "eyes_of_tomorrow" not in encoders.COUNTED

@@ -1,0 +1,206 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What feeds an encoder's output into a language model: its parameters, family by family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+
+_LOOKED_INTO = ("vision_feature_layer", "vision_feature_layers")
+
+
+def first(section: Config, *keys: str, default: int = 0) -> int:
+    """Return the first of these sizes that is written; the default where none is, or where it is zero."""
+    return section.count(*keys) or default
+
+
+def _two_layers(_section: Config, config: Config, hidden: int) -> int:
+    """LLaVA's: in and out of the language model's width, from one layer of the encoder or several beside each other."""
+    text = config.whole("hidden_size")
+    looked = next((config.outer[key] for key in _LOOKED_INTO if isinstance(config.outer.get(key), (list, tuple))), (0,))
+    return len(looked) * hidden * text + text * text + 2 * text
+
+
+def _one_layer(_section: Config, config: Config, hidden: int) -> int:
+    return hidden * config.whole("hidden_size") + hidden
+
+
+def _merged(section: Config, config: Config, hidden: int) -> int:
+    """Qwen-VL's: neighbouring patches together, once at the end and once for each layer that is looked into."""
+    merge = first(section, "spatial_merge_size", default=2) ** 2 * hidden
+    text = section.count("out_hidden_size") or config.whole("hidden_size")
+    once = merge * merge + merge * text + merge + text + hidden
+    deep = section.numbers("deepstack_visual_indexes") or ()
+    return once + len(deep) * (once - hidden + merge)
+
+
+def _shuffled(_section: Config, config: Config, hidden: int) -> int:
+    """InternVL's: four patches as one."""
+    text = config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 8 * hidden + 2 * text
+
+
+def _mistral3(_section: Config, config: Config, hidden: int) -> int:
+    text = config.whole("hidden_size")
+    return 4 * hidden * hidden + hidden * text + text * text + hidden
+
+
+def _idefics(_section: Config, config: Config, hidden: int) -> int:
+    scale = config.get("scale_factor", default=2)
+    factor = scale if isinstance(scale, int) and not isinstance(scale, bool) and 0 < scale < 16 else 2
+    return hidden * factor * factor * config.whole("hidden_size")
+
+
+def _gemma4(_section: Config, config: Config, hidden: int) -> int:
+    return hidden * config.whole("hidden_size")
+
+
+def _glm4v(section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one, and a gated MLP of the width that the section writes."""
+    text = section.count("out_hidden_size") or config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 3 * text * (section.count("intermediate_size") or 4 * hidden) + 3 * text
+
+
+def _glm_ocr(section: Config, config: Config, _hidden: int) -> int:
+    """The same, three times as wide as the language model's section says."""
+    hidden, text = section.whole("hidden_size"), section.count("out_hidden_size") or config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 9 * text * text + 3 * text
+
+
+def _unshuffled(_section: Config, config: Config, hidden: int) -> int:
+    """LFM2-VL's: neighbouring patches as one, by a layer of its own width."""
+    outer = Config(config.outer, config.outer, config.where)
+    factor, wide, text = (
+        outer.whole("downsample_factor", 2),
+        outer.whole("projector_hidden_size", 2560),
+        config.whole("hidden_size"),
+    )
+    merged = factor * factor * hidden
+    return 2 * merged + merged * wide + wide + wide * text + text
+
+
+def _resampled(_section: Config, config: Config, hidden: int) -> int:
+    """MiniCPM-V's: so many queries look at a slice by attention of the language model's width."""
+    text = config.whole("hidden_size")
+    queries = Config(config.outer, config.outer, config.where).count("query_num") or 64
+    return hidden * text + 5 * text * text + (queries + 10) * text
+
+
+def _kimi(_section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one, at their own width, then at the language model's."""
+    text = config.whole("hidden_size")
+    return 2 * hidden + 4 * hidden * (4 * hidden + 1) + 4 * hidden * text + text
+
+
+def _whole(config: Config) -> Config:
+    return Config(config.outer, config.outer, config.where)
+
+
+def _llama4(section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one inside of the encoder, by two layers of its own, and a last one to the language model's width."""
+    inner, out = first(section, "intermediate_size", default=4 * hidden), section.whole("vision_output_dim", 4096)
+    between = section.whole("projector_input_dim", 4096)
+    return between * (inner + section.whole("projector_output_dim", 4096)) + out * config.whole("hidden_size")
+
+
+def _soft(section: Config, config: Config, hidden: int) -> int:
+    """Gemma 3n's: a small vocabulary of its own, and one layer."""
+    words = first(section, "vocab_size", default=128)
+    return words * hidden + 2 * hidden + hidden * config.whole("hidden_size")
+
+
+def _gated_halves(_section: Config, config: Config, hidden: int) -> int:
+    """Command A Vision's: four patches as one, through a gate."""
+    outer, text = _whole(config), config.whole("hidden_size")
+    factor, wide = outer.whole("downsample_factor", 2), outer.whole("alignment_intermediate_size", 36864)
+    return factor * factor * hidden * wide + wide + wide // 2 * text + text
+
+
+def _ernie(section: Config, config: Config, hidden: int) -> int:
+    """Neighbouring patches as one, then neighbouring pictures, each by two layers of that width."""
+    merge = first(section, "spatial_merge_size", "spatial_conv_size", default=2) ** 2 * hidden
+    frames = first(_whole(config), "temporal_conv_size", default=first(section, "temporal_merge_size", default=2))
+    text = config.whole("hidden_size")
+    return merge * merge * (2 + frames + 1) + 8 * merge + merge * text + 2 * text
+
+
+def _phi4(_section: Config, config: Config, hidden: int) -> int:
+    text = config.whole("hidden_size")
+    return hidden * text + text * text + 2 * text + 2 * hidden
+
+
+def _phi3(_section: Config, config: Config, hidden: int) -> int:
+    text = config.whole("hidden_size")
+    return 4 * hidden * text + text * text + 2 * text + 8 * hidden
+
+
+def _dots(section: Config, config: Config, hidden: int) -> int:
+    """Four patches as one, at their own width, then at the language model's."""
+    merge = first(section, "spatial_merge_size", default=2) ** 2 * hidden
+    text = config.whole("hidden_size")
+    return 2 * hidden + merge * (merge + 1) + merge * text + text
+
+
+def _deepseek(section: Config, config: Config, hidden: int) -> int:
+    """DeepSeek-OCR's: what both encoders saw, side by side, in one layer; DeepSeek-VL 2's: four patches as one, in two."""
+    text = config.whole("hidden_size")
+    if section.values.get("model_name") == "deeplip_b_l":
+        return (2 * hidden + 1) * text + 2 * text
+    return 4 * hidden * text + text * text + 4 * text
+
+
+def _words_of_pictures(section: Config, config: Config, hidden: int) -> int:
+    """Ovis's: four patches as one make words of a vocabulary of pictures, which has an embedding."""
+    outer = _whole(config)
+    words = first(outer, "visual_vocab_size", default=first(section, "vocab_size", default=65536))
+    merge = first(section, "hidden_stride", default=2) ** 2 * hidden
+    return merge * words + 2 * words + words * config.whole("hidden_size")
+
+
+def _merged_twice(_section: Config, config: Config, hidden: int) -> int:
+    """MiniCPM-V 4.6's: a layer of attention and an MLP inside of the encoder, an MLP behind it."""
+    text, merge = config.whole("hidden_size"), 4 * hidden
+    inside = 4 * hidden * (hidden + 1) + 2 * hidden + 2 * merge + merge * 4 * merge + 4 * merge * (hidden + 1) + hidden
+    return inside + 2 * merge + merge * (merge + 1) + (merge + 1) * text
+
+
+PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
+    **dict.fromkeys(
+        (
+            *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+            *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"),
+        ),
+        _merged,
+    ),
+    **dict.fromkeys(("internvl_chat", "internvl", "qianfan_ocr"), _shuffled),
+    **dict.fromkeys(("gemma3", "paligemma"), _one_layer),
+    "gemma4": _gemma4,
+    "mistral3": _mistral3,
+    "lighton_ocr": _mistral3,
+    "lfm2_vl": _unshuffled,
+    "glm_ocr": _glm_ocr,
+    "minicpmv": _resampled,
+    **dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), _merged_twice),
+    **dict.fromkeys(("kimi_vl", "paddleocr_vl"), _kimi),
+    "deepseek_vl_v2": _deepseek,
+    "llama4": _llama4,
+    "gemma3n": _soft,
+    "cohere2_vision": _gated_halves,
+    "ernie4_5_moe_vl": _ernie,
+    "ernie4_5_vl_moe": _ernie,
+    "phi4mm": _phi4,
+    "phi4_multimodal": _phi4,
+    "phi3_v": _phi3,
+    "dots_ocr": _dots,
+    **dict.fromkeys(("ovis", "ovis2_5"), _words_of_pictures),
+    **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
+    **dict.fromkeys(("glm4v", "glm4v_moe"), _glm4v),
+}
+
+
+def parameters(family: str, section: Config, config: Config, hidden: int) -> int:
+    """Return the parameters of a family's projector of pictures; one nobody wrote down is taken for LLaVA's."""
+    return PROJECTORS.get(family, _two_layers)(section, config, hidden)

@@ -1,0 +1,170 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of encoders of pictures and sound, from their own section of a config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projectors import first
+
+# timm's mobilenetv5_300m_enc, which is one size.
+_MOBILENET_V5 = 294_126_912
+# DeepSeek-OCR's, which are one size: SAM's base encoder with two convolutions behind it, then CLIP's large one.
+_SAM_AND_CLIP = 95_569_152 + 303_177_728
+_POSITIONS = ("num_position_embeddings", "position_embedding_size", "num_patches")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40
+
+
+# What published vision sections leave to the library's defaults.
+_LIBRARY: Mapping[str, Mapping[str, int]] = {
+    "clip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
+    "siglip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
+    "pixtral": {"hidden_size": 1024, "layers": 24, "intermediate_size": 4096},
+    "qwen2_vl": {"hidden_size": 1280, "layers": 32},
+    "qwen2_5_vl": {"hidden_size": 1280, "layers": 32, "intermediate_size": 3420},
+    "idefics3_vision": {"hidden_size": 1152, "layers": 12, "intermediate_size": 3072},
+}
+
+
+def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]:
+    """Return the parameters of an encoder of pictures, its width, and that of its MLPs."""
+    if section.values.get("architecture") == "mobilenetv5_300m_enc":
+        return _MOBILENET_V5, section.whole("hidden_size", 2048), 4 * section.whole("hidden_size", 2048)
+    if isinstance(section.values.get("width"), Mapping):
+        return _SAM_AND_CLIP, 1024, 4096
+    hidden = section.count("embed_dim") if family in ("qwen2_vl", "dots_ocr") else 0
+    hidden = hidden or first(section, "hidden_size", "embed_dim", "width", "d_model")
+    defaults = _LIBRARY.get(section.values.get("model_type") or family, {})
+    hidden = hidden or int(defaults.get("hidden_size", 0))
+    layers = first(
+        section, "num_hidden_layers", "depth", "layers", "num_layers", default=int(defaults.get("layers", 0))
+    )
+    if not hidden or not layers:
+        raise _unknown(section)
+    inner = section.count("intermediate_size", "ffn_dim", "mlp_dim") or int(defaults.get("intermediate_size", 0))
+    ratio = section.values.get("mlp_ratio")
+    if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
+        inner = int(hidden * ratio)
+    inner = inner or 4 * hidden
+    if family in ("glm4v", "glm4v_moe"):
+        # What it calls so is its merger's; layers are as wide as the language model.
+        inner = section.count("out_hidden_size") or config.whole("hidden_size")
+    gated = family in (
+        *("qwen2_5_vl", "qwen2_5_omni_thinker", "glm4v", "glm4v_moe", "glm_ocr", "mistral3", "pixtral", "dots_ocr"),
+    ) or section.values.get("model_type") in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
+    layer = (
+        4 * hidden * hidden
+        + (3 if gated else 2) * hidden * inner
+        + 4 * hidden
+        + (0 if gated else 4 * hidden + hidden + inner)
+    )
+    patch = first(section, "patch_size", "spatial_patch_size", default=14)
+    frames = section.count("temporal_patch_size") or 1
+    image = section.own("image_size")
+    edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
+    positions = next((int(section.values[key]) for key in _POSITIONS if _is_size(section.values.get(key))), 0)
+    positions = positions or section.count("init_pos_emb_height") * section.count("init_pos_emb_width")
+    # Gemma 4 has a table for each axis.
+    positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
+    if not positions and edge and not gated:
+        positions = (edge // patch) ** 2 + 1
+    parameters = layer * layers + 3 * patch * patch * frames * hidden + positions * hidden + 2 * hidden
+    if (
+        section.values.get("model_type") == "siglip2_vision_model"
+        and section.values.get("vision_use_head") is not False
+    ):
+        parameters += 4 * hidden * hidden + 2 * hidden * inner + 8 * hidden + inner
+    return parameters, hidden, inner
+
+
+_CONVOLVED_TWICE = ("qwen3_asr", "qwen3_omni_moe_thinker")
+
+
+def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
+    """Return the parameters of an encoder of sound with its projector, its width, and that of its MLPs."""
+    if family in _CONFORMERS:
+        return _CONFORMERS[family](section, config)
+    hidden = section.count("d_model", "hidden_size")
+    layers = section.count("encoder_layers", "num_hidden_layers")
+    if family not in AUDIO or not hidden or not layers:
+        raise _unknown(section)
+    inner = section.count("encoder_ffn_dim", "intermediate_size") or 4 * hidden
+    mels, positions = section.count("num_mel_bins") or 128, section.count("max_source_positions") or 1500
+    text = section.count("output_dim") or config.whole("hidden_size")
+    if family in _CONVOLVED_TWICE:
+        # Sound is a picture of its frequencies first; then Whisper's layers, without its convolutions and positions.
+        channels = section.count("downsample_hidden_size") or 480
+        heard = 20 * channels + 2 * 9 * channels * channels + hidden * channels * -(-mels // 8)
+        own = whisper_encoder(hidden, inner, layers, 0, 0) - 3 * hidden * hidden - 2 * hidden
+        return own + heard + hidden * hidden + hidden + hidden * text + text, hidden, inner
+    if family == "qwen2_5_omni_thinker":
+        return whisper_encoder(hidden, inner, layers, mels, 0) + hidden * text + 3 * text, hidden, inner
+    if family == "glmasr":
+        # Four steps as one, twice as wide as the language model; positions are turned.
+        wide = 4 * hidden * 2 * text + 2 * text + 2 * text * text + text
+        return whisper_encoder(hidden, inner, layers, mels, 0) + wide, hidden, inner
+    project = hidden * text + text if family == "qwen2_audio" else (4 * hidden * text + text * text)
+    return whisper_encoder(hidden, inner, layers, mels, positions) + project, hidden, inner
+
+
+def whisper_encoder(hidden: int, inner: int, layers: int, mels: int, positions: int) -> int:
+    """Parameters of Whisper's encoder."""
+    layer = 4 * hidden * hidden + 3 * hidden + 2 * hidden * inner + inner + hidden + 4 * hidden
+    return layer * layers + 3 * mels * hidden + 3 * hidden * hidden + 2 * hidden + positions * hidden + 2 * hidden
+
+
+def _conformer_gemma3n(section: Config, config: Config) -> tuple[int, int, int]:
+    """Gemma 3n's: two MLPs, attention to what was just heard and a convolution a layer; then a small vocabulary and one layer."""
+    hidden, layers = section.whole("hidden_size", 1536), section.whole("conf_num_hidden_layers", 12)
+    inner, words, text = 4 * hidden, section.whole("vocab_size", 128), config.whole("hidden_size")
+    kernel, heads = section.whole("conf_conv_kernel_size", 5), section.whole("conf_num_attention_heads", 8)
+    matrices = 4 * hidden * inner + 5 * hidden * hidden + 3 * hidden * hidden
+    layer = matrices + (9 + kernel) * hidden + hidden // heads
+    channels = section.numbers("sscp_conv_channel_size") or (128, 32)
+    heard = 9 * channels[0] * (1 + channels[-1]) + sum(channels)
+    heard += channels[-1] * (section.whole("input_feat_size", 128) // 4) * hidden
+    return layers * layer + heard + words * hidden + 2 * hidden + hidden * text, hidden, inner
+
+
+def _conformer_phi4(section: Config, config: Config) -> tuple[int, int, int]:
+    """Phi-4's: as above with biases and gates, behind six convolutions; one projector for speech, one for speech with pictures."""
+    hidden = first(section, "attention_dim", "hidden_size", default=1024)
+    layers, inner = (
+        first(section, "num_blocks", default=24),
+        first(section, "linear_units", "intermediate_size", default=1536),
+    )
+    text, mels, kernel = (
+        config.whole("hidden_size"),
+        first(section, "input_size", default=80),
+        first(section, "kernel_size", default=3),
+    )
+    mlp = 2 * hidden + 2 * (hidden + 1) * inner + (inner + 1) * hidden
+    convolved = 2 * hidden * (hidden + 1) + 2 * hidden * (hidden + 1) + (kernel + 1) * hidden + 4 * hidden
+    layer = 2 * mlp + 4 * hidden * (hidden + 1) + convolved + 4 * hidden
+    heard = 3 * 9 * hidden + 5 * hidden + 2 * hidden * hidden + hidden * hidden * (mels // 8) + hidden
+    heard += 2000 * first(section, "attention_heads", "num_attention_heads", default=16)
+    return layers * layer + heard + 2 * ((hidden + 1) * text + (text + 1) * text), hidden, inner
+
+
+_CONFORMERS: Mapping[str, Callable[[Config, Config], tuple[int, int, int]]] = {
+    "gemma3n": _conformer_gemma3n,
+    "phi4mm": _conformer_phi4,
+    "phi4_multimodal": _conformer_phi4,
+}
+# Families whose encoder of sound is counted here.
+AUDIO = (*("qwen2_audio", "voxtral", "ultravox", "qwen2_5_omni_thinker", "glmasr", *_CONVOLVED_TWICE, *_CONFORMERS),)
+
+
+def _unknown(section: Config) -> FleetError:
+    return FleetError(
+        section.where,
+        "this encoder's tensors can't be counted from it.",
+        "Let model_info read the model's tensors, or set weights_bytes.",
+    )
