@@ -80,7 +80,7 @@ return usage
 """
 MANY, MINUTE = 1000, 60
 # Gateways beside the one that is measured have folders of their own below its.
-BESIDE = ("uncounted", "sockets")
+VARIANTS = ("uncounted", "sockets")
 # Where the engine's double listens on a socket, too: how the default transport meets it.
 MET = "/run/met"
 
@@ -126,7 +126,7 @@ def nginx(image: str, name: str, folder: Path, config: str) -> Iterator[int]:
         "--volume",
         f"{folder}:/etc/gpuserve/live:ro",
         "--volume",
-        f"{folder.parent if folder.name in BESIDE else folder}/met:{MET}",
+        f"{folder.parent if folder.name in VARIANTS else folder}/met:{MET}",
     ]
     logs = ["--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=5"]
     command = [
@@ -370,7 +370,7 @@ def measure() -> dict[str, Any]:
             )
             found["memory"]["litellm"] = memory_mib(pid)
             say("streams to each in turn, to their first tokens")
-            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name not in ("silent", *BESIDE)}
+            firsts: dict[str, list[float]] = {name: [] for name in PORTS if name not in ("silent", *VARIANTS)}
             for _round in range(ROUNDS):
                 for name in firsts:
                     firsts[name] += asyncio.run(clients.first_tokens(PORTS[name][1], 50))
