@@ -46,6 +46,7 @@ IMAGE = "{{ ((_vllm_stack_remembered | default({}) | gpuserve.fleet.slurped_mapp
 ARGUMENTS: dict[str, Any] = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "placement": {"type": "dict", "default": {}},
+    "members": {"type": "dict", "default": {}},
     "hub": {"type": "bool", "default": True},
     "folders": {"type": "bool", "default": False},
     "refresh": {"type": "bool", "default": False},
@@ -86,7 +87,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         for host in self._params["hosts"]:
             raw = dict(self._task_vars["hostvars"].raw_get(host))
             served = [model for model, hosts in self._params["placement"].items() if host in hosts]
-            key = (fleet.fingerprint(host, raw, READ), *sorted(served))
+            parts = [f"{model} {self._params['members'][model].get(host)}" for model in self._params["members"]]
+            key = (fleet.fingerprint(host, raw, READ), *sorted(served), *parts)
             found.setdefault(key, ([], raw))[0].append(host)
         return list(found.values())
 
@@ -100,7 +102,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         name = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 1 else hosts[0]
         listed = read("vllm_stack_models")
         if isinstance(listed, list):
-            listed = placed_models(listed, hosts[0], self._params["placement"])
+            listed = placed_models(listed, hosts[0], self._params["placement"], self._params["members"])
         if listed == []:
             return {
                 "hosts": list(hosts),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.inventory.manager import InventoryManager
@@ -13,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups, placement
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, names, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
@@ -26,7 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-ARGUMENTS = ("hosts", "names_only", "need_models")
+ARGUMENTS = ("hosts", "names_only", "need_models", "starts")
 DEFAULT_GROUP = "gpu_hosts"
 
 
@@ -56,10 +56,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
             found = fleet.merged(found, addresses.twice(raw))
             out = self._quarantine(raw)
+            starts = values.flag(args.get("starts", False), "starts")
             places = placement.Placement()
+            members: dict[str, Any] = {}
             if not names_only and not any(found.values()):
                 places = fleet.placed(raw, self._templates.read, same, out)
-                found = fleet.merged(found, [*places.mistakes, *self._edge_mistakes(raw, places.hosts, out)])
+                members, more = fleet.together(raw, self._value(raw), places.hosts)
+                more += groups.not_started(members) if starts else []
+                found = fleet.merged(found, [*places.mistakes, *more, *self._edge_mistakes(raw, places.hosts, out)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
@@ -73,6 +77,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "hosts": hosts,
             "warnings": warnings,
             "placement": served,
+            "members": members,
             "told": told,
             "quarantine": out,
         }
@@ -179,6 +184,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         boxes = {host: raw[host] for host in groups.get(DEFAULT_GROUP, ()) if host in raw}
         behind = edge.Boxes(self._declared(), self._templates.read, self._loader, quarantine)
         return edge.mistakes(edges, boxes, placed, behind)
+
+    def _value(self, raw: Mapping[str, Mapping[str, Any]]) -> Callable[[str, str], Any]:
+        """Return what reads a variable of a host, or its role's default."""
+        return lambda host, name: self._templates.read(host, name, raw[host].get(name, self._declared().get(name)))
 
     def _declared(self) -> Mapping[str, Any]:
         if self._of_roles is None:

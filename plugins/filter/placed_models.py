@@ -29,7 +29,11 @@ options:
     description:
       - RV(gpuserve.fleet.inventory_check#module:placement) of that module.
     type: dict
-positional: host, placement
+  members:
+    description:
+      - RV(gpuserve.fleet.inventory_check#module:members) of that module. Models over several hosts are told of it which part this host has.
+    type: dict
+positional: host, placement, members
 """
 
 EXAMPLES = r"""
@@ -48,26 +52,42 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import placement_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 
+Members = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-def placed_models(models: Any, host: str, placement: Mapping[str, Sequence[str]] | None = None) -> Any:
+
+def placed_models(
+    models: Any, host: str, placement: Mapping[str, Sequence[str]] | None = None, members: Members | None = None
+) -> Any:
     """Return the models of a host; what is no list of models is left to who checks it."""
     if not isinstance(models, Sequence) or isinstance(models, (str, bytes)):
         return models
     try:
-        return [entry for index, entry in enumerate(models) if _is_here(entry, index, host, placement)]
+        return [
+            _with_member(entry, host, members or {})
+            for index, entry in enumerate(models)
+            if _is_here(entry, index, host, placement)
+        ]
     except FleetError as error:
         raise AnsibleFilterError(f"{error} Nothing was changed.") from error
 
 
+def _with_member(entry: Any, host: str, members: Members) -> Any:
+    """Return an entry with the part that the host has of the model, where it has not all of it."""
+    member = members.get(str(entry.get("name")), {}).get(host) if isinstance(entry, Mapping) else None
+    if member is None or not isinstance(entry.get("distributed"), Mapping):
+        return entry
+    return {**entry, "distributed": {**entry["distributed"], distributed_rule.MEMBER: member}}
+
+
 def _is_here(entry: Any, index: int, host: str, placement: Mapping[str, Sequence[str]] | None) -> bool:
-    if not isinstance(entry, Mapping) or entry.get("placement") is None:
+    if not isinstance(entry, Mapping) or (entry.get("placement") is None and entry.get("distributed") is None):
         return True
     where = f"{MODELS}[{index}].placement"
-    if placement_rule.parse(entry["placement"], where).is_everywhere:
+    if distributed_rule.rule_of(entry, f"{MODELS}[{index}]").is_everywhere:
         return True
     name = str(entry.get("name"))
     if placement is None or name not in placement:

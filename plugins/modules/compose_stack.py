@@ -170,6 +170,7 @@ services:
     port: {description: "The port on the host's loopback, the gateway's where there is a socket.", type: int}
     socket: {description: The engine's socket; absent where it listens on its port., type: str}
     digest: {description: Changes when the engine has to be replaced., type: str}
+    group: {description: "Its place among engines of several hosts, V(0/2) for the one that serves; absent where it is alone.", type: str}
 endpoints:
   description: >-
     What a gateway in front of the engines needs of each model, C(name), C(aliases), C(adapters), C(endpoints), C(standby),
@@ -214,9 +215,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, parse_models
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, secrets, transport
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, group, secrets, transport
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import dump
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic, mark, ownership, powerless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage.ownership import UnsafePath
@@ -290,6 +292,15 @@ def old_digests(text: str) -> dict[str, str]:
     return found
 
 
+def interfaces(module: AnsibleModule, specs: Sequence[ModelSpec]) -> dict[str, str]:
+    """Return the interface of each address at which other hosts of a group reach this one; a preview may be made elsewhere."""
+    found = {address: net.interface_of(address, module.run_command) for address in group.addresses(specs)}
+    for address, interface in found.items():
+        if not module.check_mode:
+            group.check_interface(address, interface)
+    return found
+
+
 def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     params = module.params
     if not params["plan"].get("feasible"):
@@ -312,6 +323,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
         hub_endpoint=params["hub_endpoint"],
         transport=params["transport"],
         moves=params["gateway"],
+        interfaces=interfaces(module, specs),
     )
     stack = compose.render(specs, params["plan"], options)
     text = HEADER + dump(stack)
@@ -353,6 +365,7 @@ def run(module: AnsibleModule, models: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "changed": bool(changed),
         "warnings": [
+            *group.warnings(specs),
             *transport.too_old(params["transport"], params["engine_version"], params["gateway"]),
             *transport.warnings(
                 params["transport"], params["network"], params["docker_version"], bool(params["api_key"])

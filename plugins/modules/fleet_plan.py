@@ -28,6 +28,11 @@ options:
       - RV(gpuserve.fleet.inventory_check#module:placement) of that module.
     type: dict
     default: {}
+  members:
+    description:
+      - RV(gpuserve.fleet.inventory_check#module:members) of that module. Each host of a model over several is planned by itself.
+    type: dict
+    default: {}
   hub:
     description:
       - Whether the hub may be asked.

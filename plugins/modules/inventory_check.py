@@ -36,6 +36,11 @@ options:
       - Whether a host without C(vllm_stack_models) is a mistake.
     type: bool
     default: false
+  starts:
+    description:
+      - Whether engines are about to be started, which is a mistake where a model is C(distributed) over several hosts.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -60,6 +65,13 @@ placement:
   returned: success
   type: dict
   sample: {"qwen": ["gpu01", "gpu03"]}
+members:
+  description:
+    - Of each model that is C(distributed) over several hosts, what its hosts are told, C(rank) (the first one serves), C(address) and
+      C(master_address), by host.
+  returned: success
+  type: dict
+  sample: {"large": {"gpu01": {"rank": 0, "address": "192.0.2.11", "master_address": "192.0.2.11"}}}
 quarantine:
   description:
     - The hosts that are out of service and why, by C(gpuserve_quarantine) or by the register that M(gpuserve.fleet.quarantine) keeps.

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible import template as templating
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import placement_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule, placement_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import placement
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups, placement
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import equal, names
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
@@ -40,16 +41,16 @@ def placed(
 ) -> placement.Placement:
     """Return which hosts serve the models that have a rule. same holds each host's fingerprint, quarantine why one is out of service."""
     requests: dict[tuple[str, placement_rule.PlacementRule], placement.Request] = {}
-    rules: dict[str, list[tuple[int, str, placement_rule.PlacementRule]]] = {}
+    rules: dict[str, list[tuple[int, str, placement_rule.PlacementRule, bool]]] = {}
     known: list[placement.Host] = []
     limits: set[int] = set()
     for host, raw in hosts.items():
         if same[host] not in rules:
             rules[same[host]] = _rules(read(host, MODELS, raw.get(MODELS, [])))
             limits.add(int(read(host, names.MAX_MODELS, raw.get(names.MAX_MODELS, 0))))
-        for index, model, rule in rules[same[host]]:
-            before = requests.get((model, rule), placement.Request(model, rule, (), index))
-            requests[model, rule] = placement.Request(model, rule, (*before.listed_by, host), before.index)
+        for index, model, rule, together in rules[same[host]]:
+            before = requests.get((model, rule), placement.Request(model, rule, (), index, together))
+            requests[model, rule] = replace(before, listed_by=(*before.listed_by, host))
         known.append(placement.Host(host, labels_of(raw, _reader(host, read)), quarantine.get(host, "")))
     if all(rule.is_everywhere for _model, rule in requests):
         return placement.Placement()
@@ -59,14 +60,56 @@ def placed(
     return placement.place(list(requests.values()), known, max(limits, default=0))
 
 
-def _rules(models: Any) -> list[tuple[int, str, placement_rule.PlacementRule]]:
-    """Return name and rule of each model; what is wrong in a list is said by whoever checks the host."""
+def _rules(models: Any) -> list[tuple[int, str, placement_rule.PlacementRule, bool]]:
+    """Return name and rule of each model, and whether its hosts serve it together; mistakes are said by whoever checks the host."""
     entries = models if isinstance(models, list) else []
     return [
-        (index, str(entry["name"]), placement_rule.parse(entry.get("placement"), f"{MODELS}[{index}].placement"))
+        (
+            index,
+            str(entry["name"]),
+            distributed_rule.rule_of(entry, f"{MODELS}[{index}]"),
+            entry.get("distributed") is not None,
+        )
         for index, entry in enumerate(entries)
         if isinstance(entry, Mapping) and entry.get("name")
     ]
+
+
+def together(
+    hosts: Mapping[str, Mapping[str, Any]], value: Callable[[str, str], Any], served: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, dict[str, dict[str, Any]]], list[FleetError]]:
+    """Return what each host of a model over several is told, by model and host, and what is wrong with such groups.
+
+    value is a variable of a host, or its role's default; served holds the hosts that were placed.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    mistakes: list[FleetError] = []
+    for model, names_of_hosts in served.items():
+        members = [_member(host, model, value) for host in names_of_hosts if host in hosts]
+        group = [member for member in members if member is not None]
+        if not group:
+            continue
+        mistakes += groups.mistakes(model, group)
+        found[model] = groups.members(model, group)
+    return found, mistakes
+
+
+def _member(host: str, model: str, value: Callable[[str, str], Any]) -> groups.Host | None:
+    """Return a host of a model's group; none where the model is each host's own."""
+    for index, entry in enumerate(value(host, MODELS) or []):
+        if isinstance(entry, Mapping) and entry.get("name") == model and entry.get("distributed") is not None:
+            listed = value(host, "vllm_stack_gpus") or []
+            return groups.Host(
+                host,
+                index,
+                entry,
+                str(value(host, groups.ADDRESS) or value(host, "ansible_host") or host),
+                str(value(host, "vllm_stack_engine_image")),
+                str(value(host, "vllm_stack_engine_version") or ""),
+                str(value(host, "vllm_stack_device")),
+                tuple(str(gpu.get("name")) for gpu in listed if isinstance(gpu, Mapping)),
+            )
+    return None
 
 
 def _reader(host: str, read: Read) -> Callable[[Any], Any]:

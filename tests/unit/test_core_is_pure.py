@@ -56,7 +56,7 @@ BASE = {
     "access_keys",
     "image_pin",
 }
-WORDS = BASE | {"gpu", "ports", "placement_rule", "spec"}
+WORDS = BASE | {"gpu", "ports", "placement_rule", "distributed_rule", "spec"}
 MAY_IMPORT = {
     "units": BASE,
     "errors": BASE,
@@ -74,6 +74,7 @@ MAY_IMPORT = {
     "gpu": WORDS,
     "ports": BASE,
     "placement_rule": BASE,
+    "distributed_rule": BASE | {"placement_rule"},
     "spec": WORDS,
     "spec_reference": WORDS,
     "models": WORDS,

@@ -92,6 +92,18 @@ def assign_ports(models: Sequence[Mapping[str, Any]], rules: PortRules = NO_RULE
     return [by_model[index] for index in range(len(models))]
 
 
+def check_master_ports(groups: Mapping[int, int], owners: Mapping[int, str], rules: PortRules) -> None:
+    """Refuse a port at which a group of hosts finds together, by the model's place in the list, that anything else of the host has."""
+    taken = {**rules.taken, **{port: f"{name}'s" for port, name in owners.items()}}
+    if rules.surge_offset:
+        taken |= {port + rules.surge_offset: f"that of {name}'s surge instance" for port, name in owners.items()}
+    for index, port in groups.items():
+        where = f"{MODELS}[{index}].distributed.master_port"
+        if port in taken:
+            fail(where, f"{port} is {taken[port]} already.", "Take another port, the same on all hosts of the group.")
+        taken[port] = f"that of {MODELS}[{index}]"
+
+
 def _check(port: int, where: str, owners: Mapping[int, str], rules: PortRules) -> None:
     if port in rules.taken:
         free = _next_free(owners, rules, FIRST_PORT)

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import entry_values, placement_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule, entry_values, placement_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import (
     MODELS,
     NO_RULES,
     PortRules,
     assign_ports,
+    check_master_ports,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
@@ -85,6 +86,7 @@ class ModelSpec:
     task: str | None = None
     allow_network: bool = False
     placement: placement_rule.PlacementRule = placement_rule.EVERYWHERE
+    distributed: distributed_rule.Distributed | None = None
     # The length is the most that fits, up to what the model can.
     auto_length: bool = False
 
@@ -117,6 +119,8 @@ def parse_models(models: Any, ports: PortRules = NO_RULES) -> tuple[ModelSpec, .
                 where = f"{LIST}[{index}].{kind}"
                 fail(where, f"{name} is already the name of {LIST}[{seen[name]}].", "Give each model its own.")
             seen[name] = index
+    groups = {index: spec.distributed.master_port for index, spec in enumerate(specs) if spec.distributed}
+    check_master_ports(groups, {spec.port: spec.name for spec in specs}, ports)
     return specs
 
 
@@ -199,9 +203,21 @@ def _parse(entry: Mapping[str, Any], index: int, port: int) -> ModelSpec:
         info=entry_values.mapping(entry, "info", at),
         task=entry_values.choice(entry, "task", TASKS, at, "") or None,
         allow_network=entry_values.flag(entry, "allow_network", at),
-        placement=placement_rule.parse(entry.get("placement"), f"{at}.placement"),
+        placement=distributed_rule.rule_of(entry, at),
+        distributed=_distributed(entry, at, auto_length),
         auto_length=auto_length,
     )
+
+
+def _distributed(entry: Mapping[str, Any], at: str, auto_length: bool) -> distributed_rule.Distributed | None:
+    group = distributed_rule.parse(entry.get("distributed"), f"{at}.distributed")
+    if group is not None and auto_length:
+        fail(
+            f"{at}.max_model_len",
+            "each host of a model over several would find another length.",
+            "Write the number of tokens.",
+        )
+    return group
 
 
 def _name(value: Any, where: str) -> str:

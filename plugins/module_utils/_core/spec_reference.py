@@ -92,6 +92,13 @@ KEYS: dict[str, Key] = {
         "{hosts: 2, label: big_disk, spread: [rack_a, rack_b]}",
         "every host that lists it",
     ),
+    "distributed": Key(
+        "mapping",
+        "hosts",
+        "Spread it over so many hosts, a stage of its layers on each; master_port (29501) is where they meet. Planned and rendered only.",
+        "{hosts: 2, pipeline_parallel: 2}",
+        "each host serves it alone",
+    ),
 }
 
 

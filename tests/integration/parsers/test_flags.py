@@ -125,6 +125,33 @@ CASES = {
     ),
     "a length in thousands": Case([{**QWEN, "max_model_len": "8k"}], means={"max_model_len": 8000}),
     "the longest that fits": Case([{**QWEN, "max_model_len": "auto"}]),
+    # The first of the hosts answers at the model's own port; the other one has no API, and its parser keeps the default.
+    **{
+        f"host {rank} of two": Case(
+            [
+                {
+                    **LLAMA,
+                    "distributed": {
+                        "hosts": 2,
+                        "master_port": 29511,
+                        "member": {"rank": rank, "address": f"192.0.2.{rank + 1}", "master_address": "192.0.2.1"},
+                    },
+                }
+            ],
+            means={
+                "pipeline_parallel_size": 2,
+                "distributed_executor_backend": "mp",
+                "nnodes": 2,
+                "node_rank": rank,
+                "master_addr": "192.0.2.1",
+                "master_port": 29511,
+                "headless": rank > 0,
+            },
+            network="bridge" if rank else "host",
+            since=vllm.SEVERAL_HOSTS_SINCE,
+        )
+        for rank in range(2)
+    },
     "everything else": Case(
         [
             {

@@ -59,7 +59,9 @@ def _parse(parser: Any, command: Any, engine: Any, names: list[str], line: list[
     except (TypeError, ValueError) as error:
         return {"exit": 1, "said": str(error)[-500:], "fields": {}}
     fields = {name: getattr(settings, name) for name in names}
-    fields |= {name: getattr(found, name, None) for name in ("model_tag", "port", "host", "uds", "lora_modules")}
+    fields |= {
+        name: getattr(found, name, None) for name in ("model_tag", "port", "host", "uds", "headless", "lora_modules")
+    }
     return {"exit": 0, "said": "", "fields": json.loads(json.dumps(fields, default=_plain))}
 
 

@@ -26,7 +26,7 @@ REFUSED_FLAGS = {
     "--task": "Set task in the model's entry.",
     "--guided-decoding-backend": "It was removed.",
     "--block-size": "The attention backend picks its own, and the plan counts in those.",
-    "--pipeline-parallel-size": "Set tensor_parallel_size.",
+    "--pipeline-parallel-size": "Set tensor_parallel_size for the cards of a host, or distributed for several hosts.",
     "--data-parallel-size": "Write the model once for each copy.",
     "--enable-reasoning": "Write --reasoning-parser alone.",
     "--rope-scaling": "Write --hf-overrides with rope_scaling in it.",
@@ -60,6 +60,11 @@ OWNED_FLAGS = {
     "--kv-cache-memory-bytes": "kv_cache_memory_bytes",
     "--kv-cache-dtype": "kv_cache_dtype",
     "--tensor-parallel-size": "tensor_parallel_size",
+    "--nnodes": "distributed",
+    "--node-rank": "distributed",
+    "--master-addr": "distributed",
+    "--master-port": "distributed",
+    "--headless": "distributed",
     "--enforce-eager": "enforce_eager",
     "--dtype": "dtype",
     "--quantization": "quantization",
@@ -116,6 +121,8 @@ _SHORT = {
     "-pcp": "--prefill-context-parallel-size",
     "-cc": "--compilation-config",
     "-sc": "--speculative-config",
+    "-n": "--nnodes",
+    "-r": "--node-rank",
 }
 # Drafts that take no weights: they guess from the text itself.
 _WEIGHTLESS_DRAFTS = ("ngram", "ngram_gpu", "suffix", "[ngram]")

@@ -40,6 +40,8 @@ SOCKETS_SINCE = (0, 10, 1)
 BFLOAT16_SINCE = (8, 0)
 # Bounds on what waits in an engine: 0.29.0 has them, 0.26.0 does not.
 QUEUE_BOUNDS_SINCE = (0, 29, 0)
+# The oldest whose launch over several hosts without Ray (--nnodes) was tried.
+SEVERAL_HOSTS_SINCE = (0, 26, 0)
 # Where an engine may fetch media from (CVE-2025-6242).
 MEDIA_DOMAINS_SINCE = (0, 11, 0)
 # Nobody's domain (RFC 6761): an empty list would allow all.
@@ -72,6 +74,11 @@ class Profile:
     def sockets(self) -> bool:
         """Whether it listens on a Unix socket (--uds)."""
         return self.version >= SOCKETS_SINCE
+
+    @property
+    def several_hosts(self) -> bool:
+        """Whether its processes on several hosts find together without Ray (--nnodes)."""
+        return self.version >= SEVERAL_HOSTS_SINCE
 
     @property
     def shown(self) -> str:
@@ -166,6 +173,7 @@ def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> 
         args += ["--gpu-memory-utilization", f"{settings.utilization:g}"]
     if settings.tensor_parallel > 1:
         args += ["--tensor-parallel-size", str(settings.tensor_parallel)]
+    args += _group_args(spec)
     if settings.runner:
         args += task_args(settings.task, profile)
     if spec.dtype != "auto":
@@ -187,6 +195,37 @@ def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> 
         args += ["--max-lora-rank", str(lora_rank(spec)), "--lora-modules"]
         args += [f"{adapter['name']}={adapter['path']}" for adapter in spec.lora_adapters]
     return [*args, *_queue_args(profile, settings), *_safe_args(spec, profile), *spec.extra_args]
+
+
+def _group_args(spec: ModelSpec) -> list[str]:
+    """Flags by which the engines of several hosts are one: the first has the API, the others only compute."""
+    group = spec.distributed
+    if group is None or group.member is None:
+        return []
+    return [
+        *("--pipeline-parallel-size", str(group.hosts), "--distributed-executor-backend", "mp"),
+        *("--nnodes", str(group.hosts), "--node-rank", str(group.member.rank)),
+        *("--master-addr", group.member.master_address, "--master-port", str(group.master_port)),
+        *(["--headless"] if group.is_headless else []),
+    ]
+
+
+def check_group(spec: ModelSpec, profile: Profile, where: str) -> None:
+    """Refuse a group of hosts that this version can't make, or of which nobody has said which host is which."""
+    if spec.distributed is None:
+        return
+    if not profile.several_hosts:
+        fail(
+            "vllm_stack_engine_image",
+            f"vLLM {profile.shown} was not tried over several hosts without Ray.",
+            f"Take {'.'.join(str(number) for number in SEVERAL_HOSTS_SINCE)} or newer, or serve {spec.name} on one host.",
+        )
+    if spec.distributed.member is None:
+        fail(
+            f"{where}.distributed",
+            f"it was not decided which part of {spec.name} this host has.",
+            "Import the playbook gpuserve.fleet.inventory_check before the play that plans.",
+        )
 
 
 def _queue_args(profile: Profile, settings: EngineSettings) -> list[str]:

@@ -42,11 +42,18 @@ class Request:
     rule: PlacementRule
     listed_by: tuple[str, ...]
     index: int = 0
+    # Whether the hosts serve it together, and not each by itself.
+    together: bool = False
 
     @property
     def where(self) -> str:
         """The setting that says so, as people write it."""
         return f"{MODELS}[{self.index}].placement"
+
+    @property
+    def where_hosts(self) -> str:
+        """The setting that says how many."""
+        return f"{MODELS}[{self.index}].distributed.hosts" if self.together else self.where
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,10 @@ def place(requests: Sequence[Request], hosts: Sequence[Host], limit: int = 0) ->
             bearing = f" with the label {request.rule.label}" if request.rule.label else ""
             mistakes.append(
                 FleetError(
-                    request.where,
+                    request.where_hosts,
                     f"{request.model} is to be served by {wanted} hosts{bearing}, and there "
                     f"{'is' if len(fitting) == 1 else 'are'} {len(fitting)} ({_named(fitting)}).",
-                    f"Take {len(fitting)}, or add hosts.",
+                    "Add hosts." if request.together else f"Take {len(fitting)}, or add hosts.",
                 )
             )
     if mistakes:
@@ -194,7 +201,9 @@ def _told(request: Request, chosen: Sequence[str]) -> str:
     asked = "every host" if rule.hosts is None else f"{rule.hosts} host{'s' if rule.hosts > 1 else ''}"
     bearing = f" with the label {rule.label}" if rule.label else ""
     spread = f", spread over {', '.join(rule.spread)}" if rule.spread else ""
-    return f"{request.model}: {asked}{bearing}{spread}: {', '.join(chosen) or 'none'}"
+    names = sorted(chosen, key=lambda host: (-rank(request.model, host), host)) if request.together else chosen
+    together = " together, the first one serves" if request.together else ""
+    return f"{request.model}: {asked}{together}{bearing}{spread}: {', '.join(names) or 'none'}"
 
 
 def _named(hosts: Sequence[Host]) -> str:

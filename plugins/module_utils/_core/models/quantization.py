@@ -104,6 +104,12 @@ class Quantization:
             return self.plain_bits if rule.bits is None else rule.bits
         return self.weight_bits if self.otherwise and matrix.part in self.parts else self.plain_bits
 
+    def is_even(self, matrices: Sequence[Matrix], nested: bool) -> bool:
+        """Whether each linear layer has the same bits in all layers of the model."""
+        if self.method is None or not self.rules:
+            return True
+        return all(len({self._bits(one, known) for _number, known in names(one, nested)}) <= 1 for one in matrices)
+
     def plain_shares(self, matrices: Sequence[Matrix], nested: bool) -> float:
         """The share of linear parameters that stay plain in a quantized model."""
         whole = sum(one.parameters for one in matrices) or 1

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
@@ -116,6 +116,9 @@ class ModelShape:
     task: str = "generate"
     # The engine serves the class as a pooling model by itself.
     pools_unasked: bool = False
+    # For stages of a pipeline alone: whether all layers are alike and no encoder is before them; bytes of an output layer of its own.
+    is_uniform: bool = field(default=False, repr=False)
+    head_bytes: int = field(default=0, repr=False)
 
     @classmethod
     def from_config(
@@ -215,6 +218,12 @@ class ModelShape:
             task=purpose,
             pools_unasked=tasks.is_pooling_class(read.outer) or bool(info.modules),
             ahead_layers=ahead.count(read, info.tensors, len(counted.layers)),
+            is_uniform=known
+            and counted.known
+            and len(set(counted.layers)) == 1
+            and not counted.encoders.kinds
+            and quantized.is_even(matrices, nested),
+            head_bytes=int(head_bits / 8),
         )
         if info.tensors:
             loading = Loading(
@@ -260,17 +269,21 @@ class ModelShape:
             # The latent's up-projection is kept a second time, split for decoding.
             up = self.latent.kv_rank * self.heads * (self.latent.nope_dim + self.latent.value_dim)
             copies = up * self.layers * self.dtype_bytes
-        rotary = self.latent.rope_dim if self.latent else int(self.head_dim * self.rotary_share)
-        # One table of cosines and sines, as long as the model's context, or as written; others learned their positions, or have none.
-        learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
-        learned = learned or self.kind.learned_positions is not None or self.only_states
-        tables = 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
+        tables = self.tables_bytes
         if self.tensor_bytes is not None:
             return self.tensor_bytes + tables + copies
         padding = (round_up(self.vocab_size, VOCABULARY_STEP) - self.vocab_size) * self.hidden_size
         plain = self.plain_parameters + padding * (1 if self.tied_embeddings else 2)
         counted = int(plain * self.dtype_bytes + tables + self.linear_bytes + copies)
         return counted if self.count_is_right else (self.checkpoint_bytes or 0) + tables + copies
+
+    @property
+    def tables_bytes(self) -> int:
+        """Bytes of one table of cosines and sines, as long as the context, or as written; others learned positions, or have none."""
+        rotary = self.latent.rope_dim if self.latent else int(self.head_dim * self.rotary_share)
+        learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
+        learned = learned or self.kind.learned_positions is not None or self.only_states
+        return 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
 
     @property
     def count_is_right(self) -> bool:

@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.stages import Stage, stage_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import Calibration
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load, Part
@@ -111,7 +112,9 @@ class Candidate:
 
 def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Calibration) -> Candidate:
     """Fill in what the user left open for one kind of card, and refuse what can't be."""
-    spec, shape, at = choice.spec, choice.shape, f"{LIST}[{choice.index}]"
+    spec, at = choice.spec, f"{LIST}[{choice.index}]"
+    vllm.check_group(spec, profile, at)
+    shape, stage = _stage(choice, at)
     flags.check(spec.extra_args, at)
     memory = flags.read(spec.extra_args, at)
     heads = memory.draft_model and shape.draft is None
@@ -150,7 +153,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
         task=task,
         runner=task in tasks.POOLING and not shape.pools_unasked,
     )
-    load = _load(spec, shape, settings, memory, gpu)
+    load = replace(_load(spec, shape, settings, memory, gpu), stage=stage)
     if (pinned := spec.kv_cache_memory_bytes) and shape.has_kv_cache:
         load = replace(load, cached_tokens=pool.tokens(pinned, length, tokens))
     found = estimate.parts(shape, load)
@@ -167,13 +170,32 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
         settings=settings,
         pool=pool,
         parts=found,
-        notes=(*choice.reasons, *length_note, *_doubts(shape), *cache_notes, *memory.notes),
+        notes=(*choice.reasons, *length_note, *_doubts(choice.shape), *cache_notes, *memory.notes, *_of_group(stage)),
     )
     measured = calibration.fixed_bytes(
         gpu.name, spec.model, vllm.engine_args(spec, profile, settings), made.fixed_bytes
     )
     made = replace(made, measured_fixed_bytes=measured)
     return replace(made, pinned_kv_bytes=_pinned(made, gpu, profile, at))
+
+
+def _stage(choice: Choice, at: str) -> tuple[ModelShape, Stage | None]:
+    """What this host has of the model: all of it, or its stage."""
+    group = choice.spec.distributed
+    if group is None or group.member is None:
+        return choice.shape, None
+    if flags.read(choice.spec.extra_args, at).drafts:
+        fail(f"{at}.extra_args", "guesses ahead are planned on one host only.", "Leave --speculative-config out.")
+    return stage_of(choice.shape, group.member.rank, group.hosts, f"{at}.distributed")
+
+
+def _of_group(stage: Stage | None) -> list[str]:
+    if stage is None:
+        return []
+    return [
+        stage.told,
+        "each host plans its own stage, computed and never measured; the engine keeps as many tokens as the stage with the fewest",
+    ]
 
 
 def on_gpus(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calibration: Calibration) -> Candidate:

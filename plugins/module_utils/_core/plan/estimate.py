@@ -50,6 +50,10 @@ def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tupl
         copies = measured.tensor_parallel_hidden * load.largest_batch * shape.dtype_bytes * shape.hidden_size
         size = int(measured.tensor_parallel_bytes + copies)
         found.append(Part("tensor_parallel", size, f"NCCL among {load.tensor_parallel} cards, and what it sums"))
+    if load.stage is not None:
+        # What NCCL takes among the cards of one host is the only figure there is, and the states of a batch are there twice on their way.
+        size = int(measured.tensor_parallel_bytes) + 4 * load.largest_batch * shape.dtype_bytes * shape.hidden_size
+        found.append(Part("pipeline", size, f"NCCL among {load.stage.count} hosts, and the states that they hand on"))
     if not load.enforce_eager:
         found.append(_graphs(shape, load, measured))
     if shape.latent:
@@ -218,6 +222,8 @@ def _persistent(shape: ModelShape, load: Load, measured: Constants) -> Part:
 def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:
     if not shape.has_kv_cache or not load.samples:
         return Part("sampler", 0, "an embedding model samples nothing")
+    if not load.samples_here:
+        return Part("sampler", 0, "the last stage samples")
     # Mixtures of experts are served by vLLM's older runner, whose sampler sorts whole copies.
     buffered = min(load.max_num_seqs, SAMPLER_BUFFERED)
     rows = measured.sampler_floats * buffered + SAMPLER_FLOATS_BEYOND * (load.max_num_seqs - buffered)

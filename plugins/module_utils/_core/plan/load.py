@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.stages import Stage
+
 
 @dataclass(frozen=True)
 class Part:
@@ -46,6 +48,13 @@ class Load:
     reads_hidden: bool = False
     # Tokens of the KV cache where its size is given: a batch can't hold more.
     cached_tokens: int | None = None
+    # Which part of the model's layers this host has; None where it has all.
+    stage: Stage | None = None
+
+    @property
+    def samples_here(self) -> bool:
+        """Whether tokens are drawn on this host: the last stage of a pipeline does it."""
+        return self.samples and (self.stage is None or self.stage.is_last)
 
     @property
     def largest_batch(self) -> int:

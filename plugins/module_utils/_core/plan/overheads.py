@@ -48,7 +48,9 @@ def cpu_process(shape: ModelShape) -> Part:
 
 def packed_on_cpu(shape: ModelShape, load: Load) -> Part:
     """What packing adds on the CPU: a tied output layer a second time, and what the allocator keeps of the other originals."""
-    head = shape.vocab_size * shape.hidden_size * shape.dtype_bytes if shape.tied_embeddings and load.samples else 0
+    head = (
+        shape.vocab_size * shape.hidden_size * shape.dtype_bytes if shape.tied_embeddings and load.samples_here else 0
+    )
     size = head + int(CPU_ORIGINALS_KEPT * min(shape.linear_bytes, CPU_MOST_ORIGINALS_BYTES))
     return Part("loading", size, "copies of linear layers as the CPU multiplies them")
 
@@ -56,7 +58,7 @@ def packed_on_cpu(shape: ModelShape, load: Load) -> Part:
 def spilled_bytes(shape: ModelShape, load: Load) -> int:
     """Bytes that the driver sets aside for registers that the sampler's kernel spills."""
     vocabulary = shape.vocab_size
-    if not load.samples or not shape.has_kv_cache or vocabulary % 2 == 0 or vocabulary <= SPILLS_FROM:
+    if not load.samples_here or not shape.has_kv_cache or vocabulary % 2 == 0 or vocabulary <= SPILLS_FROM:
         return 0
     last = vocabulary % SAMPLER_TILE
     if last >= MANY_ENTRIES:

@@ -143,11 +143,15 @@ def _bound_queue(
 ) -> tuple[EngineSettings, tuple[str, ...]]:
     """Settings with what the engine takes on before it tells the next to come back."""
     length, tokens = settings.max_model_len, settings.max_num_batched_tokens
+    rate = admission.prefill_rate(item.shape, gpu, item.load.tensor_parallel)
+    if rate and item.load.stage:
+        # A prompt goes through one stage after the other.
+        rate /= item.load.stage.count
     found = admission.bounds(
         settings.max_num_seqs,
         tokens,
         item.pool.tokens(kv_bytes, length, tokens) if kv_bytes else 0,
-        admission.prefill_rate(item.shape, gpu, item.load.tensor_parallel),
+        rate,
         ttft_objective_s,
     )
     return dataclasses.replace(settings, queued_requests=found.requests, queued_tokens=found.tokens), found.notes

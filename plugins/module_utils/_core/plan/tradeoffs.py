@@ -134,7 +134,7 @@ def _with_notes(
 def _spread(choice: Choice, item: Candidate, smallest: int, gpus: int, again: Callable[[Choice], Candidate]) -> Choice:
     """As few cards as hold it, where one is too small."""
     spec = choice.spec
-    if spec.tensor_parallel_size is not None or item.need_bytes <= smallest:
+    if _is_fixed(choice) or spec.tensor_parallel_size is not None or item.need_bytes <= smallest:
         return choice
     heads, kv_heads = choice.shape.heads, choice.shape.kv_heads
     for count in (2, 4, 8):
@@ -149,7 +149,13 @@ def _spread(choice: Choice, item: Candidate, smallest: int, gpus: int, again: Ca
 def _smaller_cache(choice: Choice, gpu: Gpu) -> Choice:
     """Half the cache for a little accuracy, on cards that compute in fp8."""
     capable = gpu.capability is not None and gpu.capability >= FP8_SINCE
-    if not capable or choice.spec.kv_cache_dtype != "auto" or choice.shape.latent or not choice.shape.has_kv_cache:
+    if (
+        _is_fixed(choice)
+        or not capable
+        or choice.spec.kv_cache_dtype != "auto"
+        or choice.shape.latent
+        or not choice.shape.has_kv_cache
+    ):
         return choice
     return choice.having("kv_cache_dtype fp8: nothing fits without it", kv_cache_dtype="fp8")
 
@@ -166,7 +172,7 @@ def _smaller_caches(choices: Sequence[Choice], gpu: Gpu, plan: Callable[[Sequenc
 
 
 def _fewer_graphs(choice: Choice, _gpu: Gpu) -> Choice:
-    if choice.spec.enforce_eager:
+    if _is_fixed(choice) or choice.spec.enforce_eager:
         return choice
     return choice.having("graphs for at most 16 sequences: more don't fit", capture_sizes=FEW_CAPTURE_SIZES)
 
@@ -178,7 +184,7 @@ def _fewer_sequences(choice: Choice, _gpu: Gpu) -> Choice:
 
 
 def _no_graphs(choice: Choice, _gpu: Gpu) -> Choice:
-    if choice.spec.enforce_eager:
+    if _is_fixed(choice) or choice.spec.enforce_eager:
         return choice
     return choice.having("enforce_eager: nothing fits with CUDA graphs", enforce_eager=True)
 
@@ -208,4 +214,14 @@ def _more_sequences(
 def _takes(choice: Choice, seqs: int) -> bool:
     """Whether a model may be given more sequences: a batch of pinned size has to hold a token of each."""
     spec = choice.spec
-    return spec.max_num_seqs is None and (spec.max_num_batched_tokens or seqs) >= seqs and choice.shape.has_kv_cache
+    return (
+        not _is_fixed(choice)
+        and spec.max_num_seqs is None
+        and (spec.max_num_batched_tokens or seqs) >= seqs
+        and choice.shape.has_kv_cache
+    )
+
+
+def _is_fixed(choice: Choice) -> bool:
+    """Whether nothing is traded: hosts of a group have to come to the same, and each plans for itself."""
+    return choice.spec.distributed is not None

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule, sockets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT, MODELS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import proofs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
@@ -131,6 +132,13 @@ class Target:
 
     def watched_as(self, name: str) -> Watched:
         return next(one for one in self.watched if one.name == name)
+
+
+def refuse_groups(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse engines of several hosts: no gate of a bring-up knows what the other hosts of a group do."""
+    for entry in entries:
+        if entry.get("group"):
+            fail(MODELS, f"{entry['name']} is {distributed_rule.NOT_STARTED}", distributed_rule.NOT_STARTED_REMEDY)
 
 
 def _service(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Service:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import SAFE_ENVIRONMENT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX, ModelSpec
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import group, secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.volumes import bind, long_form
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import Interpolated
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
 LABEL = "fleet.gpuserve"
+# Which place an engine has among those of several hosts, such as 0/2; on engines of one host there is no such label.
+GROUP = f"{LABEL}.group"
 SOCKET, TCP = "socket", "tcp"
 # Inside its container every engine listens here; outside, on its own port, or in a folder of its own.
 ENGINE_PORT = 8000
@@ -65,6 +67,8 @@ class StackOptions:
     transport: str = TCP
     # Whether a gateway is told of the sockets, too, to which engines may move.
     moves: bool = False
+    # The interface of each address of this host at which other hosts of a group reach it.
+    interfaces: Mapping[str, str] = field(default_factory=dict)
 
 
 def container_name(model: str) -> str:
@@ -131,6 +135,7 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
             "digest": service["labels"][f"{LABEL}.digest"],
             "network": service.get("network_mode", "bridge"),
             **({"socket": sockets.path(name)} if f"{LABEL}.transport" in service["labels"] else {}),
+            **({"group": service["labels"][GROUP]} if GROUP in service["labels"] else {}),
         }
         for name, service in stack["services"].items()
     ]
@@ -150,11 +155,13 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
             "task": planned[spec.name].get("task") or "generate",
         }
         for spec in specs
+        # The first host of a group answers for all.
+        if not group.is_headless(spec)
     ]
 
 
 def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
-    surge = options.surge_offset if options.network == "bridge" else 0
+    surge = 0 if _on_host_network(spec, options) else options.surge_offset
     return meeting_points(spec.name, spec.port, options.transport, surge, options.moves)
 
 
@@ -182,18 +189,18 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         "volumes": _volumes(spec, options),
     }
     hidden = secrets.of_model(spec, options.hf_token, options.api_key)
-    if before := _before_the_engine(options, bool(hidden)):
+    if before := _before_the_engine(_has_socket(spec, options), bool(hidden)):
         # The image's own entrypoint goes on with the variables in its environment.
         service["entrypoint"] = ["/bin/sh", "-c", f'{before}exec "$0" "$@"', *options.entrypoint]
     service.update(_network(spec, options))
-    service["shm_size"] = "1gb" if model["tensor_parallel_size"] == 1 else "8gb"
+    service["shm_size"] = "8gb" if group.has_ranks(spec, model) else "1gb"
     service["cap_drop"] = ["ALL"]
     service["security_opt"] = ["no-new-privileges:true"]
     service["pids_limit"] = PIDS_LIMIT
     if limit := _mem_limit(spec, model, options):
         service["mem_limit"] = limit
     service["stop_grace_period"] = f"{options.stop_grace_s}s"
-    service["healthcheck"] = _healthcheck(spec, options)
+    service["healthcheck"] = {"disable": True} if group.is_headless(spec) else _healthcheck(spec, options)
     service["logging"] = {"driver": "json-file", "options": {"max-size": LOG_SIZE, "max-file": LOG_FILES}}
     if options.device == "cuda":
         service["deploy"] = {"resources": {"reservations": {"devices": [_gpus(model["gpu_uuids"])]}}}
@@ -202,7 +209,8 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         f"{LABEL}.model": spec.name,
         f"{LABEL}.port": str(spec.port),
         f"{LABEL}.planned_bytes": str(model["total_bytes"]),
-        **({f"{LABEL}.transport": SOCKET} if options.transport == SOCKET else {}),
+        **({f"{LABEL}.transport": SOCKET} if _has_socket(spec, options) else {}),
+        **({GROUP: place} if (place := group.place(spec)) else {}),
     }
     found = digest(service, hidden)
     service["labels"][f"{LABEL}.digest"] = found
@@ -211,10 +219,19 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
     return service
 
 
-def _before_the_engine(options: StackOptions, has_secrets: bool) -> str:
+def _has_socket(spec: ModelSpec, options: StackOptions) -> bool:
+    return options.transport == SOCKET and not group.is_headless(spec)
+
+
+def _on_host_network(spec: ModelSpec, options: StackOptions) -> bool:
+    """Whether an engine is in the host's own network; those of several hosts are, whatever holds for others."""
+    return options.network == "host" or spec.distributed is not None
+
+
+def _before_the_engine(has_socket: bool, has_secrets: bool) -> str:
     """What a shell does before it becomes the engine."""
     steps = ""
-    if options.transport == SOCKET:
+    if has_socket:
         # What a run before left is in the way of a bind. The gateway is another user, and the engine makes its socket for its own alone:
         # who gets through to the folder at all is told by the folder above it.
         opens = f"until chmod 0666 {ENGINE_SOCKET} 2>/dev/null; do sleep 0.2; done"
@@ -226,7 +243,7 @@ def _network(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     """Engines do not meet: each has a network of its own, or none where it needs none."""
     if options.transport == SOCKET and _stays_in(spec, options):
         return {"network_mode": "none"}
-    if options.network == "host":
+    if _on_host_network(spec, options):
         return {"network_mode": "host"}
     ports = {} if options.transport == SOCKET else {"ports": [f"127.0.0.1:{spec.port}:{ENGINE_PORT}"]}
     return {"networks": [spec.name], **ports}
@@ -234,7 +251,8 @@ def _network(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
 
 def _stays_in(spec: ModelSpec, options: StackOptions) -> bool:
     """Whether all that an engine reads is on the host, and nobody wants it to reach further."""
-    return (spec.is_local or spec.name in options.offline) and not spec.allow_network
+    reads_nothing = spec.is_local or spec.name in options.offline
+    return reads_nothing and not spec.allow_network and spec.distributed is None
 
 
 def digest(service: Mapping[str, Any], hidden: Mapping[str, str]) -> str:
@@ -255,17 +273,21 @@ def _command(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
 
 
 def _listens(spec: ModelSpec, options: StackOptions) -> list[str]:
+    if group.is_headless(spec):
+        return []
     if options.transport == SOCKET:
         return ["--uds", ENGINE_SOCKET]
     return (
-        ["--host", "127.0.0.1", "--port", str(spec.port)] if options.network == "host" else ["--port", str(ENGINE_PORT)]
+        ["--host", "127.0.0.1", "--port", str(spec.port)]
+        if _on_host_network(spec, options)
+        else ["--port", str(ENGINE_PORT)]
     )
 
 
 def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
     found = {"VLLM_NO_USAGE_STATS": "1", **SAFE_ENVIRONMENT}
     sleeps = any(arg.replace("_", "-") == "--enable-sleep-mode" for arg in model["engine_args"])
-    if model["tensor_parallel_size"] == 1 and not sleeps:
+    if not group.has_ranks(spec, model) and not sleeps:
         # Ranks hand each other the buffers of their graphs by cudaIpcGetMemHandle, which refuses expandable segments (vLLM issue 42609);
         # so does the memory pool that an engine puts to sleep (PyTorch issue 147851).
         found["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
@@ -277,6 +299,7 @@ def _environment(spec: ModelSpec, model: Mapping[str, Any], options: StackOption
     if options.transport == SOCKET and _stays_in(spec, options):
         # With no address but loopback's, that is where an engine's own processes meet.
         found |= {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+    found |= group.environment(spec, options.interfaces)
     # Code that a model brings is nobody else's: it lies beside what was compiled for it.
     found["HF_MODULES_CACHE"] = f"{ENGINE_CACHE}/modules"
     return found
@@ -286,7 +309,7 @@ def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
     # What one engine compiled is code that another would run: a folder a model and image.
     image = hashlib.sha256(options.image.encode()).hexdigest()[:12]
     found = [bind(f"{options.cache_dir}/vllm/{spec.name}-{image}", ENGINE_CACHE)]
-    if options.transport == SOCKET:
+    if _has_socket(spec, options):
         own = Interpolated(f"{sockets.folder(spec.name)}${{{SURGE_VARIABLE}-}}")
         found.append(bind(own, ENGINE_SOCKETS))
     if spec.is_local:
@@ -301,7 +324,7 @@ def _volumes(spec: ModelSpec, options: StackOptions) -> list[Any]:
 
 def _healthcheck(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     """What `docker ps` says of an engine. Nothing of ours decides by it: a bring-up asks for a token."""
-    port = spec.port if options.network == "host" else ENGINE_PORT
+    port = spec.port if _on_host_network(spec, options) else ENGINE_PORT
     to_socket = (
         f"import socket as s; h.sock = s.socket(s.AF_UNIX); h.sock.settimeout(5); h.sock.connect('{ENGINE_SOCKET}'); "
     )

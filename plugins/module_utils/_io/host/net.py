@@ -47,6 +47,13 @@ def resolves(name: str) -> bool:
     return True
 
 
+def interface_of(address: str, run: Run) -> str:
+    """Name the interface that has an address; empty where none has."""
+    status, out, _err = run(["ip", "-o", "addr", "show", "to", address])
+    words = out.split()
+    return words[1].partition("@")[0] if status == 0 and len(words) > 1 else ""
+
+
 def ram_bytes(files: HostFiles) -> int:
     """Read how much memory the host has."""
     match = re.search(r"^MemTotal:\s+(\d+) kB", files.read("/proc/meminfo") or "", re.MULTILINE)

@@ -25,7 +25,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     phase_limits,
     switch_s,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched, refuse_groups
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
@@ -91,6 +91,7 @@ class Bringup:
     def _given_target(self) -> Target:
         if not self.params["plan"].get("gpus") and self.params["services"]:
             raise Refused("plan: hand over what memory_plan returned. Nothing was changed.")
+        refuse_groups(self.params["services"])
         given = {name: self.params[name] for name in ("services", "endpoints")}
         return Target.of({**given, "plan": self.params["plan"] or {"gpus": []}})
 

@@ -83,6 +83,7 @@ def test_a_right_inventory_passes() -> None:
         "hosts": ["gpu01", "gpu02"],
         "warnings": [],
         "placement": {},
+        "members": {},
         "told": [],
         "quarantine": {},
     }
@@ -568,6 +569,65 @@ def test_what_cannot_be_placed_is_said_before_anything_changes() -> None:
     placed = {"vllm_stack_models": [{**MODEL, "placement": 1}]}
     answer = run({host: {**variables, **placed} for host, variables in differing.items()})
     assert "gpuserve_max_models: hosts differ in it (1, 2)." in answer["msg"]
+
+
+LARGE = {**MODEL, "name": "large", "distributed": {"hosts": 2}}
+
+
+def of_a_group(**change: Any) -> dict[str, dict[str, Any]]:
+    """Return three hosts of which two serve a model together."""
+    return {
+        f"gpu{at}": {"vllm_stack_models": [LARGE], "ansible_host": f"192.0.2.{at}", **(change if at == 3 else {})}
+        for at in range(1, 4)
+    }
+
+
+def test_hosts_that_serve_a_model_together_are_told_who_they_are() -> None:
+    answer = run(of_a_group())
+    members = answer["members"]["large"]
+    assert sorted(members) == answer["placement"]["large"] and len(members) == 2
+    first = next(host for host, member in members.items() if member["rank"] == 0)
+    assert {member["master_address"] for member in members.values()} == {f"192.0.2.{first[-1]}"}
+    assert answer["told"] == [
+        f"large: 2 hosts together, the first one serves: {first}, {next(host for host in members if host != first)}"
+    ]
+    limited = run(of_a_group(), {"ansible_limit": "gpu1"})
+    assert limited["members"] == answer["members"], "no limit makes another group"
+
+    # Where one goes out of service, the third one takes its place.
+    out = run({**of_a_group(), first: {**of_a_group()[first], "gpuserve_quarantine": "Xid 79"}})["members"]["large"]
+    assert first not in out and len(out) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"vllm_stack_engine_image": "vllm/vllm-openai:v0.31.0"}, "differ in vllm_stack_engine_image for large."),
+        ({"gpuserve_address": "fe80::/10"}, "is one of several hosts of a model, and 'fe80::/10' is no IP address."),
+        ({"vllm_stack_models": [{**LARGE, "max_num_seqs": 2}]}, "differ in the model's entry for large."),
+    ],
+)
+def test_what_hosts_of_a_group_differ_in_is_said_before_anything_changes(change: dict[str, Any], what: str) -> None:
+    hosts = of_a_group(**change)
+    # Whichever two of the three are the group, the one that differs is made one of them.
+    hosts.pop(next(host for host in ("gpu1", "gpu2") if host in run(of_a_group())["members"]["large"]))
+    assert what in run(hosts)["msg"]
+
+
+def test_too_few_hosts_for_a_group_are_said() -> None:
+    assert said({"vllm_stack_models": [LARGE], "ansible_host": "192.0.2.1"}) == (
+        "vllm_stack_models[0].distributed.hosts: large is to be served by 2 hosts, and there is 1 (gpu01). Add hosts. "
+        "Nothing was changed."
+    )
+
+
+def test_a_group_is_planned_and_not_started() -> None:
+    assert "failed" not in run(of_a_group())
+    answer = run(of_a_group(), starts=True)
+    assert answer["msg"].startswith(
+        "vllm_stack_models: large is spread over several hosts, which is planned and rendered"
+    )
+    assert "failed" not in run({"gpu01": {}}, starts=True)
 
 
 def test_one_address_twice_is_one_sentence_whatever_else_is_checked() -> None:

@@ -29,3 +29,16 @@ def test_a_rule_that_nobody_decided_on_is_refused(decided: dict[str, list[str]] 
 def test_what_is_no_list_of_models_is_left_alone() -> None:
     assert placed_models("none", "gpu01") == "none"
     assert placed_models(["text"], "gpu01") == ["text"]
+
+
+def test_a_host_of_a_group_is_told_its_part() -> None:
+    large = {"name": "large", "distributed": {"hosts": 2}}
+    member = {"rank": 1, "address": "192.0.2.2", "master_address": "192.0.2.1"}
+    placement, members = {"large": ["gpu01", "gpu02"]}, {"large": {"gpu02": member}}
+    assert placed_models([EVERYWHERE, large], "gpu02", placement, members) == [
+        EVERYWHERE,
+        {**large, "distributed": {"hosts": 2, "member": member}},
+    ]
+    assert placed_models([EVERYWHERE, large], "gpu03", placement, members) == [EVERYWHERE]
+    with pytest.raises(AnsibleFilterError, match="it was not decided which hosts serve large"):
+        placed_models([large], "gpu01")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.distributed_rule import Distributed
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
@@ -242,6 +243,7 @@ EVERYTHING: dict[str, Any] = {
     "task": "embed",
     "allow_network": True,
     "placement": 2,
+    "distributed": {"hosts": 2},
 }
 
 
@@ -276,6 +278,7 @@ def test_each_setting_arrives_in_its_field() -> None:
             task="embed",
             allow_network=True,
             placement=PlacementRule(hosts=2),
+            distributed=Distributed(2),
         ),
     )
     # What is in no entry has its default, and no setting was forgotten above.

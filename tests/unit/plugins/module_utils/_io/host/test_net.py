@@ -48,3 +48,20 @@ def test_the_clock(tmp_path: Path) -> None:
     assert net.time_synchronised(files, lambda _command: (127, "", "")) is None
     HostTree(tmp_path).write("run/systemd/timesync/synchronized", "")
     assert net.time_synchronised(files, lambda _command: (0, "no\n", "")) is True
+
+
+def test_the_interface_of_an_address_is_the_one_that_has_it() -> None:
+    said = {
+        "192.0.2.1": (
+            0,
+            "2: eth0    inet 192.0.2.1/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever",
+            "",
+        ),
+        "fd00::2": (0, "7: eth1@if8    inet6 fd00::2/64 scope global", ""),
+        "192.0.2.9": (0, "", ""),
+    }
+    assert net.interface_of("192.0.2.1", lambda command: said[command[-1]]) == "eth0"
+    assert net.interface_of("fd00::2", lambda command: said[command[-1]]) == "eth1"
+    assert net.interface_of("192.0.2.9", lambda command: said[command[-1]]) == ""
+    # No ip, no answer.
+    assert net.interface_of("192.0.2.1", lambda _command: (127, "", "not found")) == ""

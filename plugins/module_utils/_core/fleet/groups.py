@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that serve one model together: which of them is which, and what has to be the same on all before any is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import rank
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
+
+ADDRESS = "gpuserve_address"
+# Keys of an entry that a host may have its own way.
+_OWN = ("port", "gpus", "info", "config_path", "env")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of a group as the inventory has it. index is the model's place in its list, cards the names of those that it lists."""
+
+    name: str
+    index: int
+    entry: Mapping[str, Any]
+    address: str
+    image: str = ""
+    version: str = ""
+    device: str = ""
+    cards: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The setting that makes it one of a group."""
+        return f"{MODELS}[{self.index}].distributed"
+
+
+def ranked(model: str, hosts: Sequence[Host]) -> list[Host]:
+    """Return the hosts of a group, the one that serves first: as the placement ranks them, so that one that joins moves no other."""
+    return sorted(hosts, key=lambda host: (-rank(model, host.name), host.name))
+
+
+def members(model: str, hosts: Sequence[Host]) -> dict[str, dict[str, Any]]:
+    """Return what each host of a group is told, by its name."""
+    order = ranked(model, hosts)
+    return {
+        host.name: {"rank": at, "address": host.address, "master_address": order[0].address}
+        for at, host in enumerate(order)
+    }
+
+
+def mistakes(model: str, hosts: Sequence[Host]) -> list[FleetError]:
+    """Return why hosts can't serve a model together."""
+    first, *others = hosts
+    group = distributed_rule.parse(first.entry.get("distributed"), first.where)
+    found: list[FleetError] = []
+    for host in hosts:
+        if distributed_rule.MEMBER in host.entry.get("distributed", {}):
+            found.append(FleetError(f"{host.where}.member", "the placement decides it.", "Leave it out."))
+        found += _address_mistakes(host)
+    found += [] if found else _twice(hosts)
+    for what, of, remedy in _THE_SAME:
+        other = next((host for host in others if of(host) != of(first)), None)
+        if other is not None:
+            found.append(
+                FleetError(first.where, f"{first.name} and {other.name} differ in {what} for {model}.", remedy)
+            )
+    if group is not None and len(hosts) != group.hosts:
+        found.append(
+            FleetError(
+                first.where,
+                f"{model} is to be spread over {group.hosts} hosts, and {len(hosts)} have it.",
+                "Write its entry once, in group_vars of all its hosts.",
+            )
+        )
+    return found
+
+
+def not_started(groups: Mapping[str, Mapping[str, Any]]) -> list[FleetError]:
+    """Return why engines of models over several hosts are not started, a mistake a model."""
+    return [
+        FleetError(MODELS, f"{model} is {distributed_rule.NOT_STARTED}", distributed_rule.NOT_STARTED_REMEDY)
+        for model in groups
+    ]
+
+
+def _address_mistakes(host: Host) -> list[FleetError]:
+    try:
+        distributed_rule.address(host.address, ADDRESS)
+    except FleetError as error:
+        return [
+            FleetError(ADDRESS, f"{host.name} is one of several hosts of a model, and {error.what}", error.remedy),
+        ]
+    return []
+
+
+def _twice(hosts: Sequence[Host]) -> list[FleetError]:
+    owners: dict[str, list[str]] = {}
+    for host in hosts:
+        owners.setdefault(host.address, []).append(host.name)
+    return [
+        FleetError(ADDRESS, f"{' and '.join(names)} have one, {address}.", "Give each its own.")
+        for address, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def _entry(host: Host) -> Mapping[str, Any]:
+    return {key: value for key, value in host.entry.items() if key not in _OWN}
+
+
+_THE_SAME: tuple[tuple[str, Callable[[Host], Any], str], ...] = (
+    ("the model's entry", _entry, "Write it once, in group_vars of all its hosts."),
+    (
+        "vllm_stack_engine_image",
+        lambda host: host.image,
+        "Engines of two versions do not understand each other: set one for all.",
+    ),
+    ("vllm_stack_engine_version", lambda host: host.version, "Set one for all."),
+    ("vllm_stack_device", lambda host: host.device, "Set one for all."),
+    (
+        "vllm_stack_gpus",
+        lambda host: host.cards,
+        "The slowest stage decides for all: take hosts with cards of one kind.",
+    ),
+)

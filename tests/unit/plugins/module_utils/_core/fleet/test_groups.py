@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that serve a model together: who is which, and what stands in their way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.groups import (
+    Host,
+    members,
+    mistakes,
+    not_started,
+    ranked,
+)
+
+ENTRY = {"name": "large", "model": "owner/large", "distributed": {"hosts": 2}}
+ONE = Host("gpu01", 0, ENTRY, "192.0.2.1", "vllm/vllm-openai:v0.33.0", "", "cuda", ("NVIDIA GeForce RTX 5090",))
+TWO = replace(ONE, name="gpu02", address="192.0.2.2")
+
+
+def said(*hosts: Host) -> list[str]:
+    return [str(error) for error in mistakes("large", hosts)]
+
+
+def test_hosts_that_are_alike_are_a_group() -> None:
+    assert said(ONE, TWO) == []
+    # A host may have a port and cards of its own.
+    assert said(ONE, replace(TWO, entry={**ENTRY, "port": 8005, "gpus": [1]})) == []
+
+
+def test_who_serves_stays_when_others_come_and_go() -> None:
+    hosts = [replace(ONE, name=f"gpu{at}", address=f"192.0.2.{at}") for at in range(1, 6)]
+    order = [host.name for host in ranked("large", hosts)]
+    assert order != sorted(order), "the model's own order, and not the names'"
+    assert [host.name for host in ranked("large", list(reversed(hosts)))] == order
+    without = [host for host in hosts if host.name != order[2]]
+    assert [host.name for host in ranked("large", without)] == [name for name in order if name != order[2]]
+
+
+def test_each_is_told_its_place_and_where_the_first_one_is() -> None:
+    told = members("large", [ONE, TWO])
+    first = next(name for name, member in told.items() if member["rank"] == 0)
+    address = {"gpu01": "192.0.2.1", "gpu02": "192.0.2.2"}
+    assert sorted(member["rank"] for member in told.values()) == [0, 1]
+    assert {member["master_address"] for member in told.values()} == {address[first]}
+    assert {name: member["address"] for name, member in told.items()} == address
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"image": "vllm/vllm-openai:v0.32.0"}, "gpu01 and gpu02 differ in vllm_stack_engine_image for large."),
+        ({"version": "0.32.0"}, "differ in vllm_stack_engine_version"),
+        ({"device": "cpu"}, "differ in vllm_stack_device"),
+        ({"cards": ("NVIDIA GeForce RTX 4090",)}, "differ in vllm_stack_gpus"),
+        ({"entry": {**ENTRY, "max_num_seqs": 4}}, "differ in the model's entry"),
+        ({"address": "192.0.2.1"}, "gpuserve_address: gpu01 and gpu02 have one, 192.0.2.1. Give each its own."),
+        (
+            {"address": "gpu02"},
+            "gpuserve_address: gpu02 is one of several hosts of a model, and 'gpu02' is no IP address.",
+        ),
+        ({"address": "127.0.0.1"}, "no other host reaches 127.0.0.1. Write the address that they reach."),
+    ],
+)
+def test_what_differs_is_one_sentence(change: dict[str, Any], what: str) -> None:
+    found = said(ONE, replace(TWO, **change))
+    assert len(found) == 1 and what in found[0]
+
+
+def test_addresses_are_compared_with_all_others() -> None:
+    three = {**ENTRY, "distributed": {"hosts": 3}}
+    hosts = [replace(host, entry=three) for host in (ONE, TWO, replace(TWO, name="gpu03"))]
+    assert said(*hosts) == ["gpuserve_address: gpu02 and gpu03 have one, 192.0.2.2. Give each its own."]
+
+
+def test_what_the_placement_decides_is_nobody_elses_to_write() -> None:
+    own = {**ENTRY, "distributed": {"hosts": 2, "member": members("large", [ONE, TWO])["gpu01"]}}
+    assert "vllm_stack_models[0].distributed.member: the placement decides it. Leave it out." in said(
+        *(replace(host, entry=own) for host in (ONE, TWO))
+    )
+
+
+def test_a_group_has_as_many_hosts_as_it_says() -> None:
+    assert said(ONE, TWO, replace(TWO, name="gpu03", address="192.0.2.3")) == [
+        "vllm_stack_models[0].distributed: large is to be spread over 2 hosts, and 3 have it. "
+        "Write its entry once, in group_vars of all its hosts."
+    ]
+
+
+def test_it_is_said_that_nobody_starts_it() -> None:
+    assert not_started({}) == []
+    assert str(not_started({"large": {}})[0]).startswith("vllm_stack_models: large is spread over several hosts, which")
