@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, LAB, Box, command, play
+from ansible_collections.gpuserve.fleet.tests.e2e.conftest import CHECKOUT, ENVIRONMENT, LAB, Box, Run, command, play
 from ansible_collections.gpuserve.fleet.tests.support.lab import answers
+from ansible_collections.gpuserve.fleet.tests.support.release import installed
 
 CHAT, EMBEDDING, RANDOM = MODELS = ["smollm2", "minilm", "qwen-random"]
 SCREEN = 48  # lines
@@ -189,6 +192,29 @@ def test_each_tag_runs_alone_on_a_host_that_serves(box: Box, tag: str, more: lis
     assert run.recap()["changed"] == 0
     assert box.started() == before
     assert "Check the models and the memory plan" in run.text, "the checks run under every tag"
+
+
+def test_the_installed_collection_has_nothing_to_change_where_the_checkout_served(box: Box, tmp_path: Path) -> None:
+    """As somebody without a checkout: plan, preflight and a dry run of site.yml, from the tarball in an empty place."""
+    installed.install(CHECKOUT, tmp_path)
+    shutil.copytree(CHECKOUT / "inventories/demo", tmp_path / "inventory")
+    # What is kept of models' files lies beside the inventory, and the key where the run before put it.
+    names = {"GPUSERVE_DEMO": ENVIRONMENT["GPUSERVE_DEMO"]}
+    before = box.started()
+    runs = {
+        name: installed.run(tmp_path, "ansible-playbook", "-i", "inventory", f"gpuserve.fleet.{name}", *more, **names)
+        for name, more in {
+            "plan": ["-e", "plan_ask_hosts=true"],
+            "preflight": ["-e", "preflight_fail_on=never", "-e", '{"preflight_names": []}'],
+            "site": ["--check", "--diff"],
+        }.items()
+    }
+    for name, done in runs.items():
+        print(name, done.stdout, done.stderr, sep="\n")
+    assert {name: done.returncode for name, done in runs.items()} == {"plan": 0, "preflight": 0, "site": 0}
+    assert Run(0, runs["site"].stdout, 0).recap()["changed"] == 0
+    assert all(name in runs["plan"].stdout for name in MODELS)
+    assert box.started() == before
 
 
 def test_only_a_killed_engine_is_started_again(box: Box) -> None:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 COLLECTION = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
@@ -33,3 +36,37 @@ def test_a_role_holds_chains_of_filters_and_no_program(role: str) -> None:
 @pytest.mark.parametrize("path", sorted((COLLECTION / "playbooks").rglob("*.yml")), ids=lambda path: path.name)
 def test_a_playbook_holds_no_program(path: Path) -> None:
     assert statements(path) == []
+
+
+PLAYED = sorted(path for folder in ("roles", "playbooks") for path in (COLLECTION / folder).rglob("tasks/**/*.yml"))
+
+
+def tasks(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every task of a file, those in blocks too."""
+    for node in nodes:
+        yield node
+        for part in ("block", "rescue", "always"):
+            yield from tasks(node.get(part) or [])
+
+
+@pytest.mark.parametrize("path", PLAYED, ids=lambda path: str(path.relative_to(COLLECTION)))
+def test_no_task_has_its_arguments_from_one_template(path: Path) -> None:
+    """Ansible warns whoever runs it: what a host says could become an argument."""
+    named = [
+        key
+        for task in tasks(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
+        for key, value in task.items()
+        if ("." in key or key == "args") and str(value).startswith("{{")
+    ]
+    assert named == []
+
+
+def test_docker_is_asked_the_same_before_and_with_a_simulation() -> None:
+    folder = COLLECTION / "roles/docker_engine/tasks"
+    asked = [
+        task["gpuserve.fleet.docker_engine_info"]
+        for name in ("preflight.yml", "packages_debian.yml")
+        for task in tasks(yaml.safe_load((folder / name).read_text(encoding="utf-8")))
+        if "gpuserve.fleet.docker_engine_info" in task
+    ]
+    assert asked[1] == {**asked[0], "simulate": True}
