@@ -131,6 +131,32 @@ def test_a_placement_that_cannot_be_is_said_before_any_host_is_asked(tmp_path: P
     assert "PLAY [Install the host's part of the stack]" not in output
 
 
+def test_a_model_over_several_hosts_is_planned_and_shown_and_not_started(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {"ansible_host": f"192.0.2.{at}"} for at, name in enumerate("ab", 1)})
+    large = {"name": "large", "model": "meta-llama/Llama-3.1-8B-Instruct", "max_model_len": 8192}
+    given = ["-e", json.dumps({"vllm_stack_models": [{**large, "distributed": {"hosts": 2, "pipeline_parallel": 2}}]})]
+    status, output = play("plan.yml", path, *given, "--check", "--diff")
+    assert status == 0, output
+    for stage in ("stage 1 of 2: layers 0 to 15 of 0 to 31, with the embedding", "stage 2 of 2: layers 16 to 31"):
+        assert f"large: {stage}" in output
+    # The compose file of each host, as --check --diff shows it: one of the two has no API.
+    added = [line.removeprefix("+").strip().replace('"', "") for line in output.splitlines() if line.startswith("+")]
+    assert added.count("network_mode: host") == added.count("- --nnodes") == 2
+    assert added.count("- --headless") == added.count("- --port") == 1
+    assert {"VLLM_HOST_IP: 192.0.2.1", "VLLM_HOST_IP: 192.0.2.2"} <= set(added)
+    ranks = [added[at + 1] for at, line in enumerate(added) if line == "- --node-rank"]
+    masters = {added[at + 1] for at, line in enumerate(added) if line == "- --master-addr"}
+    assert sorted(ranks) == ["- 0", "- 1"] and len(masters) == 1
+
+    status, output = play("site.yml", path, *given)
+    assert status == 2, output
+    said = " ".join(output.split())
+    assert (
+        "vllm_stack_models: large is spread over several hosts, which is planned and rendered and not started:" in said
+    )
+    assert "PLAY [Install the host's part of the stack]" not in output
+
+
 def test_all_hosts_are_planned_at_once_and_equal_ones_together(tmp_path: Path) -> None:
     models = [{**QWEN, "placement": {"hosts": 2, "label": "quiet"}}, YI]
     hosts: dict[str, dict[str, Any]] = {name: {"ansible_host": f"192.0.2.{at}"} for at, name in enumerate("abcdef", 1)}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.distributed_rule import Distributed
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
 
@@ -57,9 +58,13 @@ def check_interface(address: str, interface: str) -> None:
 def warnings(specs: Sequence[ModelSpec]) -> list[str]:
     """What a group of hosts opens, a sentence a model."""
     return [
-        f"{spec.name} is spread over several hosts: its engine is in the host's own network, and what they say to each other is neither "
-        f"encrypted nor asked for a key. Whoever reaches {spec.distributed.member.address} may run code in it: keep that network to these "
-        "hosts."
+        f"{spec.name} is spread over several hosts: its engine is in the host's own network, listens at {spec.distributed.member.address} "
+        f"at ports that it chooses{_master(spec.distributed)}, and asks nobody for a key there. Whoever reaches them may run code in it: "
+        "keep them to the hosts of the group."
         for spec in specs
         if spec.distributed and spec.distributed.member
     ]
+
+
+def _master(group: Distributed) -> str:
+    return "" if group.is_headless else f" and at {group.master_port} on every address"

@@ -35,6 +35,9 @@ class Compose:
 
     def answer(self, command: list[str]) -> tuple[int, str, str]:
         """What run_command returns."""
+        if command[0] == "ip":
+            own = command[-1] == "192.0.2.1"
+            return 0, "2: eth1    inet 192.0.2.1/24 brd 192.0.2.255 scope global eth1" if own else "", ""
         draft = Path(command[command.index("-f") + 1])
         self.asked.append(picture(draft.parent))
         assert command[command.index("--project-directory") + 1] == str(draft.parent)
@@ -102,6 +105,28 @@ def test_what_it_warns_of_is_shown_without_a_word_on_how_it_was_handed_on(
     answer = call(capsys, tmp_path, transport="tcp", docker_version="26.1.5")
     assert "moby issue 45610" in str(answer["warnings"])
     assert not answer.get("deprecations")
+
+
+def test_an_engine_of_several_hosts_meets_the_others_at_an_address_of_this_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], docker: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
+    member = {"rank": 0, "address": "192.0.2.1", "master_address": "192.0.2.1"}
+    given: dict[str, Any] = {"models": [{**GUIDE[0], "distributed": {"hosts": 2, "member": member}}]}
+    answer = call(capsys, tmp_path, **given)
+    assert "GLOO_SOCKET_IFNAME: eth1" in answer["content"] and answer["services"][0]["group"] == "0/2"
+    assert "Whoever reaches them may run code" in str(answer["warnings"])
+
+    elsewhere: dict[str, Any] = {
+        "models": [{**GUIDE[0], "distributed": {"hosts": 2, "member": {**member, "address": "192.0.2.7"}}}]
+    }
+    before = picture(tmp_path)
+    assert call(capsys, tmp_path, **elsewhere)["msg"] == (
+        "gpuserve_address: 192.0.2.7 is on no interface of this host. Write the address that it has itself. Nothing was changed."
+    )
+    assert picture(tmp_path) == before
+    # A preview may be made where the address is not.
+    assert "GLOO_SOCKET_IFNAME" not in call(capsys, tmp_path, check=True, **elsewhere)["content"]
 
 
 def test_the_host_s_journal_has_no_word_of_what_it_was_given(

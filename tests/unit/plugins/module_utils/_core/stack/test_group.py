@@ -126,8 +126,12 @@ def test_an_address_that_is_not_the_hosts_is_refused() -> None:
 
 def test_what_a_group_opens_is_said() -> None:
     assert group.warnings(parse_models([SMALL])) == []
-    (warning,) = group.warnings(parse_models(models(1)))
-    assert "Whoever reaches 192.0.2.2 may run code" in warning
+    (first,), (other,) = (group.warnings(parse_models(models(rank))) for rank in (0, 1))
+    assert (
+        "listens at 192.0.2.1 at ports that it chooses and at 29501 on every address, and asks nobody for a key"
+        in first
+    )
+    assert "listens at 192.0.2.2 at ports that it chooses, and asks nobody for a key" in other
 
 
 def test_no_bring_up_takes_one_of_a_group() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import bringup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import lock as lock_module
@@ -48,6 +49,17 @@ def said(result: dict[str, Any]) -> str:
 
 
 # Ordinary changes
+
+
+def test_engines_of_several_hosts_are_refused_and_nothing_is_touched(host: FakeHost) -> None:
+    served(host, A)
+    before, asked = dict(host.containers), host.render(changed(A))
+    asked["services"][0]["group"] = "0/2"
+    with pytest.raises(
+        FleetError, match="a is spread over several hosts, which is planned and rendered and not started"
+    ):
+        host.bring(asked)
+    assert host.containers == before and host.done == []
 
 
 def test_from_nothing_and_again(host: FakeHost) -> None:
