@@ -320,16 +320,24 @@ def shape_of(spec: ModelSpec, where: str) -> ModelShape:
     info, on_disk = info_of(spec, where)
     config = spec.config if spec.config is not None else info.config
     memory = flags.read(spec.extra_args, where)
+    drafts.check_is_none(config if isinstance(config, Mapping) else {}, spec.model, where)
     if memory.hf_overrides:
         config = merged(config, memory.hf_overrides)
     found = ModelShape.from_config(
         config, spec.dtype, spec.quantization, f"{where}.config", spec.weights_bytes, on_disk, info, spec.task
     )
     found = dataclasses.replace(found, encoders=encoders.limited(found.encoders, memory.max_pixels))
-    draft = draft_config(memory.draft_model)
-    return (
-        dataclasses.replace(found, draft=drafts.shape_of(draft, spec.dtype, f"{where}.extra_args")) if draft else found
-    )
+    draft = draft_config(memory.draft_model) if not memory.ahead else {}
+    if not draft:
+        return found
+    try:
+        beside = drafts.shape_of(draft, spec.dtype, f"{where}.extra_args", memory.method)
+    except FleetError:
+        if spec.weights_bytes is None or not memory.reads_hidden:
+            raise
+        # What both take together is written, and a head keeps what a layer of the model's own does.
+        return found
+    return dataclasses.replace(found, draft=beside)
 
 
 def draft_config(model: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import speculation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
@@ -92,6 +93,7 @@ UNPLANNED_FLAGS = {
     "--num-redundant-experts": "Experts are planned once each.",
     "--kv-cache-dtype-skip-layers": "The cache is planned in one dtype.",
     "--fully-sharded-loras": "Adapters are planned whole.",
+    "--config": "Write the flags of that file in extra_args themselves.",
 }
 # What changes it by bytes that are counted in (see Memory), or takes none of the card's.
 COUNTED_FLAGS = (
@@ -101,6 +103,9 @@ COUNTED_FLAGS = (
         "--enable-prefix-caching",
         "--disable-hybrid-kv-cache-manager",
         "--speculative-config",
+        "--spec-method",
+        "--spec-model",
+        "--spec-tokens",
     ),
     *(
         "--enable-sleep-mode",
@@ -110,6 +115,11 @@ COUNTED_FLAGS = (
         "--mm-processor-kwargs",
         "--language-model-only",
     ),
+)
+# Whose value is a mapping, which may be written key by key.
+_MAPPINGS = (
+    *("--hf-overrides", "--compilation-config", "--speculative-config", "--kv-transfer-config"),
+    *("--limit-mm-per-prompt", "--mm-processor-kwargs"),
 )
 # The short forms of the above.
 _SHORT = {
@@ -124,20 +134,6 @@ _SHORT = {
     "-n": "--nnodes",
     "-r": "--node-rank",
 }
-# Drafts that take no weights: they guess from the text itself.
-_WEIGHTLESS_DRAFTS = ("ngram", "ngram_gpu", "suffix", "[ngram]")
-# Heads of a layer or so that read the model's states.
-_HEADS = ("eagle", "eagle3", "medusa", "mlp_speculator", "dflash")
-_AHEAD_DRAFTS = (
-    "mtp",
-    "deepseek_mtp",
-    "qwen3_next_mtp",
-    "qwen3_5_mtp",
-    "glm4_moe_mtp",
-    "ernie_mtp",
-    "mimo_mtp",
-    "nemotron_h_mtp",
-)
 
 
 @dataclass(frozen=True)
@@ -156,7 +152,8 @@ class Memory:
     drafts: int = 0
     # A draft model of its own, whose weights are not in this model's files.
     draft_model: str = ""
-    # Whether guesses are made of the model's own hidden states.
+    # How guesses are made, where a model of its own makes them; and whether of the model's own hidden states.
+    method: str = ""
     reads_hidden: bool = False
     language_alone: bool = False
     # Pixels of the largest picture that the processor is told to make.
@@ -165,19 +162,21 @@ class Memory:
 
 
 def meant(argument: str) -> str:
-    """The flag that the engine's parser takes an argument for: it knows short forms, underscores, --no-, and beginnings of flags."""
+    """The flag that the engine's parser takes an argument for: it knows short forms, underscores, --no-, beginnings of flags, and keys of
+    a mapping after a dot.
+    """
     flag = argument.split("=", 1)[0]
+    if flag.startswith("-"):
+        flag = flag.split(".", 1)[0]
     if not flag.startswith("--"):
         return _SHORT.get(flag, flag)
     flag = flag.replace("_", "-")
     positive = "--" + flag.removeprefix("--no-") if flag.startswith("--no-") else flag
-    for known in (*REFUSED_FLAGS, *OWNED_FLAGS, *UNPLANNED_FLAGS, *COUNTED_FLAGS):
-        if known == positive:
-            return known
-    for known in (*REFUSED_FLAGS, *OWNED_FLAGS, *UNPLANNED_FLAGS):
-        if len(positive) > 4 and known.startswith(positive) and positive not in COUNTED_FLAGS:
-            return known
-    return positive if positive in COUNTED_FLAGS else flag
+    known_flags = (*REFUSED_FLAGS, *OWNED_FLAGS, *UNPLANNED_FLAGS, *COUNTED_FLAGS)
+    if positive in known_flags:
+        return positive
+    begun = (known for known in known_flags if known.startswith(positive)) if len(positive) > 4 else iter(())
+    return next(begun, flag)
 
 
 def check(arguments: Sequence[str], where: str) -> None:
@@ -217,6 +216,7 @@ def read(arguments: Sequence[str], where: str) -> Memory:
     """What extra_args change of an engine's memory; a value that can't be read is a FleetError."""
     found: dict[str, Any] = {}
     notes: list[str] = []
+    arguments = whole(arguments)
     for place, argument in enumerate(arguments):
         flag, is_off = meant(argument), argument.replace("_", "-").startswith("--no-")
         value = argument.split("=", 1)[1] if "=" in argument else next(iter(arguments[place + 1 : place + 2]), "")
@@ -237,7 +237,7 @@ def read(arguments: Sequence[str], where: str) -> Memory:
             case "--disable-hybrid-kv-cache-manager":
                 found["one_kind_of_cache"] = not is_off
             case "--speculative-config":
-                found |= _speculation(_mapping(flag, value, where), where, notes)
+                found |= speculation.read(_mapping(flag, value, where), where, notes)
             case "--enable-sleep-mode":
                 notes.append(
                     "sleep mode: asleep it keeps its context and graphs; weights go to the host's memory, or are dropped"
@@ -257,28 +257,47 @@ def read(arguments: Sequence[str], where: str) -> Memory:
     return Memory(**found, notes=tuple(notes))
 
 
+def whole(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return arguments with each mapping in one piece: what is written key by key after a dot, or as --spec-method and its like, is put
+    together as the engine's parser puts it.
+    """
+    kept: list[str] = []
+    pieces: dict[str, dict[str, Any]] = {}
+    following = iter(arguments)
+    for argument in following:
+        name, has_value, value = argument.partition("=")
+        flag = meant(argument)
+        keys = name.split(".")[1:] if name.startswith("-") and flag in _MAPPINGS else []
+        if flag in speculation.ALONE:
+            flag, keys = "--speculative-config", [speculation.ALONE[flag]]
+        if not keys:
+            kept.append(argument)
+            continue
+        value = value if has_value else next(following, "")
+        _put(pieces.setdefault(flag, {}), keys, value)
+    return (*kept, *(word for flag, said in pieces.items() for word in (flag, json.dumps(said))))
+
+
+def _put(said: dict[str, Any], keys: Sequence[str], value: str) -> None:
+    *outer, last = keys
+    for key in outer:
+        inner = said.setdefault(key, {})
+        if not isinstance(inner, dict):
+            inner = said[key] = {}
+        said = inner
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = value
+    if last.endswith("+"):
+        last, found = last[:-1], [*(said.get(last[:-1]) or []), *value.split(",")]
+    said[last] = found
+
+
 def _takes_no_items(limits: Mapping[str, Any]) -> bool:
     """Whether no picture and no film is taken, so that the engine leaves their encoder out."""
     counts = {name: said.get("count") if isinstance(said, Mapping) else said for name, said in limits.items()}
     return all(counts.get(name) == 0 for name in ("image", "video"))
-
-
-def _speculation(said: Mapping[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
-    method, model = str(said.get("method") or ""), str(said.get("model") or "")
-    count = said.get("num_speculative_tokens")
-    drafts = count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1000 else 1
-    if method in _WEIGHTLESS_DRAFTS or model in _WEIGHTLESS_DRAFTS:
-        return {"drafts": drafts}
-    if method in _AHEAD_DRAFTS and not model:
-        notes.append("speculative_config: a layer that predicts ahead is planned as large as one of the model's own")
-        return {"drafts": drafts, "ahead": True, "reads_hidden": True}
-    if not model:
-        fail(
-            f"{where}.extra_args",
-            f"--speculative-config of method {method or 'none'!r} names no model to plan.",
-            "Name its model, or take method ngram.",
-        )
-    return {"drafts": drafts, "draft_model": model, "reads_hidden": method in _HEADS or "eagle" in model.lower()}
 
 
 def _compilation(value: str, where: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +17,7 @@ MAIN = "main"
 _OTHER_REPOSITORIES = (
     "--tokenizer",
     "--hf-config-path",
-    "--speculative-config",
-    "--speculative-model",
+    *("--speculative-config", "-sc", "--spec-model", "--speculative-model"),
     "--generation-config",
     "--logits-processors",
     "--mm-processor-kwargs",
@@ -68,8 +68,9 @@ def repositories(models: Iterable[Mapping[str, Any]]) -> tuple[Repository, ...]:
 def stays_online(entry: Mapping[str, Any]) -> str:
     """Say why an engine has to reach the hub when it starts; empty where all that it needs was fetched or is a folder."""
     arguments = [str(argument) for argument in entry.get("extra_args") or []]
+    written = {re.split(r"[=. ]", argument)[0].replace("_", "-") for argument in arguments}
     for flag in _OTHER_REPOSITORIES:
-        if any(argument.split("=")[0].split(" ")[0] == flag for argument in arguments):
+        if flag in written:
             return f"{flag} may name another repository"
     automatic = ((entry.get("info") or {}).get("config") or {}).get("auto_map")
     if isinstance(automatic, Mapping) and any("--" in str(value) for value in automatic.values()):

@@ -117,20 +117,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     shape, stage = _stage(choice, at)
     flags.check(spec.extra_args, at)
     memory = flags.read(spec.extra_args, at)
-    heads = memory.draft_model and shape.draft is None
-    if heads and (spec.weights_bytes is None or not memory.reads_hidden):
-        other = "set weights_bytes to what both take together" if memory.reads_hidden else "a model of the catalogue"
-        fail(
-            f"{at}.extra_args",
-            f"nothing is known of the draft {memory.draft_model}: it is in no file of {spec.model}.",
-            f"Name a folder that holds it, or {other}.",
-        )
-    if memory.ahead and not shape.ahead_layers and spec.weights_bytes is None:
-        fail(
-            f"{at}.extra_args",
-            f"--speculative-config asks for layers that predict ahead, and {spec.model} has none that is known.",
-            "Take method ngram, name a draft model, or set weights_bytes to what all takes together.",
-        )
+    heads = _check_drafts(spec, shape, memory, at)
     vllm.check_quantization(spec, shape.quantization, profile, at)
     vllm.check_gpu(spec, shape.quantization, profile, gpu, at)
     length, length_note = _length(spec, shape, at)
@@ -138,7 +125,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     ranks = _ranks(spec, shape, at)
     cache_bytes = 1 if kv_dtype.startswith("fp8") else shape.dtype_bytes
     # A head of which only the weights are written keeps what one of the model's own layers does.
-    one_more = max(1, shape.ahead_layers) if memory.ahead else int(bool(heads))
+    one_more = max(1, shape.ahead_layers) if memory.ahead else int(heads)
     pool = shape.kv_pool(cache_bytes, ranks, _states(profile, memory), memory.one_kind_of_cache, one_more)
     seqs, tokens = _batch(spec, shape, length, at)
     task = spec.task or shape.task
@@ -218,6 +205,33 @@ def on_gpus(choice: Choice, profile: vllm.Profile, gpus: tuple[Gpu, ...], calibr
     if first is None:
         raise refused or FleetError("vllm_stack_gpus", "no card to plan for.", "Name one.")
     return first if len(made) == 1 else replace(first, elsewhere=by_uuid)
+
+
+def _check_drafts(spec: ModelSpec, shape: ModelShape, memory: flags.Memory, at: str) -> bool:
+    """Refuse who guesses ahead where that can't be counted; tell whether only the weights of a head are known, as they are written."""
+    if memory.ahead and memory.draft_model not in ("", spec.model) and spec.weights_bytes is None:
+        fail(
+            f"{at}.extra_args",
+            f"the layers of {memory.draft_model} that predict ahead for {spec.model} are not counted.",
+            "Leave model out of --speculative-config where the model has its own, or set weights_bytes to what both take together.",
+        )
+    if memory.ahead:
+        if not shape.ahead_layers and spec.weights_bytes is None:
+            fail(
+                f"{at}.extra_args",
+                f"--speculative-config asks for layers that predict ahead, and {spec.model} has none that is known.",
+                "Take method ngram, name a draft model, or set weights_bytes to what all takes together.",
+            )
+        return False
+    heads = bool(memory.draft_model) and shape.draft is None
+    if heads and (spec.weights_bytes is None or not memory.reads_hidden):
+        other = "set weights_bytes to what both take together" if memory.reads_hidden else "a model of the catalogue"
+        fail(
+            f"{at}.extra_args",
+            f"nothing is known of the draft {memory.draft_model}: it is in no file of {spec.model}.",
+            f"Name a folder that holds it, or {other}.",
+        )
+    return heads
 
 
 def _length(spec: ModelSpec, shape: ModelShape, at: str) -> tuple[int, list[str]]:

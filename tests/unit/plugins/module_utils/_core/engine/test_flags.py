@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.flags import Memory, check, meant, read
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.flags import Memory, check, meant, read, whole
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 
 WHERE = "vllm_stack_models[0]"
@@ -40,6 +40,11 @@ WHERE = "vllm_stack_models[0]"
         ("--mamba-cache-d", "--mamba-cache-dtype"),
         ("--no-such-thing", "--no-such-thing"),
         ("--reasoning-parser", "--reasoning-parser"),
+        ("--speculative-conf", "--speculative-config"),
+        ("--hf_over", "--hf-overrides"),
+        ("-sc.method", "--speculative-config"),
+        ("--compilation-config.mode=3", "--compilation-config"),
+        ("--spec-tokens=2.5", "--spec-tokens"),
     ],
 )
 def test_the_flag_that_a_word_is_taken_for(argument: str, flag: str) -> None:
@@ -150,22 +155,36 @@ AHEAD = "speculative_config: a layer that predicts ahead is planned as large as 
     [
         ('{"method": "ngram", "num_speculative_tokens": 5}', {"drafts": 5}),
         ('{"model": "[ngram]"}', {"drafts": 1}),
-        ('{"method": "suffix", "num_speculative_tokens": true}', {"drafts": 1}),
+        ('{"method": "suffix", "num_speculative_tokens": true}', {"drafts": 24}),
+        ('{"method": "suffix", "suffix_decoding_max_tree_depth": 8}', {"drafts": 8}),
+        ('{"method": "suffix", "num-speculative-tokens": 5}', {"drafts": 5}),
         ('{"method": "ngram_gpu", "num_speculative_tokens": 0}', {"drafts": 1}),
         ('{"method": "ngram", "num_speculative_tokens": 1}', {"drafts": 1}),
         ('{"method": "ngram", "num_speculative_tokens": 999}', {"drafts": 999}),
         ('{"method": "ngram", "num_speculative_tokens": 1000}', {"drafts": 1}),
         (
             '{"method": "mtp", "num_speculative_tokens": 2}',
-            {"drafts": 2, "ahead": True, "reads_hidden": True, "notes": (AHEAD,)},
+            {"drafts": 2, "ahead": True, "method": "mtp", "reads_hidden": True, "notes": (AHEAD,)},
         ),
-        ('{"method": "deepseek_mtp"}', {"drafts": 1, "ahead": True, "reads_hidden": True, "notes": (AHEAD,)}),
+        *(
+            (
+                f'{{"method": "{method}"}}',
+                {"drafts": 1, "ahead": True, "method": method, "reads_hidden": True, "notes": (AHEAD,)},
+            )
+            for method in ("deepseek_mtp", "exaone_moe_mtp", "step3p5_mtp", "mimo_v2_mtp", "glm_ocr_mtp")
+        ),
         (
             '{"method": "eagle3", "model": "x/y", "num_speculative_tokens": 3}',
-            {"drafts": 3, "draft_model": "x/y", "reads_hidden": True},
+            {"drafts": 3, "draft_model": "x/y", "method": "eagle3", "reads_hidden": True},
         ),
-        # A layer ahead that comes with a repository of its own is a draft model.
-        ('{"method": "mtp", "model": "x/y"}', {"drafts": 1, "draft_model": "x/y"}),
+        # A layer ahead may be said to be in a repository: the model's own, or another.
+        (
+            '{"method": "mtp", "model": "x/y"}',
+            {
+                **{"drafts": 1, "ahead": True, "draft_model": "x/y", "method": "mtp", "reads_hidden": True},
+                "notes": (AHEAD,),
+            },
+        ),
         ('{"model": "x/y"}', {"drafts": 1, "draft_model": "x/y"}),
     ],
 )
@@ -233,3 +252,61 @@ def test_what_can_t_be_read(arguments: list[str], message: str) -> None:
 
 def test_the_most_that_is_a_number() -> None:
     assert read(["--cpu-offload-gb", "1048575"], WHERE).cpu_offload_bytes == 1125898833100800
+
+
+SPECULATION = ["--speculative-config", '{"method": "eagle3", "model": "x/y", "num_speculative_tokens": 3}']
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--spec-method", "eagle3", "--spec-model=x/y", "--spec-tokens", "3"],
+        ["--speculative-config.method=eagle3", "--speculative-config.model", "x/y", "-sc.num_speculative_tokens=3"],
+        [
+            "--speculative_config.method",
+            "eagle3",
+            "--spec-model",
+            "x/y",
+            "--speculative-conf.num-speculative-tokens",
+            "3",
+        ],
+        ["--speculative-c", SPECULATION[1]],
+    ],
+)
+def test_speculation_is_read_however_the_engine_s_parser_takes_it(arguments: list[str]) -> None:
+    assert read(arguments, WHERE) == read(SPECULATION, WHERE) != Memory()
+    assert read(["--seed", "1", *arguments, "--seed", "2"], WHERE) == read(SPECULATION, WHERE)
+
+
+def test_a_mapping_is_put_together_from_its_keys() -> None:
+    pieces = ["--hf-overrides.rope_scaling.factor", "2.0", "--limit-mm-per-prompt.image=0", "--x.y", "z"]
+    pieces += [
+        "--hf-overrides.rope_scaling.rope_type=yarn",
+        "--hf-overrides.list+",
+        "a,b",
+        "--limit-mm-per-prompt.video=0",
+    ]
+    assert whole(pieces) == (
+        *("--x.y", "z"),
+        *("--hf-overrides", '{"rope_scaling": {"factor": 2.0, "rope_type": "yarn"}, "list": ["a", "b"]}'),
+        *("--limit-mm-per-prompt", '{"image": 0, "video": 0}'),
+    )
+    assert read(pieces, WHERE).language_alone
+    # A dot in a value or a file's name is none in a flag.
+    for plain in (
+        ["--chat-template", "a.b"],
+        ["--seed=1.5"],
+        ["--cpu-offload-gb", "2.5"],
+        ["--compilation-config", "3"],
+    ):
+        assert whole(plain) == tuple(plain)
+    assert whole(["-cc.cudagraph_mode", "NONE"]) == ("--compilation-config", '{"cudagraph_mode": "NONE"}')
+    assert whole(["--hf-overrides.a", "5", "--hf-overrides.a.b=6", "--hf-overrides.c"]) == (
+        "--hf-overrides",
+        '{"a": {"b": 6}, "c": ""}',
+    )
+
+
+def test_flags_in_a_file_are_refused() -> None:
+    with pytest.raises(FleetError, match="--config changes the engine's memory, and no plan knows how"):
+        check(["--config", "/x.yaml"], WHERE)

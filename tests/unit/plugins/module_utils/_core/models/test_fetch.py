@@ -43,6 +43,10 @@ def test_each_repository_once_folders_never_adapters_too() -> None:
         ({"model": "/srv/m"}, True),
         ({"model": "o/m", "info": INFO, "extra_args": ["--tokenizer=o/t"]}, False),
         ({"model": "o/m", "info": INFO, "extra_args": ["--speculative-config", '{"model": "o/draft"}']}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["-sc", '{"model": "o/draft"}']}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["-sc.model=o/draft"]}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["--spec_model", "o/draft"]}, False),
+        ({"model": "o/m", "info": INFO, "extra_args": ["--speculative_config.model", "o/draft"]}, False),
         ({"model": "o/m", "info": INFO, "extra_args": ["--tokenizer-mode", "mistral"]}, True),
         ({"model": "o/m", "info": {**INFO, "config": {"auto_map": {"AutoModel": "o/code--x.Y"}}}}, False),
         (
