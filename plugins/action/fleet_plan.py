@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.filter.placed_models import plac
 from ansible_collections.gpuserve.fleet.plugins.filter.plan_table import plan_table
 from ansible_collections.gpuserve.fleet.plugins.filter.with_model_info import with_model_info
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups as groups_of_hosts
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import PRESETS
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC
@@ -78,6 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 {key: group[key] for key in ("hosts", "preset", "text", "ports", "feasible")} for group in groups
             ],
             "plans": {host: plans[host] for host in self._params["hosts"] if host in plans},
+            "together": groups_of_hosts.together(self._params["members"], plans),
             "misfits": [host for host in plans if not plans[host]["feasible"]],
         }
 

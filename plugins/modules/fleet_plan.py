@@ -70,6 +70,11 @@ groups:
   returned: success
   type: list
   elements: dict
+together:
+  description: What hosts serve together of models that are C(distributed), a sentence each where all of its hosts were planned.
+  returned: success
+  type: list
+  elements: str
 misfits:
   description: The hosts that what is asked for does not fit.
   returned: success

@@ -139,6 +139,7 @@ def test_a_model_over_several_hosts_is_planned_and_shown_and_not_started(tmp_pat
     assert status == 0, output
     for stage in ("stage 1 of 2: layers 0 to 15 of 0 to 31, with the embedding", "stage 2 of 2: layers 16 to 31"):
         assert f"large: {stage}" in output
+    assert "131,088 tokens, 16 requests of 8,192 at once." in output
     # The compose file of each host, as --check --diff shows it: one of the two has no API.
     added = [line.removeprefix("+").strip().replace('"', "") for line in output.splitlines() if line.startswith("+")]
     assert added.count("network_mode: host") == added.count("- --nnodes") == 2

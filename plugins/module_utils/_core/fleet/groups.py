@@ -79,6 +79,34 @@ def mistakes(model: str, hosts: Sequence[Host]) -> list[FleetError]:
     return found
 
 
+def together(
+    members_by_model: Mapping[str, Mapping[str, Mapping[str, Any]]], plans: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Return what hosts serve together by their plans, a sentence a model; nothing of one that not all of its hosts planned."""
+    found = []
+    for model, told in members_by_model.items():
+        order = sorted(told, key=lambda host: int(told[host]["rank"]))
+        stages = {host: stage for host in order if (stage := _planned(model, plans.get(host, {})))}
+        if len(stages) < len(order):
+            continue
+        short = [host for host in order if not plans[host]["feasible"]]
+        least = min(order, key=lambda host: stages[host]["kv_cache_tokens"])
+        tokens, length = stages[least]["kv_cache_tokens"], stages[least]["max_model_len"]
+        served = f"{tokens:,} tokens, {int(stages[least]['max_concurrency'])} requests of {length:,} at once"
+        fewest = f": the stage on {least} has the fewest" if _differ(stages) else ""
+        outcome = f"it does not fit on {', '.join(short)}" if short else f"{served}{fewest}"
+        found.append(f"{model} over {', '.join(order)}: {outcome}.")
+    return found
+
+
+def _planned(model: str, plan: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((one for gpu in plan.get("gpus", []) for one in gpu["models"] if one["name"] == model), None)
+
+
+def _differ(stages: Mapping[str, Mapping[str, Any]]) -> bool:
+    return len({stage["kv_cache_tokens"] for stage in stages.values()}) > 1
+
+
 def not_started(groups: Mapping[str, Mapping[str, Any]]) -> list[FleetError]:
     """Return why engines of models over several hosts are not started, a mistake a model."""
     return [

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.groups 
     mistakes,
     not_started,
     ranked,
+    together,
 )
 
 ENTRY = {"name": "large", "model": "owner/large", "distributed": {"hosts": 2}}
@@ -95,3 +96,27 @@ def test_a_group_has_as_many_hosts_as_it_says() -> None:
 def test_it_is_said_that_nobody_starts_it() -> None:
     assert not_started({}) == []
     assert str(not_started({"large": {}})[0]).startswith("vllm_stack_models: large is spread over several hosts, which")
+
+
+def stage(tokens: int, feasible: bool = True) -> dict[str, Any]:
+    model = {"name": "large", "kv_cache_tokens": tokens, "max_model_len": 8192, "max_concurrency": tokens / 8192}
+    return {"feasible": feasible, "gpus": [{"models": []}, {"models": [{**model, "name": "small"}, model]}]}
+
+
+def test_the_stage_with_the_fewest_tokens_decides_what_all_serve() -> None:
+    told = {"large": {"gpu01": {"rank": 1}, "gpu02": {"rank": 0}}}
+    assert together(told, {"gpu01": stage(40960), "gpu02": stage(40960)}) == [
+        "large over gpu02, gpu01: 40,960 tokens, 5 requests of 8,192 at once."
+    ]
+    assert together(told, {"gpu01": stage(20000), "gpu02": stage(40960)}) == [
+        "large over gpu02, gpu01: 20,000 tokens, 2 requests of 8,192 at once: the stage on gpu01 has the fewest."
+    ]
+    assert together(told, {"gpu01": stage(0, feasible=False), "gpu02": stage(40960)}) == [
+        "large over gpu02, gpu01: it does not fit on gpu01."
+    ]
+
+
+def test_nothing_is_said_of_hosts_that_were_not_planned() -> None:
+    told = {"large": {"gpu01": {"rank": 1}, "gpu02": {"rank": 0}}}
+    assert together(told, {"gpu02": stage(40960)}) == []
+    assert together({}, {"gpu02": stage(40960)}) == []
