@@ -25,7 +25,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_v
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 # What an earlier play read of each host, where it asked them.
-READ = ("_plan_asked", "_plan_folders", "_plan_calibration", "_vllm_stack_remembered", "_vllm_stack_own_ports")
+READ = ("_plan_asked", "_plan_folders", "_vllm_stack_info")
 # A host's variables and those that its roles make of them, by the planner's word for each.
 PLANNED = {
     "reserved_ports": "vllm_stack_reserved_ports",
@@ -41,8 +41,8 @@ LOOKED_UP = {
     "endpoint": "vllm_stack_hub_endpoint",
     "token": "vllm_stack_hf_token",
 }
-CALIBRATION = "{{ _plan_calibration | default({}) | gpuserve.fleet.slurped_mapping }}"
-IMAGE = "{{ ((_vllm_stack_remembered | default({}) | gpuserve.fleet.slurped_mapping).plan | default({})).image | default('', true) }}"
+CALIBRATION = "{{ (_vllm_stack_info | default({})).calibration | default({}) }}"
+IMAGE = "{{ (((_vllm_stack_info | default({})).proved | default({})).plan | default({})).image | default('', true) }}"
 
 ARGUMENTS: dict[str, Any] = {
     "hosts": {"type": "list", "elements": "str", "required": True},

@@ -42,19 +42,15 @@ _value:
 """
 
 import base64
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from ansible_collections.gpuserve.fleet.plugins.filter.slurped_mapping import slurped_mapping
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import drift as core
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.record import is_as_written
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
-
-_RUNNING = re.compile(r"(?m)^([^ ]+) :[0-9]*-> ([0-9a-f]+)$")
 
 
 def drift(read: Any, host: str, quarantine: Any = "") -> dict[str, Any]:
@@ -82,7 +78,7 @@ def _host(found: Mapping[str, Any]) -> Iterator[core.Difference]:
 def _stack(stack: Mapping[str, Any]) -> Iterator[core.Difference]:
     if not stack:
         return
-    record = slurped_mapping(stack["proved"])
+    record = stack["proved"]
     if not is_as_written(record) or not isinstance(record.get("services"), list):
         record = {"services": [], "plan": {}}
     proved = _engines(record["services"], _text(stack["compose"]))
@@ -93,7 +89,8 @@ def _stack(stack: Mapping[str, Any]) -> Iterator[core.Difference]:
     rendered = stack.get("rendered") or {}
     if stack["models"]:
         yield from core.image(str(stack["image"]), str((record.get("plan") or {}).get("image") or ""))
-    running = dict(_RUNNING.findall(stack["running"]["stdout"])) if stack["running"].get("rc") == 0 else None
+    # None where Docker does not answer.
+    running = {one["model"]: one["digest"] for one in stack["running"]} if stack["running"] is not None else None
     wanted = _engines(rendered.get("services", []), rendered.get("content", ""))
     yield from core.engines(wanted, proved, running)
     yield from core.stack_files(rendered.get("changed_files", []), wanted, proved)

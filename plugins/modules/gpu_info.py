@@ -68,36 +68,12 @@ reason:
   type: str
 """
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CATALOGUE, CPU_UUID
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu as bus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import meminfo
-
-
-def host_as_gpu() -> dict[str, Any]:
-    memory = meminfo()
-    return {
-        "index": 0,
-        "uuid": CPU_UUID,
-        "name": "CPU (host memory)",
-        "memory_total_bytes": memory["MemTotal"],
-        "memory_free_bytes": memory["MemAvailable"],
-        "compute_capability": "",
-        "driver_version": "",
-        "cuda_version": "",
-        "processes": [],
-    }
-
-
-def on_bus(files: HostFiles) -> list[dict[str, str]]:
-    """Return the cards that PCI shows as a plan takes them; none where one of them is not in the catalogue."""
-    names = [gpu.name for gpu in bus.gpus(files) if not gpu.passed_through]
-    return [{"name": name} for name in names] if all(name in CATALOGUE for name in names) else []
 
 
 def main() -> NoReturn:
@@ -108,22 +84,11 @@ def main() -> NoReturn:
         },
         supports_check_mode=True,
     )
-    result: dict[str, Any] = {"changed": False, "gpus": [], "on_bus": []}
-    if module.params["device"] == "cpu":
-        result["gpus"] = [host_as_gpu()]
-        module.exit_json(**result)
-    try:
-        with Nvml() as nvml:
-            result["gpus"] = nvml.gpus()
-    except NvmlError as error:
-        result["reason"] = f"NVML does not answer: {error}."
-    if not result["gpus"]:
-        result["on_bus"] = on_bus(HostFiles("/"))
-        result.setdefault("reason", "The driver answers and knows of no card.")
-        if module.params["require"]:
-            module.fail_json(
-                msg=f"{result['reason']} Run the nvidia_driver role, or see its troubleshooting page.", **result
-            )
+    result = {"changed": False, **gpus.read(module.params["device"], HostFiles("/"))}
+    if not result["gpus"] and module.params["require"]:
+        module.fail_json(
+            msg=f"{result['reason']} Run the nvidia_driver role, or see its troubleshooting page.", **result
+        )
     module.exit_json(**result)
 
 

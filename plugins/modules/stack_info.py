@@ -11,8 +11,9 @@ module: stack_info
 short_description: Read at once what a stack finds on its host
 version_added: 0.1.0
 description:
-  - Reads the Docker daemon and Compose, the engines' image, and what earlier runs of the role left, in one trip to the host.
-  - Needs Python's standard library only, so that it runs before there is an environment of ours.
+  - Reads the Docker daemon and Compose, the engines' image, containers of the stack and of the gateway, who listens, the cards, and what
+    earlier runs of the role left, in one trip to the host.
+  - Needs Python's standard library only, so that it runs before there is an environment of ours; with C(nvidia-ml-py) NVML tells the cards.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
@@ -46,6 +47,22 @@ options:
       - The file of the engines' key, which is not read here.
     type: path
     required: true
+  project_name:
+    description:
+      - The name of the stack, by which its containers are known.
+    type: str
+    default: gpuserve
+  device:
+    description:
+      - V(cpu) has the host's memory as the one card.
+    type: str
+    choices: [cuda, cpu]
+    default: cuda
+  docker_data_root:
+    description:
+      - Where Docker is going to keep its data, on a host that has none yet; empty for its default.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -65,11 +82,45 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+uid:
+  description: The user the task ran as; 0 is root.
+  returned: always
+  type: int
+  sample: 0
+family:
+  description: The family of the distribution.
+  returned: always
+  type: str
+  sample: debian
 docker:
-  description: Whether the daemon answers, its version and that of Compose; empty where there is none.
+  description:
+    - Whether the daemon answers, its version and that of Compose, empty where there is none; and how much is free where it keeps images.
   returned: always
   type: dict
-  sample: {answers: true, version: 29.10.0, compose_version: 2.40.3}
+  sample: {answers: true, version: 29.10.0, compose_version: 2.40.3, images_free_bytes: 214748364800}
+listening:
+  description: The TCP ports that something listens on, sorted.
+  returned: always
+  type: list
+  elements: int
+  sample: [22, 8000]
+containers:
+  description:
+    - The containers of the stack that run, each with its C(model), the model's C(port), its C(digest), and all C(ports) that it has.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{model: qwen, port: 8002, digest: 1f3a, ports: [8002]}]
+gateway:
+  description: Whether the gateway's container runs, and on which ports it listens.
+  returned: always
+  type: dict
+  sample: {is_running: true, ports: [8000]}
+gpu:
+  description: C(gpus), C(on_bus) and C(reason), as M(gpuserve.fleet.gpu_info) returns them.
+  returned: always
+  type: dict
+  sample: {gpus: [], on_bus: [{name: NVIDIA GeForce RTX 5090}], reason: NVML does not answer.}
 image:
   description:
     - The engines' image, or null where it is not on the host. C(name) is by the digest that was kept for its tag, else by the one that a
@@ -97,6 +148,11 @@ has_boot_unit:
   returned: always
   type: bool
   sample: false
+boot_unit_enabled:
+  description: Whether systemd starts it at boot.
+  returned: always
+  type: bool
+  sample: false
 has_key:
   description: Whether O(key_file) is there, root's, and closed to everybody else.
   returned: always
@@ -110,6 +166,7 @@ service_manager:
 """
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Mapping
@@ -119,9 +176,16 @@ from urllib.parse import quote
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import image_pin
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import containers, removal
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus, listeners
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket, net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
+# Where systemctl links what the unit is WantedBy.
+WANTED = "multi-user.target.wants"
 _DOCKER = ("answers", "version", "compose_version")
 
 
@@ -135,6 +199,21 @@ def read_image(socket: str, name: str, record: Mapping[str, str]) -> dict[str, A
     entrypoint = (there.get("Config") or {}).get("Entrypoint") or ["vllm", "serve"]
     kept = image_pin.keep(record, name, pinned) == record
     return {"name": pinned or name, "entrypoint": entrypoint, "kept": kept}
+
+
+def read_containers(socket: str, project: str) -> list[dict[str, Any]]:
+    """Return the containers of a stack that run; none where no daemon answers."""
+    wanted = quote(json.dumps({"label": [f"{removal.STACK}={project}"]}))
+    return containers.running(docker_socket.get(socket, f"/containers/json?filters={wanted}") or [])
+
+
+def read_gateway(socket: str, files: HostFiles, listening: list[int]) -> dict[str, Any]:
+    """Tell whether the gateway's container runs, and on which ports its processes listen."""
+    there = docker_socket.get(socket, f"/containers/{probe.CONTAINER}/json")
+    if not isinstance(there, dict) or not (there.get("State") or {}).get("Running"):
+        return {"is_running": False, "ports": []}
+    owners = net.listeners(files, listening, [str(there["Id"])])
+    return {"is_running": True, "ports": sorted(port for port, owner in owners.items() if owner == "ours")}
 
 
 def is_closed(path: str) -> bool:
@@ -156,6 +235,9 @@ def main() -> NoReturn:
             "venv": {"type": "path", "required": True},
             "boot_unit": {"type": "path", "required": True},
             "key_file": {"type": "path", "required": True, "no_log": False},
+            "project_name": {"type": "str", "default": "gpuserve"},
+            "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
+            "docker_data_root": {"type": "str", "default": ""},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
         },
@@ -169,10 +251,23 @@ def main() -> NoReturn:
         return found
 
     answers = docker_engine.read_answers(params["docker_socket"], module.run_command, which)
+    release = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
+    request = engine.Request(data_root=params["docker_data_root"])
+    images_dir = engine.images_folder(request, docker_engine.read_host(answers, files, release))
+    listening = sorted({one.port for one in listeners.read(files)})
     mark = files.read_bytes(f"{params['venv']}/.complete")
     module.exit_json(
         changed=False,
-        docker={name: answers[name] for name in _DOCKER},
+        uid=os.geteuid(),
+        family=release.family,
+        docker={
+            **{name: answers[name] for name in _DOCKER},
+            "images_free_bytes": files.free_bytes(images_dir)[0],
+        },
+        listening=listening,
+        containers=read_containers(params["docker_socket"], params["project_name"]),
+        gateway=read_gateway(params["docker_socket"], files, listening),
+        gpu=gpus.read(params["device"], files),
         image=read_image(
             params["docker_socket"],
             params["image"],
@@ -183,6 +278,9 @@ def main() -> NoReturn:
         venv_sha256=hashlib.sha256(mark).hexdigest() if mark is not None else "",
         has_key=is_closed(files.path(params["key_file"])),
         has_boot_unit=files.exists(params["boot_unit"]),
+        boot_unit_enabled=files.exists(
+            os.path.join(os.path.dirname(params["boot_unit"]), WANTED, os.path.basename(params["boot_unit"]))
+        ),
         service_manager="systemd" if files.is_dir("/run/systemd/system") else "service",
     )
 

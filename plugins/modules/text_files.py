@@ -39,6 +39,11 @@ options:
         description: Its text; a file without any is removed.
         type: str
         required: true
+      mode:
+        description: Its mode, in octal digits.
+        type: str
+        default: "0644"
+        version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 """
@@ -82,16 +87,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
-MODE = 0o644
 FOLDER_MODE = 0o755
 ROOT = (0, 0)
 
 
-def write(path: str, content: str) -> None:
+def write(path: str, content: str, mode: int) -> None:
     """Put a whole file in place at once: a reader sees the old text or the new one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     # What an administrator has put elsewhere by a link stays there.
-    atomic.write(os.path.realpath(path), content, MODE)
+    atomic.write(os.path.realpath(path), content, mode)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -110,11 +114,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             os.makedirs(os.path.dirname(real), mode=0o755, exist_ok=True)
             atomic.make_folder_of(real, ROOT, FOLDER_MODE)
     for file in module.params["files"]:
-        path, content = file["path"], file["content"].strip()
+        path, content, mode = file["path"], file["content"].strip(), int(file["mode"], 8)
         before = host.read(path)
         after = f"{content}\n" if content else None
         if before == after:
-            if content and module.set_mode_if_different(path, MODE, False):
+            if content and module.set_mode_if_different(path, mode, False):
                 written.append(path)
             continue
         (written if content else removed).append(path)
@@ -124,7 +128,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         if after is None:
             os.unlink(path)
         else:
-            write(path, after)
+            write(path, after, mode)
     return {
         "changed": bool(folders or written or removed),
         "folders": folders,
@@ -136,7 +140,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> NoReturn:
     """Run."""
-    file = {"path": {"type": "path", "required": True}, "content": {"type": "str", "required": True}}
+    file = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "required": True},
+        "mode": {"type": "str", "default": "0644"},
+    }
     module = AnsibleModule(
         argument_spec={
             "folders": {"type": "list", "elements": "path", "default": []},

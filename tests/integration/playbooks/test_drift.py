@@ -4,17 +4,24 @@
 
 """playbooks/drift.yml on this machine, with the files that a run would have left in folders of the test.
 
-docker is a double that lists containers, and says of any that it runs.
+Docker is a double: a daemon that lists one container, and a program that says of any that it runs.
 """
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import socketserver
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.own_certificate import OwnCertificate
@@ -80,6 +87,7 @@ def play(
         "gateway_tls": "self_signed",
         "gateway_tls_name": "gpu01.example",
         "_gateway_folder": str(folder / "gateway"),
+        "_vllm_stack_docker_socket": str(folder / "docker.sock"),
         **change,
     }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "thishost,", str(playbook), *words]
@@ -103,15 +111,50 @@ def run_here(command: list[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers as Docker's daemon does on its socket."""
+
+    containers: ClassVar[list[dict[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        """Tell the version, and which containers run."""
+        answers = {"/info": {"ServerVersion": "29.10.0"}, "/version": {"Version": "29.10.0"}}
+        known = self.path in answers or self.path.startswith("/containers/json")
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(answers.get(self.path, self.containers)).encode())
+
+    def address_string(self) -> str:
+        """Return who asks: a socket file has no address."""
+        return "here"
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return the folder of the host, with Docker's socket in it: its name has to be short."""
+    with (
+        tempfile.TemporaryDirectory(prefix="drift-") as place,
+        socketserver.ThreadingUnixStreamServer(f"{place}/docker.sock", Answering) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield Path(place)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def left(folder: Path) -> None:
     """Leave on this machine what a run of site.yml with the same variables leaves."""
     for name in ("proved", "gateway/conf/live", "bin"):
         (folder / name).mkdir(parents=True)
-    listed = folder / "containers"
-    listed.write_text("")
     docker = folder / "bin" / "docker"
     running = json.dumps([{"Id": "0" * 64, "State": {"Running": True}}])
-    words = [f"ps) exec cat {listed};;", "compose) exit 0;;", f"container) echo '{running}';;", "*) exit 1;;"]
+    words = ["compose) exit 0;;", f"container) echo '{running}';;", "*) exit 1;;"]
     docker.write_text(f'#!/bin/sh\ncase "$1" in {" ".join(words)} esac\n')
     docker.chmod(0o755)
     book = folder / "leave.yml"
@@ -119,7 +162,8 @@ def left(folder: Path) -> None:
     done = play(folder, book)
     assert done.returncode == 0, done.stdout + done.stderr
     (service,) = json.loads((folder / "proved/plan.json").read_text())["services"]
-    listed.write_text(f"qwen :{service['port']}-> {service['digest']}\n")
+    told = {"model": "qwen", "port": str(service["port"]), "digest": service["digest"]}
+    Answering.containers = [{"Labels": {f"fleet.gpuserve.{name}": value for name, value in told.items()}}]
     gateway = config.parse(json.loads((folder / "gateway/settings.json").read_text()), [], "thishost")
     own = OwnCertificate(folder / "gateway/tls", run_here)
     own.make(gateway.tls_name, ["DNS:gpu01.example", "DNS:localhost", "IP:127.0.0.1", "IP:::1"])
@@ -129,18 +173,18 @@ def left(folder: Path) -> None:
         (folder / "gateway/conf/live" / name).write_text(text)
 
 
-def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: Path) -> None:
-    left(tmp_path)
-    book, written = CHECKOUT / "playbooks/drift.yml", tmp_path / "drift.json"
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    same = play(tmp_path, book, "--check")
+def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(folder: Path) -> None:
+    left(folder)
+    book, written = CHECKOUT / "playbooks/drift.yml", folder / "drift.json"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    same = play(folder, book, "--check")
     assert same.returncode == 0, same.stdout + same.stderr
     assert "thishost   as the inventory says" in same.stdout, same.stdout
     assert "changed=0" in same.stdout
 
     asked: dict[str, Any] = {"vllm_stack_models": [{**MODEL, "max_num_seqs": 12}], "gateway_keys": OTHER_KEYS}
     asked["gateway_tls_name"] = "gpu02.example"
-    other = play(tmp_path, book, drift_json=str(written), **asked)
+    other = play(folder, book, drift_json=str(written), **asked)
     assert other.returncode == 2, other.stdout + other.stderr
     rows = {one["what"]: one for one in json.loads(written.read_text())["thishost"]["differences"]}
     flag = rows["model qwen: --max-num-seqs"]
@@ -159,10 +203,10 @@ def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: 
     assert not [entry["key"] for entry in KEYS + OTHER_KEYS if entry["key"] in told]
 
     # By hand, in a file each of the stack and of the gateway.
-    edited = [tmp_path / "compose.yml", tmp_path / "gateway/conf/live/nginx.conf"]
+    edited = [folder / "compose.yml", folder / "gateway/conf/live/nginx.conf"]
     for path in edited:
         path.write_bytes(before[path] + b"# by hand\n")
-    by_hand = play(tmp_path, book, drift_json=str(written))
+    by_hand = play(folder, book, drift_json=str(written))
     assert by_hand.returncode == 2, by_hand.stdout + by_hand.stderr
     rows = {one["what"]: one for one in json.loads(written.read_text())["thishost"]["differences"]}
     assert sorted(rows) == ["gateway's nginx.conf", "stack's compose.yml"]
@@ -171,10 +215,10 @@ def test_a_host_is_compared_with_its_inventory_and_nothing_is_written(tmp_path: 
 
     # What can't be rendered (nobody knows the model here, and the hub is away) is a row, through a pipe as well.
     unknown: dict[str, Any] = {"vllm_stack_models": [{"name": "other", "model": "acme/nothing-of-the-kind"}]}
-    piped = play(tmp_path, book, callback="gpuserve.fleet.quiet", drift_fail_on="never", drift_json="-", **unknown)
+    piped = play(folder, book, callback="gpuserve.fleet.quiet", drift_fail_on="never", drift_json="-", **unknown)
     assert piped.returncode == 0, piped.stdout + piped.stderr
     found = json.loads(piped.stdout)["thishost"]
     assert [row["what"] for row in found["differences"]] == ["engines", "model other", "model qwen"]
     assert "acme/nothing-of-the-kind" in found["differences"][0]["inventory"]
     written.unlink()
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.filter.drift import drift
@@ -25,9 +24,9 @@ def read(**change: Any) -> dict[str, Any]:
     stack = {
         "models": ["qwen"],
         "image": "i",
-        "proved": slurped(json.dumps(RECORD)),
+        "proved": RECORD,
         "compose": slurped(COMPOSE),
-        "running": {"rc": 0, "stdout": "qwen :8001-> a1"},
+        "running": [{"model": "qwen", "port": 8001, "digest": "a1", "ports": [8001]}],
         "rendered": {"services": RECORD["services"], "content": COMPOSE, "changed_files": []},
         "failure": "",
     }
@@ -50,16 +49,15 @@ def test_a_quarantined_host_is_told_of_and_is_no_drift() -> None:
 
 
 def test_files_that_are_not_there_or_went_bad_are_none() -> None:
-    for bad in ({"failed": True}, slurped("{"), slurped(json.dumps({**RECORD, "sum": "0"}))):
-        assert what(read(proved=bad, running={"rc": 127, "stdout": ""})) == ["model qwen"]
+    for bad in ({}, {"services": 1}, {**RECORD, "sum": "0"}):
+        assert what(read(proved=bad, running=None)) == ["model qwen"]
     other = {"services": [{"name": "qwen", "digest": "b2"}], "content": COMPOSE}
     assert "model qwen" in what(read(compose=slurped("\t:"), rendered=other))
 
 
 def test_a_container_that_is_gone_and_a_docker_that_does_not_answer() -> None:
-    assert what(read(running={"rc": 0, "stdout": ""})) == ["model qwen: container"]
-    assert what(read(running={"rc": 1, "stdout": ""})) == []
-    assert what(read(running={})) == []
+    assert what(read(running=[])) == ["model qwen: container"]
+    assert what(read(running=None)) == []
 
 
 def test_a_file_of_the_stack_that_somebody_changed() -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What gpu_info says of a host on which no driver answers."""
+"""What is told of the cards of a host on which no driver answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CATALOGUE
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.pci import _NAMES
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gpus import on_bus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
-from ansible_collections.gpuserve.fleet.plugins.modules.gpu_info import on_bus
 
 
 def bus(root: Path, *device_ids: str) -> HostFiles:

@@ -11,6 +11,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -23,6 +24,11 @@ from ansible_collections.gpuserve.fleet.tests.support.host_trees import HostTree
 
 IMAGE = "vllm/vllm-openai:v0.33.0"
 DIGEST = f"vllm/vllm-openai@sha256:{'0f3c' * 16}"
+LIST = "/containers/json?filters=" + quote(json.dumps({"label": ["fleet.gpuserve.stack=gpuserve"]}))
+ENGINE = {
+    "Labels": {"fleet.gpuserve.model": "qwen", "fleet.gpuserve.port": "8002", "fleet.gpuserve.digest": "a1"},
+    "Ports": [{"PrivatePort": 8000, "PublicPort": 8002, "Type": "tcp"}],
+}
 DAEMON = {"/info": {"ServerVersion": "29.10.0"}, "/version": {"Version": "29.10.0"}}
 
 
@@ -52,14 +58,22 @@ def read(
 
 
 def test_a_bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert read(monkeypatch, capsys, tmp_path, {}) == {
-        "docker": {"answers": False, "version": "", "compose_version": ""},
+    found = read(monkeypatch, capsys, tmp_path, {})
+    assert found.pop("docker").pop("images_free_bytes") > 0
+    assert found.pop("uid") == os.geteuid()
+    assert found.pop("gpu")["gpus"] == []
+    assert found == {
+        "family": "",
+        "listening": [],
+        "containers": [],
+        "gateway": {"is_running": False, "ports": []},
         "image": None,
         "calibration": {},
         "proved": {},
         "venv_sha256": "",
         "has_key": False,
         "has_boot_unit": False,
+        "boot_unit_enabled": False,
         "service_manager": "service",
     }
 
@@ -71,18 +85,25 @@ def test_a_host_that_serves(
     tree.write("var/lib/gpuserve/calibration.json", '{"starts": 1}')
     tree.write("opt/stack/proved/plan.json", '{"plan": {}}')
     tree.write("opt/venv/.complete", "docker==7\n")
-    tree.write("etc/unit", "")
+    tree.write("etc/unit", "").write("etc/multi-user.target.wants/unit", "").write("etc/os-release", "ID=debian\n")
     monkeypatch.setattr(stack_info, "is_closed", lambda path: path == str(tmp_path / "var/lib/gpuserve/engine-key"))
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     there = {"RepoDigests": [DIGEST], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}
-    assert read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there}) == {
-        "docker": {"answers": True, "version": "29.10.0", "compose_version": "2.40.3"},
+    found = read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there, LIST: [ENGINE]})
+    assert found.pop("docker").items() > {"answers": True, "version": "29.10.0", "compose_version": "2.40.3"}.items()
+    del found["uid"], found["gpu"]
+    assert found == {
+        "family": "debian",
+        "listening": [],
+        "containers": [{"model": "qwen", "port": 8002, "digest": "a1", "ports": [8002]}],
+        "gateway": {"is_running": False, "ports": []},
         "image": {"name": DIGEST, "entrypoint": ["python3", "-m", "vllm"], "kept": False},
         "calibration": {"starts": 1},
         "proved": {"plan": {}},
         "venv_sha256": hashlib.sha256(b"docker==7\n").hexdigest(),
         "has_key": True,
         "has_boot_unit": True,
+        "boot_unit_enabled": True,
         "service_manager": "systemd",
     }
 
@@ -104,6 +125,24 @@ def test_what_an_image_is_called(
 ) -> None:
     monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: {f"/images/{name}/json": there}.get(endpoint))
     assert stack_info.read_image("/var/run/docker.sock", name, {}) == found
+
+
+def test_ports_of_the_gateway_are_those_of_its_own_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = HostTree(tmp_path)
+    row = "{}: 0100007F:{:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 {} 1"
+    tree.write("proc/net/tcp", "\n".join(["sl local", row.format(0, 8001, 71), row.format(1, 22, 72)]))
+    for pid, inode, group in ((7, 71, "/docker/c0ffee"), (8, 72, "/system.slice/ssh.service")):
+        tree.write(f"proc/{pid}/comm", "some\n").write(f"proc/{pid}/cgroup", f"0::{group}\n")
+        (tmp_path / f"proc/{pid}/fd").mkdir()
+        (tmp_path / f"proc/{pid}/fd/3").symlink_to(f"socket:[{inode}]")
+    there = {"Id": "c0ffee", "State": {"Running": True}}
+    found = read(monkeypatch, capsys, tmp_path, {**DAEMON, "/containers/gpuserve-gateway/json": there})
+    assert (found["listening"], found["gateway"]) == ([22, 8001], {"is_running": True, "ports": [8001]})
+    stopped = {"Id": "c0ffee", "State": {"Running": False}}
+    found = read(monkeypatch, capsys, tmp_path, {**DAEMON, "/containers/gpuserve-gateway/json": stopped})
+    assert found["gateway"] == {"is_running": False, "ports": []}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null"])

@@ -106,3 +106,13 @@ def test_folders_are_made_and_put_right(
     assert call(capsys, {}, folders=folders)["folders"] == [str(path) for path in folders]
     assert [path.stat().st_mode & 0o777 for path in folders] == [0o755] * 3 and link.is_symlink()
     assert not call(capsys, {}, folders=folders)["changed"]
+
+
+def test_a_file_has_the_mode_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "script.py"
+    arguments = {"files": [{"path": str(script), "content": "print()", "mode": "0755"}]}
+    for written in ([str(script)], []):
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            text_files.main()
+        assert json.loads(capsys.readouterr().out)["written"] == written
+        assert script.stat().st_mode & 0o777 == 0o755

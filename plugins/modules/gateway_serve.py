@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gateway_serve
+short_description: Have the gateway's container serve the configuration that is in place
+version_added: 0.2.0
+description:
+  - Starts the container where it does not run as its compose file says, and has nginx read its files where it serves others.
+  - A run that ended before its reload has left files that nginx has yet to read, so what it serves is asked, and not what changed.
+author:
+  - gpuserve.fleet contributors (@gpuserve)
+options:
+  folder:
+    description:
+      - The gateway's folder.
+    type: path
+    default: /opt/gpuserve/gateway
+  url:
+    description:
+      - Where the host itself reaches the gateway.
+    type: str
+    required: true
+  generation:
+    description:
+      - The generation of the configuration, as M(gpuserve.fleet.gateway_config) returned it.
+    type: str
+    required: true
+  start:
+    description:
+      - Whether the container is started; without, what runs is reloaded.
+    type: bool
+    default: true
+  reload:
+    description:
+      - Whether nginx reads its files in any case, as for a key that was revoked.
+    type: bool
+    default: false
+  timeout_s:
+    description:
+      - How long the new configuration may take until it is served.
+    type: float
+    default: 30
+extends_documentation_fragment:
+  - gpuserve.fleet.attributes
+"""
+
+EXAMPLES = r"""
+- name: Start the gateway's container
+  gpuserve.fleet.gateway_serve:
+    url: "{{ configured.url }}"
+    generation: "{{ configured.generation }}"
+    reload: "{{ configured.reload }}"
+"""
+
+RETURN = r"""
+started:
+  description: Whether a container began.
+  returned: success
+  type: bool
+reloaded:
+  description: Whether nginx was made to read its files.
+  returned: success
+  type: bool
+"""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.serving import Serving
+
+
+def serve(gateway: Serving, *, start: bool, reload: bool, timeout_s: float) -> dict[str, Any]:
+    """Start, reload where that is due, and wait for what is wanted."""
+    started = start and gateway.start()
+    reloaded = not started and (reload or not gateway.is_current())
+    if reloaded:
+        gateway.reload()
+    gateway.wait(timeout_s)
+    return {"changed": started or reloaded, "started": started, "reloaded": reloaded}
+
+
+def main() -> NoReturn:
+    """Run."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "default": "/opt/gpuserve/gateway"},
+            "url": {"type": "str", "required": True},
+            "generation": {"type": "str", "required": True},
+            "start": {"type": "bool", "default": True},
+            "reload": {"type": "bool", "default": False},
+            "timeout_s": {"type": "float", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if module.check_mode:
+        module.exit_json(changed=False, started=False, reloaded=False)
+    gateway = Serving(Path(params["folder"]), params["url"], params["generation"], module.run_command)
+    try:
+        found = serve(gateway, start=params["start"], reload=params["reload"], timeout_s=params["timeout_s"])
+    except FleetError as error:
+        module.fail_json(msg=f"{error}")
+    module.exit_json(**found)
+
+
+if __name__ == "__main__":
+    main()
