@@ -167,12 +167,13 @@ decision:
   sample: {action: none, reason: "driver 580.178.04 is loaded, on disk and in the library", notes: [], next_boot: ""}
 persistence:
   description: >-
-    Whether the persistence daemon is there, which drop-in its unit needs to do what it is for (empty where none), and
-    whether that is in place.
+    Whether the persistence daemon is there and starts at boot, which drop-in its unit needs to do what it is for (empty where none),
+    and whether that is in place.
   returned: always
   type: dict
   sample:
     unit: true
+    enabled: true
     path: /etc/systemd/system/nvidia-persistenced.service.d/10-gpuserve.conf
     drop_in: ""
     in_place: true

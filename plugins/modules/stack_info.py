@@ -184,8 +184,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket, net
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
-# Where systemctl links what the unit is WantedBy.
-WANTED = "multi-user.target.wants"
 _DOCKER = ("answers", "version", "compose_version")
 
 
@@ -278,9 +276,7 @@ def main() -> NoReturn:
         venv_sha256=hashlib.sha256(mark).hexdigest() if mark is not None else "",
         has_key=is_closed(files.path(params["key_file"])),
         has_boot_unit=files.exists(params["boot_unit"]),
-        boot_unit_enabled=files.exists(
-            os.path.join(os.path.dirname(params["boot_unit"]), WANTED, os.path.basename(params["boot_unit"]))
-        ),
+        boot_unit_enabled=files.starts_at_boot(os.path.basename(params["boot_unit"])),
         service_manager="systemd" if files.is_dir("/run/systemd/system") else "service",
     )
 

@@ -72,6 +72,10 @@ class HostFiles:
             name = os.path.normpath(os.path.join(os.path.dirname(name), target))
         return None
 
+    def starts_at_boot(self, unit: str) -> bool:
+        """Tell whether systemd starts a unit at boot: systemctl links what is WantedBy its usual target there."""
+        return self.exists(f"/etc/systemd/system/multi-user.target.wants/{unit}")
+
     def free_bytes(self, name: str) -> tuple[int, int]:
         """Return free and total bytes of the file system that holds, or will hold, a name."""
         at = self.path(name)

@@ -179,13 +179,19 @@ def read_users(files: HostFiles) -> tuple[list[str], list[str]]:
 
 
 def read_persistence(files: HostFiles, header: str) -> dict[str, Any]:
-    """Tell whether the persistence daemon has a unit, the drop-in that it needs, and whether that is there."""
+    """Tell whether the persistence daemon has a unit and starts at boot, the drop-in that it needs, and whether that is there."""
     texts = (files.read(f"{folder}/nvidia-persistenced.service") for folder in _PERSISTENCE_UNITS)
     unit = next((text for text in texts if text is not None), None)
     wanted = persistence.drop_in(unit or "")
     wanted = f"{header}\n{wanted}" if wanted else ""
     there = files.read(PERSISTENCE_DROP_IN) or ""
-    return {"unit": unit is not None, "path": PERSISTENCE_DROP_IN, "drop_in": wanted, "in_place": there == wanted}
+    return {
+        "unit": unit is not None,
+        "enabled": files.starts_at_boot("nvidia-persistenced.service"),
+        "path": PERSISTENCE_DROP_IN,
+        "drop_in": wanted,
+        "in_place": there == wanted,
+    }
 
 
 def nvml() -> dict[str, Any]:

@@ -85,7 +85,9 @@ def test_a_host_that_serves(
     tree.write("var/lib/gpuserve/calibration.json", '{"starts": 1}')
     tree.write("opt/stack/proved/plan.json", '{"plan": {}}')
     tree.write("opt/venv/.complete", "docker==7\n")
-    tree.write("etc/unit", "").write("etc/multi-user.target.wants/unit", "").write("etc/os-release", "ID=debian\n")
+    tree.write("etc/unit", "").write("etc/systemd/system/multi-user.target.wants/unit", "").write(
+        "etc/os-release", "ID=debian\n"
+    )
     monkeypatch.setattr(stack_info, "is_closed", lambda path: path == str(tmp_path / "var/lib/gpuserve/engine-key"))
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     there = {"RepoDigests": [DIGEST], "Config": {"Entrypoint": ["python3", "-m", "vllm"]}}

@@ -193,10 +193,13 @@ def test_a_persistence_daemon_that_does_what_it_is_for_is_left_alone(tree: HostT
     files = HostFiles(str(tree.write(PERSISTENCE, DEBIAN_UNIT).root))
     assert gpu.read_persistence(files, "# ours") == {
         "unit": True,
+        "enabled": False,
         "path": gpu.PERSISTENCE_DROP_IN,
         "drop_in": "",
         "in_place": True,
     }
+    tree.write("etc/systemd/system/multi-user.target.wants/nvidia-persistenced.service", "")
+    assert gpu.read_persistence(files, "# ours")["enabled"]
     # One that was needed once and is no longer goes.
     tree.write(gpu.PERSISTENCE_DROP_IN.lstrip("/"), "# ours\n[Service]\n")
     assert not gpu.read_persistence(files, "# ours")["in_place"]
