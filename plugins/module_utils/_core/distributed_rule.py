@@ -96,7 +96,7 @@ def address(value: Any, where: str) -> str:
         found = ipaddress.ip_address(str(value))
     except ValueError:
         fail(where, f"{entry_values.shown(value)} is no IP address.", "Write the one that the other hosts reach.")
-    if found.is_loopback or found.is_unspecified:
+    if found.is_loopback or found.is_unspecified or found.is_multicast or (found.version == 6 and found.is_link_local):
         fail(where, f"no other host reaches {found}.", "Write the address that they reach.")
     return str(found)
 

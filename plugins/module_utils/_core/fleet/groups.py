@@ -39,7 +39,7 @@ class Host:
 
 
 def ranked(model: str, hosts: Sequence[Host]) -> list[Host]:
-    """Return the hosts of a group, the one that serves first: as the placement ranks them, so that one that joins moves no other."""
+    """Return the hosts of a group, the one that serves first: as the placement ranks them, whoever else is there."""
     return sorted(hosts, key=lambda host: (-rank(model, host.name), host.name))
 
 
@@ -61,8 +61,10 @@ def mistakes(model: str, hosts: Sequence[Host]) -> list[FleetError]:
         if distributed_rule.MEMBER in host.entry.get("distributed", {}):
             found.append(FleetError(f"{host.where}.member", "the placement decides it.", "Leave it out."))
         found += _address_mistakes(host)
+    # Only addresses that are ones are compared.
+    more = () if found else (("IPv4 and IPv6", _family, f"Set {ADDRESS} of each to one kind."),)
     found += [] if found else _twice(hosts)
-    for what, of, remedy in _THE_SAME:
+    for what, of, remedy in (*more, *_THE_SAME):
         other = next((host for host in others if of(host) != of(first)), None)
         if other is not None:
             found.append(
@@ -134,6 +136,10 @@ def _twice(hosts: Sequence[Host]) -> list[FleetError]:
         for address, names in owners.items()
         if len(names) > 1
     ]
+
+
+def _family(host: Host) -> bool:
+    return ":" in host.address
 
 
 def _entry(host: Host) -> Mapping[str, Any]:

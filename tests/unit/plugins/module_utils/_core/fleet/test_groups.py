@@ -32,6 +32,8 @@ def test_hosts_that_are_alike_are_a_group() -> None:
     assert said(ONE, TWO) == []
     # A host may have a port and cards of its own.
     assert said(ONE, replace(TWO, entry={**ENTRY, "port": 8005, "gpus": [1]})) == []
+    # Two hosts joined by a cable have addresses of their own.
+    assert said(replace(ONE, address="169.254.1.1"), replace(TWO, address="169.254.1.2")) == []
 
 
 def test_who_serves_stays_when_others_come_and_go() -> None:
@@ -65,6 +67,13 @@ def test_each_is_told_its_place_and_where_the_first_one_is() -> None:
             {"address": "gpu02"},
             "gpuserve_address: gpu02 is one of several hosts of a model, and 'gpu02' is no IP address.",
         ),
+        (
+            {"address": "fd00::2"},
+            "gpu01 and gpu02 differ in IPv4 and IPv6 for large. Set gpuserve_address of each to one kind.",
+        ),
+        ({"address": "fe80::2"}, "no other host reaches fe80::2."),
+        ({"address": "0.0.0.0"}, "no other host reaches 0.0.0.0."),
+        ({"address": "224.0.0.1"}, "no other host reaches 224.0.0.1."),
         ({"address": "127.0.0.1"}, "no other host reaches 127.0.0.1. Write the address that they reach."),
     ],
 )
