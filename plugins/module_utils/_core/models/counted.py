@@ -86,7 +86,7 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
 def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool) -> Counted:
     count = read.whole("num_hidden_layers")
     try:
-        found_layers = layers.read(read, kind)
+        found_layers = layers.read(read, kind, counts_on)
         found_experts = experts.read(read, count)
         if not counts_on:
             experts.check_all_read(read)
@@ -102,9 +102,8 @@ def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool
     if kind.encoder:
         return Counted(layout.encoder(read, kind), found_layers, (), None, found_encoders)
     found = layout.decoder(read, kind, found_layers, found_experts, is_tied(read, kind))
-    if not _is_causal(read):
-        return Counted(found, found_layers, (), found_experts, found_encoders)
-    return Counted(found, found_layers, _keeps(read, kind, found_layers), found_experts, found_encoders)
+    keeps = _keeps(read, kind, found_layers) if _is_causal(read) else ()
+    return Counted(found, found_layers, keeps, found_experts, found_encoders, not layers.unknown_kinds(read, kind))
 
 
 def _encoders(read: Config, counts_on: bool) -> Encoders:
@@ -172,7 +171,13 @@ def _state_bytes(read: Config, mixer: Mixer) -> int:
 
 
 def is_tied(read: Config, kind: Architecture) -> bool:
-    return not kind.head or bool(read.get("tie_word_embeddings", "tie_embedding", default=kind.tied))
+    """Whether the output layer is the embedding. Of a multimodal model the whole file's word goes before its language part's, as it does
+    in the engine (vLLM, config/vllm.py: with_hf_config).
+    """
+    said = read.outer.get("tie_word_embeddings")
+    return not kind.head or bool(
+        read.get("tie_word_embeddings", "tie_embedding", default=kind.tied) if said is None else said
+    )
 
 
 def whisper(read: Config) -> Counted:

@@ -18,10 +18,10 @@ _VISION = (
     *("vision_config", "vit_config", "visual", "vision_tower_config", "img_processor", "visual_tokenizer_config"),
 )
 # Where a section holds the encoder in one of its own.
-_INSIDE = ("backbone_config", "config")
+_INSIDE = ("backbone_config", "config", "args")
 _AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config", "audio_processor")
 # Parts that speak, beside the one that is served; and what only a part with weights has.
-_NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config")
+_NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config")
 _SIZES = (
     *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
     *("num_hidden_layers", "num_layers", "n_layers", "depth", "encoder_layers", "depths"),
@@ -55,10 +55,10 @@ _ITEM_TOKENS: Mapping[str, int] = {
     "gemma4": 1120,
     "llava": 576,
     "llava_next": 2880,
-    **dict.fromkeys(("internvl_chat", "internvl"), 3328),
+    **dict.fromkeys(("internvl_chat", "internvl", "interns1", "nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 3328),
     **dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 1500),
     # Nine slices and the whole, 64 tokens of each; and what the processor of the later ones of Kimi-VL takes.
-    "minicpmv": 640,
+    **dict.fromkeys(("minicpmv", "minicpmo"), 640),
     "minicpmv4_6": 640,
     "minicpmv4_7": 640,
     "kimi_vl": 4096,
@@ -76,7 +76,8 @@ _ITEM_TOKENS: Mapping[str, int] = {
 }
 # Patches that become one token, where the section does not say so: of a slice of 448 pixels, and of a kernel of two by two.
 _MERGED = {
-    **dict.fromkeys(("minicpmv", "minicpmv4_6", "minicpmv4_7"), 16),
+    **dict.fromkeys(("minicpmv", "minicpmo", "minicpmv4_6", "minicpmv4_7"), 16),
+    **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 4),
     **dict.fromkeys(("kimi_vl", "llama4", "phi3_v", "phi4mm", "phi4_multimodal", "cohere2_vision", "ovis2_5"), 4),
 }
 
@@ -142,7 +143,7 @@ def _sections(outer: Mapping[str, Any], where: str) -> dict[str, Config]:
 
 def family_of(outer: Mapping[str, Any]) -> str:
     """Return the family by which encoders and projectors differ."""
-    return str(_holder(outer).get("model_type") or "")
+    return str(_holder(outer).get("model_type") or "").lower()
 
 
 def _holder(outer: Mapping[str, Any]) -> Mapping[str, Any]:

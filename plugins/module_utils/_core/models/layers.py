@@ -68,8 +68,10 @@ class Layer:
     borrows_cache: bool = False
 
 
-def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
-    """Every layer of the decoder, the first one first."""
+def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[Layer, ...]:
+    """Every layer of the decoder, the first one first; where its weights are known otherwise, one of a kind that nobody knows is taken to
+    keep every token.
+    """
     count = config.whole("num_hidden_layers")
     if count > 1000:
         fail(
@@ -77,7 +79,7 @@ def read(config: Config, kind: Architecture) -> tuple[Layer, ...]:
             f"{count} layers are none of a model.",
             "Hand over the model's own config.json.",
         )
-    mixers = _mixers(config, kind, count)
+    mixers = _mixers(config, kind, count, counts_on)
     sparse = expert_keys.sparse_layers(config, count)
     pattern = config.own("hybrid_override_pattern")
     words = (
@@ -152,13 +154,26 @@ def _one_by_one(config: Config, found: tuple[Layer, ...]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _mixers(config: Config, kind: Architecture, count: int) -> list[tuple[Mixer, ...]]:
+def unknown_kinds(config: Config, kind: Architecture) -> tuple[str, ...]:
+    """Return the words for layers of which nothing is known."""
+    words = _written(config, config.whole("num_hidden_layers")) or ()
+    stateful = _STATE_WORDS if Mixer(kind.mixer) in STATES else ()
+    return tuple(dict.fromkeys(word for word in words if word not in _WORDS and word not in stateful))
+
+
+def _mixers(config: Config, kind: Architecture, count: int, counts_on: bool) -> list[tuple[Mixer, ...]]:
     state = Mixer(kind.mixer)
     if kind.latent and config.own("kv_lora_rank") is not None:
         full: tuple[Mixer, ...] = (Mixer.LATENT,)
     else:
         full = (Mixer.FULL,)
     if (word := _written(config, count)) is not None:
+        if not counts_on and (unknown := unknown_kinds(config, kind)):
+            fail(
+                f"{config.where}.layer_types",
+                f"layers of kind {unknown[0][:40]!r} can't be counted.",
+                "Let model_info read the model's tensors, or set weights_bytes; each is then planned to keep every token.",
+            )
         return [_of_word(config, each, state, full) for each in word]
     if (states := _state_layers(config, kind, count)) is not None:
         return [(state,) if at in states else full for at in range(count)]
@@ -192,13 +207,7 @@ def _written(config: Config, count: int) -> Sequence[str] | None:
 def _of_word(config: Config, word: str, state: Mixer, full: tuple[Mixer, ...]) -> tuple[Mixer, ...]:
     if word in _STATE_WORDS and state in STATES:
         return (state,)
-    found = _WORDS.get(word)
-    if found is None:
-        fail(
-            f"{config.where}.layer_types",
-            f"layers of kind {word[:40]!r} can't be counted.",
-            "Set weights_bytes and kv_cache_memory_bytes, or take a newer release.",
-        )
+    found = _WORDS.get(word, (Mixer.FULL,))
     if found == (Mixer.SLIDING,) and not window(config, None):
         return full
     return full if found == (Mixer.FULL,) else found

@@ -306,6 +306,8 @@ def encoder(config: Config, kind: Architecture) -> Layout:
         counter.plain += (config.whole("type_vocab_size", 1) + 2 + 9 * len(at)) * hidden
     else:
         counter.plain += kind.norms * hidden * len(at) + hidden
+    if any(str(name).endswith("ForSequenceClassification") for name in config.words("architectures") or ()):
+        counter.plain += hidden * hidden + hidden
     return Layout(tuple(counter.matrices), counter.plain, config.whole("vocab_size") * hidden, 0)
 
 

@@ -43,6 +43,12 @@ def _shuffled(_section: Config, config: Config, hidden: int) -> int:
     return 4 * hidden * text + text * text + 8 * hidden + 2 * text
 
 
+def _shuffled_wide(_section: Config, config: Config, hidden: int) -> int:
+    """Nemotron's: the same, at a width of its own."""
+    text, wide = config.whole("hidden_size"), _whole(config).whole("projector_hidden_size", 4 * hidden)
+    return 4 * hidden * (wide + 1) + wide * text
+
+
 def _mistral3(_section: Config, config: Config, hidden: int) -> int:
     text = config.whole("hidden_size")
     return 4 * hidden * hidden + hidden * text + text * text + hidden
@@ -175,14 +181,15 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
         ),
         _merged,
     ),
-    **dict.fromkeys(("internvl_chat", "internvl", "qianfan_ocr"), _shuffled),
+    **dict.fromkeys(("internvl_chat", "internvl", "interns1", "qianfan_ocr"), _shuffled),
     **dict.fromkeys(("gemma3", "paligemma"), _one_layer),
     "gemma4": _gemma4,
     "mistral3": _mistral3,
     "lighton_ocr": _mistral3,
     "lfm2_vl": _unshuffled,
     "glm_ocr": _glm_ocr,
-    "minicpmv": _resampled,
+    **dict.fromkeys(("minicpmv", "minicpmo"), _resampled),
+    **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), _shuffled_wide),
     **dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), _merged_twice),
     **dict.fromkeys(("kimi_vl", "paddleocr_vl"), _kimi),
     "deepseek_vl_v2": _deepseek,

@@ -62,6 +62,7 @@ FLAT: Mapping[str, str] = {
     "Qwen2_5_VLForConditionalGeneration": "Qwen2ForCausalLM",
     "JinaVLForRanking": "Qwen2ForCausalLM",
     "MiniCPMV": "LlamaForCausalLM",
+    "MiniCPMO": "Qwen2ForCausalLM",
     "PaddleOCRVLForConditionalGeneration": "Ernie4_5ForCausalLM",
     "Ernie4_5_VLMoeForConditionalGeneration": "Ernie4_5_MoeForCausalLM",
     "DotsOCRForCausalLM": "Qwen2ForCausalLM",
@@ -72,6 +73,7 @@ FLAT: Mapping[str, str] = {
 }
 # The same class over another language part, by its version. Source: vLLM, models/minicpmv.py.
 VERSIONS: Mapping[str, Mapping[str, str]] = {
+    "MiniCPMO": {"4.5": "Qwen3ForCausalLM"},
     "MiniCPMV": {"2.0": "MiniCPMForCausalLM", "2.6": "Qwen2ForCausalLM", "4.5": "Qwen3ForCausalLM"},
 }
 # What published files of a section leave to the library's defaults, by its model_type.

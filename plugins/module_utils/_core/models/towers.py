@@ -15,6 +15,13 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projec
 _MOBILENET_V5 = 294_126_912
 # DeepSeek-OCR's, which are one size: SAM's base encoder with two convolutions behind it, then CLIP's large one.
 _SAM_AND_CLIP = 95_569_152 + 303_177_728
+# RADIO's by name: width, layers, and the width of their MLPs. Source: vLLM, transformers_utils/configs/radio.py.
+_RADIO = {
+    "vit_base_patch16_224": (768, 12, 3072),
+    "vit_large_patch16_224": (1024, 24, 4096),
+    "vit_huge_patch16_224": (1280, 32, 5120),
+    "vit_so400m_patch16_224": (1152, 27, 4304),
+}
 _POSITIONS = ("num_position_embeddings", "position_embedding_size", "num_patches")
 
 
@@ -39,6 +46,8 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         return _MOBILENET_V5, section.whole("hidden_size", 2048), 4 * section.whole("hidden_size", 2048)
     if isinstance(section.values.get("width"), Mapping):
         return _SAM_AND_CLIP, 1024, 4096
+    if (named := _RADIO.get(str(section.values.get("model")))) is not None:
+        return _radio(section, *named), named[0], named[2]
     hidden = section.count("embed_dim") if family in ("qwen2_vl", "dots_ocr") else 0
     hidden = hidden or first(section, "hidden_size", "embed_dim", "width", "d_model")
     defaults = _LIBRARY.get(section.values.get("model_type") or family, {})
@@ -84,6 +93,13 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
     return parameters, hidden, inner
 
 
+def _radio(section: Config, hidden: int, layers: int, inner: int) -> int:
+    """RADIO's: positions of the largest picture, patches without a bias."""
+    patch, edge = first(section, "patch_size", default=16), first(section, "cpe_max_size", default=2048)
+    layer = 4 * hidden * hidden + 2 * hidden * inner + 9 * hidden + inner
+    return layers * layer + (edge // patch) ** 2 * hidden + 3 * patch * patch * hidden
+
+
 _CONVOLVED_TWICE = ("qwen3_asr", "qwen3_omni_moe_thinker")
 
 
@@ -110,6 +126,12 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         # Four steps as one, twice as wide as the language model; positions are turned.
         wide = 4 * hidden * 2 * text + 2 * text + 2 * text * text + text
         return whisper_encoder(hidden, inner, layers, mels, 0) + wide, hidden, inner
+    if family == "minicpmo":
+        return (
+            whisper_encoder(hidden, inner, layers, mels, positions) + (hidden + 1) * text + (text + 1) * text,
+            hidden,
+            inner,
+        )
     project = hidden * text + text if family == "qwen2_audio" else (4 * hidden * text + text * text)
     return whisper_encoder(hidden, inner, layers, mels, positions) + project, hidden, inner
 
@@ -159,7 +181,18 @@ _CONFORMERS: Mapping[str, Callable[[Config, Config], tuple[int, int, int]]] = {
     "phi4_multimodal": _conformer_phi4,
 }
 # Families whose encoder of sound is counted here.
-AUDIO = (*("qwen2_audio", "voxtral", "ultravox", "qwen2_5_omni_thinker", "glmasr", *_CONVOLVED_TWICE, *_CONFORMERS),)
+AUDIO = (
+    *(
+        "qwen2_audio",
+        "voxtral",
+        "ultravox",
+        "qwen2_5_omni_thinker",
+        "glmasr",
+        "minicpmo",
+        *_CONVOLVED_TWICE,
+        *_CONFORMERS,
+    ),
+)
 
 
 def _unknown(section: Config) -> FleetError:

@@ -87,3 +87,23 @@ def test_a_layer_that_is_not_there_has_no_sizes(wrong: dict[str, Any]) -> None:
 def test_a_list_of_layers_says_how_many_there_are() -> None:
     without = {key: value for key, value in LLAMA.items() if key != "num_hidden_layers"}
     assert ModelShape.from_config({**without, "layer_types": ["full_attention"] * 5}).layers == 5
+
+
+def test_a_layer_nobody_knows_is_planned_to_keep_every_token_where_the_weights_are_written() -> None:
+    strange = {**LLAMA, "layer_types": ["holographic"] * 8 + ["full_attention"] * 24}
+    with pytest.raises(
+        FleetError, match=r"layers of kind 'holographic' can't be counted\. Let model_info .*set weights_bytes"
+    ):
+        ModelShape.from_config(strange)
+    found = ModelShape.from_config(strange, weights_bytes=16 * 2**30)
+    assert [(kept.kind, count) for kept, count in found.keeps] == [(Kind.FULL, 32)]
+    assert not found.known and ModelShape.from_config(LLAMA, weights_bytes=16 * 2**30).known
+
+
+@pytest.mark.parametrize(("outer", "inner", "tied"), [(True, False, True), (False, True, False), (None, True, True)])
+def test_the_whole_file_says_whether_embeddings_are_tied(outer: bool | None, inner: bool, tied: bool) -> None:
+    text = {**LLAMA, "model_type": "llama", "tie_word_embeddings": inner}
+    vision = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96, "patch_size": 14}
+    model = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "vision_config": vision}
+    said = {} if outer is None else {"tie_word_embeddings": outer}
+    assert ModelShape.from_config({**model, **said, "text_config": text}).tied_embeddings is tied

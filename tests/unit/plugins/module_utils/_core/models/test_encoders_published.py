@@ -146,6 +146,39 @@ def test_paddleocr_vl_counts_without_what_no_engine_loads() -> None:
     assert ModelShape.from_config(paddle).parameters() == pytest.approx(958_588_736 - left_out, rel=1e-3)
 
 
+NANO: dict[str, Any] = next(entry for entry in PUBLISHED if entry["id"] == "nvidia/NVIDIA-Nemotron-Nano-12B-v2")
+
+
+def test_nemotron_s_eyes_are_known_by_their_name() -> None:
+    # RADIO's huge encoder with positions of 2,048 pixels, and a projector five times as wide as what it reads.
+    radio = {"args": {"model": "vit_huge_patch16_224", "cpe_max_size": 2048}, "patch_size": 16}
+    model = {"architectures": ["NemotronH_Nano_VL_V2"], "model_type": "NemotronH_Nano_VL_V2", "vision_config": radio}
+    found = ModelShape.from_config({**model, "projector_hidden_size": 20480, "llm_config": NANO["config"]})
+    layer = 4 * 1280 * 1280 + 2 * 1280 * 5120 + 9 * 1280 + 5120
+    eyes = 32 * layer + 16384 * 1280 + 768 * 1280
+    assert found.encoders.parameters == eyes + 5120 + 5120 * 20480 + 20480 * 5120
+    assert found.parameters() - ModelShape.from_config(NANO["config"]).parameters() == found.encoders.parameters
+    with pytest.raises(FleetError, match="this encoder's tensors can't be counted from it"):
+        unheard = {**radio, "args": {"model": "vit_of_tomorrow"}}
+        ModelShape.from_config({**model, "llm_config": NANO["config"], "vision_config": unheard})
+
+
+def test_minicpm_o_hears_as_whisper_does() -> None:
+    ears = {
+        "d_model": 1024,
+        "encoder_layers": 24,
+        "encoder_ffn_dim": 4096,
+        "num_mel_bins": 80,
+        "max_source_positions": 1500,
+    }
+    model = {**MINICPM_V_2_6, "architectures": ["MiniCPMO"], "model_type": "minicpmo", "audio_config": ears}
+    found = ModelShape.from_config({**model, "tts_config": {"hidden_size": 768, "num_hidden_layers": 20}})
+    heard = found.parameters() - ModelShape.from_config({**MINICPM_V_2_6, "version": 2.6}).parameters()
+    # openai/whisper-medium's encoder, and two layers into the language model's width; less the biases that Qwen 2 has and a Llama not.
+    assert heard == pytest.approx(307_216_384 + 1025 * 3584 + 3585 * 3584, rel=1e-3)
+    assert found.encoders.kinds == ("vision", "audio")
+
+
 def test_an_encoder_nobody_counted_is_refused_by_its_family() -> None:
     with pytest.raises(FleetError, match=r"the encoder of eyes_of_tomorrow can't be counted from a config.json"):
         ModelShape.from_config({**KIMI_VL_A3B, "model_type": "eyes_of_tomorrow"})
