@@ -18,6 +18,7 @@ from ansible_collections.gpuserve.fleet.plugins.filter.plan_table import plan_ta
 from ansible_collections.gpuserve.fleet.plugins.filter.with_model_info import with_model_info
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups as groups_of_hosts
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import named_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import PRESETS
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC
@@ -51,6 +52,7 @@ ARGUMENTS: dict[str, Any] = {
     "hub": {"type": "bool", "default": True},
     "folders": {"type": "bool", "default": False},
     "refresh": {"type": "bool", "default": False},
+    "gpu": {"type": "str", "default": ""},
 }
 
 
@@ -151,7 +153,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return {**found["models"], **plain((raw.get("_plan_folders") or {}).get("models") or {})}
 
     def _gpus(self, raw: Mapping[str, Any], named: Any, device: Any, host: str) -> Any:
-        """Return the cards that answered, else those that are named, else for the CPU build this machine's memory."""
+        """Return the cards that the run asks about, else those that answered, those named, or for the CPU build this machine's memory."""
+        if self._params["gpu"]:
+            return [{"name": gpu.name} for gpu in named_gpus(self._params["gpu"], "plan_gpu")]
         answering = plain((raw.get("_plan_asked") or {}).get("gpus"))
         if answering or named:
             return answering or named
@@ -159,7 +163,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             fail(
                 "vllm_stack_gpus",
                 f"{host} names no card to plan for.",
-                "Write - name: NVIDIA GeForce RTX 5090, for example.",
+                "Add -e plan_gpu=5090 to plan for that card, -e plan_ask_hosts=true to have the host asked, or name its cards here.",
             )
         read = self._execute_module("gpuserve.fleet.gpu_info", module_args={"device": "cpu"}, task_vars=self._task_vars)
         return read.get("gpus", [])

@@ -48,6 +48,11 @@ options:
       - Ask the hub anew which commit each model has.
     type: bool
     default: false
+  gpu:
+    description:
+      - Cards of the catalogue to plan for, whatever a host has or names, with a comma between two. A host of the CPU build has none.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """

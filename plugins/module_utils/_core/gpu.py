@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import nearest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up, whole_number
 
@@ -123,6 +123,17 @@ def parse_gpus(gpus: Any, where: str = "vllm_stack_gpus") -> tuple[Gpu, ...]:
         if twice is not None:
             fail(f"{where}[{twice}].{key}", f"{seen[twice]} is another card's too.", "Give each card its own.")
     return found
+
+
+def named_gpus(words: str, where: str) -> tuple[Gpu, ...]:
+    """Cards of the catalogue as people write them, a comma between two; one that it does not have is a FleetError."""
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    if not names:
+        fail(where, "it names no card.", "Write 5090, or 5090,5090 for two.")
+    try:
+        return tuple(_parse({"name": name}, index, where) for index, name in enumerate(names))
+    except FleetError as error:
+        fail(where, error.what, error.remedy)
 
 
 _NOT_TELLING = ("nvidia", "geforce", "rtx", "tesla", "quadro", "generation", "edition", "gpu", "blackwell")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.calibration import learn
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
@@ -36,14 +39,21 @@ def run(tmp_path: Path, columns: int, *more: str, callback: str = "default") -> 
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [str(program), "-i", "thishost,", str(CHECKOUT / "playbooks/plan.yml"), "-e", json.dumps(variables)]
     command += [part for setting in more for part in ("-e", setting)]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment |= {
+    shown = environment(columns, callback)
+    return subprocess.run(command, cwd=CHECKOUT, env=shown, capture_output=True, text=True, check=False)
+
+
+def environment(columns: int, callback: str = "default") -> dict[str, str]:
+    """A person's, with the checkout's configuration and no hub."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_STDOUT_CALLBACK": callback,
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": str(columns),
         "LC_ALL": "C.UTF-8",
     }
-    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_plan_is_shown_and_written_and_learns_from_the_host(tmp_path: Path) -> None:
@@ -112,3 +122,30 @@ def test_a_table_is_shown_as_it_is(tmp_path: Path) -> None:
     lines = run(tmp_path, 120).stdout.splitlines()
     assert [line for line in lines if line.startswith(f"thishost   {CARD}   31.36 GiB usable")]
     assert len(lines) < 40
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
+def test_a_reader_s_first_inventory_goes_through_the_commands_that_touch_no_host(tmp_path: Path, readme: str) -> None:
+    """What README says to write and to type, as it stands there."""
+    text = (CHECKOUT / readme).read_text(encoding="utf-8")
+    hosts, group_vars = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "inventory/group_vars").mkdir(parents=True)
+    (tmp_path / "inventory/hosts.yml").write_text(hosts)
+    (tmp_path / "inventory/group_vars/gpu_hosts.yml").write_text(group_vars)
+    commands = re.findall(r"^ansible-playbook -i inventory (playbooks/\S+)([^#\n]*)", text, re.MULTILINE)
+    assert len(commands) == 2
+    for playbook, more in commands:
+        argv = ["ansible-playbook", "-i", str(tmp_path / "inventory"), playbook, *more.split()]
+        done = subprocess.run(argv, cwd=CHECKOUT, env=environment(120), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "gpu01   NVIDIA GeForce RTX 5090" in done.stdout and "qwen" in done.stdout
+
+
+def test_a_plan_for_a_card_that_nobody_has_yet(tmp_path: Path) -> None:
+    two = run(
+        tmp_path, 120, "plan_gpu=4090,4090", json.dumps({"vllm_stack_models": [{**MODEL, "tensor_parallel_size": 2}]})
+    )
+    assert two.returncode == 0, two.stdout + two.stderr
+    assert "NVIDIA GeForce RTX 4090" in two.stdout and CARD not in two.stdout
+    misspelt = run(tmp_path, 120, "plan_gpu=5091")
+    assert misspelt.returncode == 2 and "plan_gpu: the catalogue has no card '5091'" in misspelt.stdout

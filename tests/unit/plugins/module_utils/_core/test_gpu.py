@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, named_gpus, parse_gpus
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -166,3 +166,17 @@ def test_what_is_no_list_of_cards_is_said_to_be_none(cards: Any) -> None:
 def test_a_card_without_any_memory_is_none() -> None:
     with pytest.raises(FleetError, match="is no size of a card"):
         card(memory_total_bytes=0)
+
+
+def test_cards_in_a_few_words() -> None:
+    assert [gpu.name for gpu in named_gpus("5090, h200", "plan_gpu")] == ["NVIDIA GeForce RTX 5090", "NVIDIA H200"]
+    assert [gpu.index for gpu in named_gpus("5090,5090", "plan_gpu")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "what"), [("5091", "the catalogue has no card '5091'."), (" , ", "it names no card.")]
+)
+def test_words_that_name_no_card_are_said_by_their_variable(words: str, what: str) -> None:
+    with pytest.raises(FleetError) as refused:
+        named_gpus(words, "plan_gpu")
+    assert (refused.value.where, refused.value.what) == ("plan_gpu", what)
