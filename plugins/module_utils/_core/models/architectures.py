@@ -67,7 +67,7 @@ _LIKE_LLAMA = (
     *("OlmoForCausalLM", "TeleChat2ForCausalLM", "TeleChat3ForCausalLM", "TeleFLMForCausalLM", "OrionForCausalLM"),
     *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
     *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
-    "MiniCPM3ForCausalLM",
+    *("MiniCPM3ForCausalLM", "DeciLMForCausalLM"),
 )
 _LIKE_QWEN3 = (
     *("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "HunYuanDenseV1ForCausalLM", "HunYuanMoEV1ForCausalLM"),

@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     experts,
     layers,
     layout,
+    states,
     towers,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
@@ -25,7 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.expert
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, LANGUAGE, VERSIONS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, VERSIONS, language
 
 WHISPER = "WhisperForConditionalGeneration"
 
@@ -75,11 +76,11 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
     inner = VERSIONS.get(outer, {}).get(str(read.outer.get("version")), FLAT.get(outer, outer))
     if read.nested:
         own = read.values.get("architectures")
-        inner = LANGUAGE.get(str(read.values.get("model_type")), "")
+        inner = language(str(read.values.get("model_type")))
         if not inner and isinstance(own, Sequence) and not isinstance(own, str) and own:
             inner = str(own[0])
     if not inner:
-        inner = LANGUAGE.get(str(read.outer.get("model_type")), "")
+        inner = language(str(read.outer.get("model_type")))
     return inner or outer or f"model_type {read.outer.get('model_type')}", architectures.find(inner)
 
 
@@ -152,7 +153,7 @@ def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps
     if mixer is Mixer.LATENT:
         return Keeps(Kind.FULL, latent=read.whole("kv_lora_rank") + read.whole("qk_rope_head_dim"))
     if mixer in layers.STATES:
-        convolved, recurrent = layers.state_elements(read, mixer, kind)
+        convolved, recurrent = states.state_elements(read, mixer, kind)
         return Keeps(Kind.STATE, convolved=convolved, recurrent=recurrent, recurrent_bytes=_state_bytes(read, mixer))
     window = layers.window(read, kind)
     if mixer is Mixer.SLIDING and window:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import layers as layer_kinds
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import states
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
@@ -115,7 +115,7 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
         case Mixer.LATENT:
             _latent(counter, config, layer, at)
         case Mixer.DELTA:
-            key, value = layer_kinds.delta_sizes(config)
+            key, value = states.delta_sizes(config)
             heads = config.whole("linear_num_value_heads", 32)
             counter.linear("linear_attn.in_proj_qkv", hidden, 2 * key + value, at)
             counter.linear("linear_attn.in_proj_z", hidden, value, at)
@@ -127,7 +127,7 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
                 (2 * key + value) * kernel + 2 * heads + config.whole("linear_value_head_dim", 128)
             ) * count
         case Mixer.KDA:
-            heads, dim, kernel = layer_kinds.kda_sizes(config)
+            heads, dim, kernel = states.kda_sizes(config)
             for name in ("q_proj", "k_proj", "v_proj"):
                 counter.linear(f"self_attn.{name}", hidden, heads * dim, at)
             for name in ("f", "g"):
@@ -143,7 +143,7 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
             counter.linear("self_attn.out_proj", width, hidden, at)
             counter.plain += width * count
         case Mixer.MAMBA1:
-            inner, size, kernel = layer_kinds.mamba1_sizes(config)
+            inner, size, kernel = states.mamba1_sizes(config)
             rank = config.count("mamba_dt_rank", "time_step_rank") or -(-hidden // 16)
             counter.linear("mamba.in_proj", hidden, 2 * inner, at)
             counter.linear("mamba.x_proj", inner, rank + 2 * size, at)
@@ -151,7 +151,7 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
             counter.linear("mamba.out_proj", inner, hidden, at)
             counter.plain += (inner * (kernel + 1) + inner + inner * size + inner + rank + 2 * size) * count
         case Mixer.MAMBA2:
-            inner, heads, _dim, groups, size, kernel = layer_kinds.mamba2_sizes(config)
+            inner, heads, _dim, groups, size, kernel = states.mamba2_sizes(config)
             convolved = inner + 2 * groups * size
             counter.linear("mixer.in_proj", hidden, inner + convolved + heads, at)
             counter.linear("mixer.out_proj", inner, hidden, at)

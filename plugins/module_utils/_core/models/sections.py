@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import ARCHITECTURES
+
 # A multimodal model's language part, by the model_type of its section.
 LANGUAGE: Mapping[str, str] = {
     "gemma3_text": "Gemma3ForCausalLM",
@@ -56,6 +58,21 @@ LANGUAGE: Mapping[str, str] = {
     "nemotron_h": "NemotronHForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM",
 }
+
+
+def _squashed(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
+
+
+_BY_NAME = {_squashed(name.removesuffix("ForCausalLM")): name for name in ARCHITECTURES if name.endswith("ForCausalLM")}
+
+
+def language(model_type: str) -> str:
+    """Return the class of a section by its model_type: as it is listed, or called like it; empty where there is none."""
+    squashed = _squashed(model_type)
+    return LANGUAGE.get(model_type) or _BY_NAME.get(squashed) or _BY_NAME.get(squashed.removesuffix("text")) or ""
+
+
 # Multimodal models whose language part stands at the top of the file.
 FLAT: Mapping[str, str] = {
     "Qwen2VLForConditionalGeneration": "Qwen2ForCausalLM",

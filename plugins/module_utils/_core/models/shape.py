@@ -15,8 +15,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     architectures,
     encoders,
     kv_pool,
-    layers,
     lengths,
+    states,
     tasks,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
@@ -209,7 +209,7 @@ class ModelShape:
             plain_parts=_plain_parts(quantized, matrices, nested),
             rotary_share=_rotary_share(read),
             rotary_tables=4 if lengths.has_sections(read) else 1,
-            state_units=layers.state_units(
+            state_units=states.state_units(
                 read,
                 {mixer for one in counted.layers for mixer in one.mixers},
                 max((one.mlp for one in counted.layers), default=0),

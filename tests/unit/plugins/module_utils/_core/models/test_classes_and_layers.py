@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import architectures
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import architectures, sections
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 
@@ -107,3 +107,40 @@ def test_the_whole_file_says_whether_embeddings_are_tied(outer: bool | None, inn
     model = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "vision_config": vision}
     said = {} if outer is None else {"tie_word_embeddings": outer}
     assert ModelShape.from_config({**model, **said, "text_config": text}).tied_embeddings is tied
+
+
+def block(group: int | None, width: float | None) -> dict[str, Any]:
+    """What a pruned Llama's file says of one layer."""
+    attention = {"n_heads_in_group": group, "no_op": group is None, "replace_with_linear": False}
+    return {"attention": attention, "ffn": {"ffn_mult": width, "no_op": width is None, "replace_with_linear": False}}
+
+
+def test_a_pruned_llama_is_counted_layer_by_layer() -> None:
+    pruned: dict[str, Any] = {
+        **{"architectures": ["DeciLMForCausalLM"], "model_type": "nemotron-nas", "num_hidden_layers": 5},
+        **{"hidden_size": 4096, "intermediate_size": None, "num_attention_heads": 32, "num_key_value_heads": None},
+        **{"vocab_size": 128256, "max_position_embeddings": 131072, "tie_word_embeddings": False},
+        "block_configs": [block(4, 5.25), block(8, 2.625), block(None, 1.3125), block(4, None), block(None, None)],
+    }
+    found = ModelShape.from_config(pruned)
+    # 2 * 5.25 * 4096 / 3 is 14,336, as a whole Llama's; the others are rounded up to 256.
+    widths = (14336, 7168, 3584, 0, 0)
+    attention = 2 * (2 * 4096 * 4096 + 2 * 4096 * 1024) + 2 * 4096 * 4096 + 2 * 4096 * 512
+    whole = attention + sum(3 * 4096 * width for width in widths) + 2 * 128256 * 4096
+    assert found.parameters() == pytest.approx(whole, rel=1e-4)
+    assert {kept.kv_heads: count for kept, count in found.keeps} == {8: 2, 4: 1}
+    for short in (pruned["block_configs"][:4], [1, 2, 3, 4, 5]):
+        with pytest.raises(FleetError, match="block_configs: it says too little of 5 layers"):
+            ModelShape.from_config({**pruned, "block_configs": short})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [
+        *(("qwen2_moe", "Qwen2MoeForCausalLM"), ("olmo3", "Olmo3ForCausalLM"), ("falcon_h1", "FalconH1ForCausalLM")),
+        *(("granitemoehybrid", "GraniteMoeHybridForCausalLM"), ("ernie4_5_moe_text", "Ernie4_5_MoeForCausalLM")),
+        *(("llama4_text", "Llama4ForCausalLM"), ("gpt_oss", "GptOssForCausalLM"), ("tomorrow", ""), ("", "")),
+    ],
+)
+def test_a_section_is_of_the_class_that_is_called_like_its_model_type(model_type: str, name: str) -> None:
+    assert sections.language(model_type) == name

@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     layout,
     quantization,
     sections,
+    states,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
@@ -91,7 +92,7 @@ def test_a_lightning_attention_has_a_gate_on_its_output() -> None:
     ],
 )
 def test_what_a_sequence_keeps_of_each_state(mixer: Mixer, values: dict[str, Any], elements: tuple[int, int]) -> None:
-    assert layers.state_elements(config(**values), mixer, architectures.Architecture()) == elements
+    assert states.state_elements(config(**values), mixer, architectures.Architecture()) == elements
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_a_second_mamba_has_what_its_convolution_and_heads_need() -> None:
 )
 def test_a_mamba_is_as_wide_as_its_family_says(values: dict[str, Any], inner: int) -> None:
     # In heads of 64 where nobody says.
-    assert layers.mamba2_sizes(config(head_dim=None, **values))[:3] == (inner, inner // 64, 64)
+    assert states.mamba2_sizes(config(head_dim=None, **values))[:3] == (inner, inner // 64, 64)
 
 
 @pytest.mark.parametrize("key", ["attention_bias", "qkv_bias", "use_qkv_bias", "use_bias", "bias"])
