@@ -207,9 +207,13 @@ class Benchmark:
         """Run every client, the ones that belong together at once, and return the record."""
         before = gpus.read(self._command)
         measured: list[dict[str, Any]] = []
+        at_once = None
         for group in self.planned:
             with ThreadPoolExecutor(max_workers=len(group)) as pool:
-                measured += pool.map(self._run, group)
+                told = list(pool.map(self._run, group))
+            measured += told
+            if len(group) > 1:
+                at_once = result.at_once([one["result"] for one in told])
             self.samples.append(gpus.read(self._command))
         return {
             "version": comparison.VERSION,
@@ -220,6 +224,7 @@ class Benchmark:
             "models": {engine.name: runs.described(engine) for engine in self.engines},
             "objectives": self.held_to,
             "runs": measured,
+            "at_once": at_once,
         }
 
     def _run(self, run: runs.Run) -> dict[str, Any]:

@@ -117,6 +117,21 @@ def test_an_embedding_knows_a_cat_from_a_truck(box: Box) -> None:
     assert status == 400 and "256" in text
 
 
+def test_the_guide_s_benchmark_measures_what_embeds_on_both_ways(box: Box, tmp_path: Path) -> None:
+    """The whole profile, by vLLM's own client: a hundred requests of a model that embeds take seconds."""
+    told = tmp_path / "benchmark.json"
+    variables = {"benchmark_profile": "guide", "benchmark_models": EMBEDDING, "benchmark_json": str(told)}
+    run = command("ansible-playbook", "-i", "inventories/demo", "playbooks/benchmark.yml", "-e", json.dumps(variables))
+    assert run.code == 0
+    runs = json.loads(told.read_text())["demo"]["runs"]
+    assert [one["way"] for one in runs] == ["engine", "gateway"]
+    for one in runs:
+        assert not one["skipped"], one["skipped"]
+        assert one["result"]["success"] == 1 and one["result"]["tokens_per_s"] > 0
+        assert one["load"]["requests"] == 100 and one["load"]["concurrency"] == 10
+    print(f"the benchmark took {run.seconds:.0f} s")
+
+
 def test_an_engine_itself_asks_for_the_key_that_only_the_gateway_has(box: Box) -> None:
     key = json.loads(command(LAB, "demo", "prepare").text.partition("\n{")[2].join(["{", ""]))["vllm_stack_api_key"]
     asked = (

@@ -42,6 +42,8 @@ class Result:
     e2e_ms: Spread | None
     goodput: float | None = None
     first_error: str = ""
+    # When the first request went out, by the clock that all processes of a host share; not every vLLM tells.
+    began_s: float | None = None
 
     @property
     def success(self) -> float:
@@ -91,6 +93,8 @@ def read(text: str, asked: int, held_to: Mapping[str, float], where: str) -> Res
     first_error = next((error.strip() for error in errors if error.strip()), "")
     completed = _count(found, "completed")
     times = list(_times(found, errors))
+    # One that was not sent has none, or 0.
+    starts = [float(start) for start in _list(found, "start_times") if _is_number(start) and start]
     return Result(
         requests=max(asked, completed),
         completed=completed,
@@ -103,7 +107,20 @@ def read(text: str, asked: int, held_to: Mapping[str, float], where: str) -> Res
         goodput=_goodput(times, held_to, max(asked, completed)) if held_to and times else None,
         # The last line of a traceback says what it is about.
         first_error=harmless(first_error.splitlines()[-1], 200) if first_error else "",
+        began_s=min(starts, default=None),
     )
+
+
+def at_once(results: Sequence[Mapping[str, Any] | None]) -> float | None:
+    """Return for which share of the shortest run all clients asked at the same time; None where one does not tell when it did.
+
+    Each takes its time to start, so that short runs may have come one after the other.
+    """
+    told = [result for result in results if result and result["began_s"] is not None and result["duration_s"]]
+    if len(told) < max(2, len(results)):
+        return None
+    begin, end = max(one["began_s"] for one in told), min(one["began_s"] + one["duration_s"] for one in told)
+    return round(max(0.0, end - begin) / min(one["duration_s"] for one in told), 4)
 
 
 def _times(found: Mapping[str, Any], errors: Sequence[str]) -> list[tuple[float, list[float]]]:

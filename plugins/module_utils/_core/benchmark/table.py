@@ -121,7 +121,11 @@ def _neighbours(record: Mapping[str, Any]) -> list[str]:
         for model, at_once in together
         if (model, at_once) in alone and alone[model, at_once]["tokens_per_s"]
     ]
-    return [f"  All at once, of the tokens/s alone: {', '.join(shares)}."] if shares else []
+    if not shares:
+        return []
+    line = f"  All at once, of the tokens/s alone: {', '.join(shares)}."
+    share = record.get("at_once")
+    return [line if share is None else f"{line} All asked at the same time for {share:.0%} of the shortest run."]
 
 
 def _added(record: Mapping[str, Any]) -> list[str]:

@@ -59,6 +59,8 @@ class Host:
         self.asked.append((argv, options["input"]))
         found = {"duration": self.duration, "completed": 16, "total_output_tokens": 512, "errors": [""] * 16}
         found |= {"ttfts": [0.05] * 16, "itls": [[0.01] * 31] * 16}
+        # Of clients that begin together one takes a quarter of a second longer to start.
+        found |= {"start_times": [100.5 + (0.25 if "yi" in argv[argv.index("--name") + 1] else 0.0)] * 16}
         said = f"INFO\nError: {options['input'].strip()} was refused" if self.status else "INFO"
         return subprocess.CompletedProcess(argv, self.status, json.dumps(found), said)
 
@@ -94,6 +96,8 @@ def test_each_way_is_measured_kept_and_compared(host: Host, tmp_path: Path, caps
         ("yi", "engine", True),
     ]
     assert first["record"]["models"]["yi"]["digest"] == "yi-digest"
+    assert first["record"]["at_once"] == 0.75
+    assert "All asked at the same time for 75% of the shortest run." in "\n".join(first["table"])
     (card,) = first["record"]["cards"]
     assert card["before"] == {"clock_mhz": 2400.0, "temperature_c": 50.0, "power_w": None}
     assert card["after"]["temperature_c"] == 100.0

@@ -253,3 +253,29 @@ def test_the_table_says_what_a_person_asks() -> None:
     shown = table.table("gpu01", {**now, "profile": "quick", "cards": []}, worse, ["a driver"], compared=True)
     assert shown[-2:] == ["  Changed since the last run: a driver.", "  Worse: qwen, alone: slow."]
     assert "no card" in shown[0] and not any("guide" in line for line in shown)
+
+
+def test_a_run_began_with_its_first_request() -> None:
+    told = {"duration": 2.0, "completed": 2, "errors": ["", ""]}
+    assert read({**told, "start_times": [7.5, 7.25, 0.0, None, True]}).began_s == 7.25
+    assert read(told).began_s is None
+
+
+@pytest.mark.parametrize(
+    ("spans", "share"),
+    [
+        ([(0, 4), (1, 2)], 1.0),
+        ([(0, 4), (3, 2)], 0.5),
+        ([(0, 4), (1, 4), (3, 4)], 0.25),
+        # One after the other: no neighbour was there.
+        ([(0, 1), (1, 1)], 0.0),
+        ([(0, 1), (5, 1)], 0.0),
+        ([(0, 1)], None),
+        ([(0, 1), (None, 1)], None),
+        ([(0, 1), None], None),
+        ([(0, 0), (0, 1)], None),
+    ],
+)
+def test_how_long_all_asked_at_once_is_told_of_the_shortest(spans: list[Any], share: float | None) -> None:
+    results = [span and {"began_s": span[0], "duration_s": span[1]} for span in spans]
+    assert result.at_once(results) == share
