@@ -273,6 +273,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     worse = comparison.against_last(record, last) if last else []
     below = comparison.against_thresholds(record, benchmark.expected)
     changed = comparison.changes(record, last) if last else []
+    compared = last is not None and comparison.is_comparable(record, last)
     try:
         path = records.keep(record, record["when"].replace("-", "").replace(":", ""))
     except OSError as error:
@@ -282,7 +283,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "path": path,
         "regressions": [one.text for one in worse],
         "below": [one.text for one in below],
-        "table": table.table(params["name"], record, [*worse, *below], changed, last is not None),
+        "table": table.table(params["name"], record, [*worse, *below], changed, compared),
     }
 
 

@@ -85,6 +85,12 @@ def against_last(now: Mapping[str, Any], last: Mapping[str, Any]) -> list[Regres
     ]
 
 
+def is_comparable(now: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Tell whether anything was measured in both: the run before may have been of other models."""
+    measured = [{key(run) for run in record["runs"] if run["result"]} for record in (now, last)]
+    return bool(measured[0] & measured[1])
+
+
 def _worse(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
     if now["success"] < before["success"]:
         reason = f" ({now['first_error']})" if now.get("first_error") else ""

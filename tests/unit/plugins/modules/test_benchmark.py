@@ -113,6 +113,17 @@ def test_each_way_is_measured_kept_and_compared(host: Host, tmp_path: Path, caps
     assert any(line.startswith("  Worse: qwen, alone") for line in again["table"])
 
 
+def test_a_run_of_another_model_is_nothing_to_compare_with(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Path(call(capsys, tmp_path, models=["qwen"])["path"])
+    kept.rename(kept.with_name("quick-20200101T000000Z.json"))
+    other = call(capsys, tmp_path, models=["yi"])
+    assert other["table"][-1].endswith("There is no run of this profile to compare with yet.")
+    Path(other["path"]).rename(kept.with_name("quick-20200102T000000Z.json"))
+    assert call(capsys, tmp_path, models=["yi"])["table"][-1].endswith("Nothing is worse than in the last run.")
+
+
 def test_what_was_measured_of_the_same_engines_is_enough_where_it_is_good_enough(
     host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
