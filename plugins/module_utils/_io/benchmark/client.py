@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Sequence
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.client import RESULT, Engine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.diagnosis import diagnose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import (
     ENGINE_SOCKET,
     LABEL,
@@ -53,6 +54,7 @@ async def main():
 
 asyncio.run(main())
 """
+REFUSED = "Error response from daemon: "
 _ASK = f'"$@" >&2 && cat {RESULT}'
 _ENGINE = f'[ ! -f {SECRETS_FILE} ] || . {SECRETS_FILE}; export OPENAI_API_KEY="${{VLLM_API_KEY:-}}"; {_ASK}'
 _GATEWAY = f"IFS= read -r OPENAI_API_KEY; export OPENAI_API_KEY; {_ASK}"
@@ -99,9 +101,19 @@ def measure(docker: str, engine: Engine, arguments: Sequence[str], key: str | No
     except OSError as error:
         raise ClientError(f"{docker} could not be run ({error.strerror})") from error
     if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise ClientError(harmless(_without(lines[-1] if lines else f"it ended with {done.returncode}", key)))
+        raise ClientError(harmless(_without(_reason(done.stderr) or f"it ended with {done.returncode}", key)))
     return done.stdout
+
+
+def _reason(said: str) -> str:
+    """Return why nothing was measured: what Docker refuses, and else the client's own last words."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    refused = [line for line in lines if REFUSED in line]
+    if not refused:
+        return lines[-1] if lines else ""
+    cause = diagnose(refused)
+    # The name is the model's: only another run of ours has it, one whose ansible-playbook was interrupted for instance.
+    return "another benchmark asks it now, which has to end first" if cause.id == "name_taken" else cause.text
 
 
 def _without(text: str, key: str | None) -> str:
