@@ -46,6 +46,7 @@ LONG_S = {
     "molecule gateway": 400,
     "molecule security": 380,
     "molecule default": 360,
+    "molecule vllm_stack": 350,
     "molecule nvidia_driver": 330,
     "molecule nvidia_container_toolkit": 290,
 }
