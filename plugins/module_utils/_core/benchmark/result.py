@@ -116,11 +116,15 @@ def at_once(results: Sequence[Mapping[str, Any] | None]) -> float | None:
 
     Each takes its time to start, so that short runs may have come one after the other.
     """
-    told = [result for result in results if result and result["began_s"] is not None and result["duration_s"]]
-    if len(told) < max(2, len(results)):
+    spans = [
+        (float(result["began_s"]), float(result["duration_s"]))
+        for result in results
+        if result and result["began_s"] is not None and result["duration_s"]
+    ]
+    if len(spans) < max(2, len(results)):
         return None
-    begin, end = max(one["began_s"] for one in told), min(one["began_s"] + one["duration_s"] for one in told)
-    return round(max(0.0, end - begin) / min(one["duration_s"] for one in told), 4)
+    met = min(began + duration for began, duration in spans) - max(began for began, _duration in spans)
+    return round(max(0.0, met) / min(duration for _began, duration in spans), 4)
 
 
 def _times(found: Mapping[str, Any], errors: Sequence[str]) -> list[tuple[float, list[float]]]:
