@@ -331,13 +331,13 @@ def shape_of(spec: ModelSpec, where: str) -> ModelShape:
     if not draft:
         return found
     try:
-        beside = drafts.shape_of(draft, spec.dtype, f"{where}.extra_args", memory.method)
+        draft_shape = drafts.shape_of(draft, spec.dtype, f"{where}.extra_args", memory.method)
     except FleetError:
         if spec.weights_bytes is None or not memory.reads_hidden:
             raise
         # What both take together is written, and a head keeps what a layer of the model's own does.
         return found
-    return dataclasses.replace(found, draft=beside)
+    return dataclasses.replace(found, draft=draft_shape)
 
 
 def draft_config(model: str) -> dict[str, Any]:
