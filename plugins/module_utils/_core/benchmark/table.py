@@ -132,12 +132,14 @@ def _added(record: Mapping[str, Any]) -> list[str]:
     """What the gateway adds to a first token, or to the whole where no token comes."""
     direct, through = _by_way(record, ENGINE, False), _by_way(record, GATEWAY, False)
     added = []
+    several = len(through) > len({model for model, _at_once in through})
     for at in through:
         for name in ("ttft_ms", "e2e_ms"):
             if at in direct and through[at][name] and direct[at][name]:
-                added.append(f"{at[0]} {through[at][name]['p50'] - direct[at][name]['p50']:+.1f} ms")
+                which = f"{at[0]}, {at[1]} at once," if several else at[0]
+                added.append(f"{which} {through[at][name]['p50'] - direct[at][name]['p50']:+.1f} ms")
                 break
-    return [f"  Through the gateway, at the median: {', '.join(added)}."] if added else []
+    return [f"  Through the gateway, at the median: {('; ' if several else ', ').join(added)}."] if added else []
 
 
 def _guide(record: Mapping[str, Any]) -> list[str]:

@@ -261,6 +261,17 @@ def test_a_run_began_with_its_first_request() -> None:
     assert read(told).began_s is None
 
 
+def test_of_several_loads_each_says_what_the_gateway_adds_to_it() -> None:
+    more = [copy.deepcopy(run) for run in record(ttft=90.0)["runs"]]
+    for run in more:
+        run["load"]["concurrency"] = 4
+        run["result"]["ttft_ms"]["p50"] += run["way"] == "gateway"
+    told = record()
+    told["runs"] += more
+    (line,) = [line for line in table.table("gpu01", told, [], [], True) if "the median" in line]
+    assert line == "  Through the gateway, at the median: qwen, 10 at once, +0.0 ms; qwen, 4 at once, +1.0 ms."
+
+
 @pytest.mark.parametrize(
     ("spans", "share"),
     [
