@@ -130,6 +130,7 @@ _DECODERS = {
     "FalconH1ForCausalLM": Architecture(mixer="mamba2"),
     "NemotronHForCausalLM": Architecture(norms=1, gated=False, mixer="mamba2"),
     "Mamba2ForCausalLM": Architecture(norms=1, mixer="mamba2", tied=True),
+    "Zamba2ForCausalLM": Architecture(norms=1, mixer="mamba2", tied=True),
     "MambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
     "FalconMambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
     "JambaForCausalLM": Architecture(mixer="mamba1"),

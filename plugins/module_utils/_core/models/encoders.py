@@ -19,8 +19,10 @@ _VISION = (
 )
 # Where a section holds the encoder in one of its own.
 _INSIDE = ("backbone_config", "config", "args")
-_AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config", "audio_processor")
+_AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config", "audio_processor", "encoder_config")
 # Parts that speak, beside the one that is served; and what only a part with weights has.
+# What feeds an encoder's output on, read with it.
+_FEEDING = ("projector_config",)
 _NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config")
 _SIZES = (
     *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
@@ -180,7 +182,7 @@ def _pixels(section: Config) -> int:
 def check_all_read(outer: Mapping[str, Any], where: str) -> None:
     """Refuse to count a model with a section of sizes that is not read here: it may be an encoder as large as the rest."""
     for key, value in _holder(outer).items():
-        named = key in (*_VISION, *_AUDIO, *TEXT_SECTIONS, *_NOT_SERVED) or "quantiz" in str(key)
+        named = key in (*_VISION, *_AUDIO, *TEXT_SECTIONS, *_NOT_SERVED, *_FEEDING) or "quantiz" in str(key)
         if not named and isinstance(value, Mapping) and any(value.get(size) for size in _SIZES):
             fail(
                 f"{where}.{key}",

@@ -40,6 +40,7 @@ _WORDS = {
     "sliding_attention": (Mixer.SLIDING,),
     "chunked_attention": (Mixer.CHUNKED,),
     "indexed_attention": (Mixer.FULL,),
+    "hybrid": (Mixer.FULL, Mixer.MAMBA2),
     "conv": (Mixer.CONV,),
     "short_conv": (Mixer.CONV,),
     "M": (Mixer.MAMBA2,),
@@ -126,8 +127,8 @@ def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[L
             replace(one, mlp=widths[at] if alone[at] in ("-", "mlp") else 0, sparse=alone[at] in ("E", "moe"))
             for at, one in enumerate(found)
         ]
-    elif kind.norms == 1 and _only_states(mixers):
-        # Mamba and Mamba 2: a layer is a mixer, and intermediate_size is the mixer's.
+    elif kind.norms == 1 and (_only_states(mixers) or config.own("hybrid_layer_ids") is not None):
+        # Mamba and Mamba 2: a layer is a mixer, and intermediate_size is the mixer's; Zamba's is of the block that layers share.
         found = [replace(one, mlp=0) for one in found]
     return _one_by_one(config, _gemma(config, found))
 

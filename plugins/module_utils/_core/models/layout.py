@@ -107,7 +107,9 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
     hidden, count = config.whole("hidden_size"), len(at)
     match mixer:
         case Mixer.FULL | Mixer.SLIDING | Mixer.CHUNKED:
-            if config.own("kv_lora_rank") is not None:
+            if config.own("hybrid_layer_ids") is not None:
+                _shared_block(counter, config, layer, at)
+            elif config.own("kv_lora_rank") is not None:
                 # Stored as a latent's matrices, though the engine keeps keys and values of all heads (MiniCPM 3).
                 _latent(counter, config, layer, at)
             else:
@@ -184,6 +186,29 @@ def _attention(counter: _Counter, config: Config, kind: Architecture, layer: Lay
         counter.plain += (query + key) * len(at)
     elif kind.qk_norm or config.flag("use_qk_norm", "qk_layernorm"):
         counter.plain += 2 * layer.head_dim * len(at)
+
+
+def _shared_block(counter: _Counter, config: Config, layer: Layer, at: Sequence[int]) -> None:
+    """Zamba 2: so many blocks of attention and MLP that layers share by turns, each layer with its adapter and its way back in."""
+    hidden, inner, rank = (
+        config.whole("hidden_size"),
+        config.whole("intermediate_size"),
+        config.whole("adapter_rank", 128),
+    )
+    query, read = layer.heads * layer.head_dim, config.whole("attention_hidden_size", 2 * config.whole("hidden_size"))
+    copies = tuple(at[: config.whole("num_mem_blocks", 1)])
+    for name in ("q_proj", "k_proj", "v_proj"):
+        counter.linear(f"shared_transformer.self_attn.{name}", read, query, copies)
+        if config.flag("use_shared_attention_adapter"):
+            counter.linear(f"linear_{name}_adapter.0", read, rank, at)
+            counter.linear(f"linear_{name}_adapter.1", rank, query, at)
+    counter.linear("shared_transformer.self_attn.o_proj", query, hidden, copies)
+    counter.linear("shared_transformer.feed_forward.gate_up_proj", hidden, 2 * inner, copies)
+    counter.linear("shared_transformer.feed_forward.down_proj", inner, hidden, copies)
+    counter.linear("gate_up_proj_adapter.0", hidden, rank, at)
+    counter.linear("gate_up_proj_adapter.1", rank, 2 * inner, at)
+    counter.linear("linear", hidden, hidden, at)
+    counter.plain += (read + hidden) * len(copies)
 
 
 def _latent(counter: _Counter, config: Config, layer: Layer, at: Sequence[int]) -> None:

@@ -175,8 +175,41 @@ def _conformer_phi4(section: Config, config: Config) -> tuple[int, int, int]:
     return layers * layer + heard + 2 * ((hidden + 1) * text + (text + 1) * text), hidden, inner
 
 
+def _conformer_granite(section: Config, config: Config) -> tuple[int, int, int]:
+    """Granite's: two MLPs, attention and a convolution a layer; then a Q-Former that asks with a few queries a window."""
+    hidden, layers = section.whole("hidden_dim", 1024), section.whole("num_layers", 10)
+    inner, head = section.whole("feedforward_mult", 4) * hidden, section.whole("dim_head", 128)
+    attended, wide = section.whole("num_heads", 8) * head, section.whole("conv_expansion_factor", 2) * hidden
+    mlp = 2 * hidden + (hidden + 1) * inner + (inner + 1) * hidden
+    attention = 4 * hidden * attended + 3 * hidden + (2 * section.whole("max_pos_emb", 512) + 1) * head
+    convolved = 2 * hidden + (hidden + 1) * 2 * wide + (section.whole("conv_kernel_size", 15) + 2) * wide
+    convolved += (wide + 1) * hidden
+    ends = (section.whole("input_dim", 160) + 1) * hidden
+    words = section.whole("output_dim", 42)
+    ends += words * (hidden + 1) + (words + 1) * hidden
+    layer = 2 * mlp + attention + convolved + 2 * hidden
+    return layers * layer + ends + _q_former(config), hidden, inner
+
+
+def _q_former(config: Config) -> int:
+    """BLIP 2's: attention to itself, in every so many layers to what is asked about, and an MLP; a last layer to the language model."""
+    outer = Config(config.outer, config.outer, config.where)
+    said = config.outer.get("projector_config")
+    own = Config(said, said, f"{config.where}.projector_config") if isinstance(said, Mapping) else outer
+    hidden, layers = own.whole("hidden_size"), own.whole("num_hidden_layers")
+    inner, read = own.whole("intermediate_size", 4 * hidden), own.whole("encoder_hidden_size", 1408)
+    attention = 4 * hidden * (hidden + 1) + 2 * hidden
+    asking = 2 * hidden * (hidden + 1) + 2 * hidden * (read + 1) + 2 * hidden
+    mlp = (hidden + 1) * inner + (inner + 1) * hidden + 2 * hidden
+    queries = max(1, outer.whole("window_size", 15) // outer.whole("downsample_rate", 5)) * hidden
+    crossed = -(-layers // own.whole("cross_attention_frequency", 2))
+    text = config.whole("hidden_size")
+    return layers * (attention + mlp) + crossed * asking + 2 * hidden + queries + (hidden + 1) * text
+
+
 _CONFORMERS: Mapping[str, Callable[[Config, Config], tuple[int, int, int]]] = {
     "gemma3n": _conformer_gemma3n,
+    **dict.fromkeys(("granite_speech", "granite_speech_plus"), _conformer_granite),
     "phi4mm": _conformer_phi4,
     "phi4_multimodal": _conformer_phi4,
 }

@@ -141,8 +141,8 @@ def test_a_router_that_is_left_out_leaves_no_expert_out(word: str) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"encoder_config": {"input_dim": 160, "num_layers": 10, "hidden_dim": 1024}},
-        {"acoustic_tokenizer_encoder_config": {"hidden_size": 64, "depths": [3, 3, 3]}},
+        {"listener_config": {"input_dim": 160, "num_layers": 10, "hidden_dim": 1024}},
+        {"acoustic_tokenizer_listener_config": {"hidden_size": 64, "depths": [3, 3, 3]}},
         {"perception": {"model_type": "eva", "width": 1024}},
     ],
 )
