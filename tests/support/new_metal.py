@@ -63,9 +63,11 @@ class Host:
     """The host and its controller, as an administrator has them at hand."""
 
     def __init__(self, inventory: str, name: str, kept: Path) -> None:
-        self.inventory, self.name, self.kept, self.boxes = inventory, name, kept, 1
-        # Playbooks put what is the controller's own beside the inventory.
-        self.inventory_dir = Path(inventory).parent if Path(inventory).is_file() else Path(inventory)
+        self.name, self.kept, self.boxes = name, kept, 1
+        # Playbooks put what is the controller's own beside the inventory: here beside a copy, which goes with all that.
+        self.inventory_dir = kept / "inventory"
+        shutil.copytree(Path(inventory).parent, self.inventory_dir)
+        self.inventory = str(self.inventory_dir / Path(inventory).name)
 
     def play(self, playbook: str, **variables: Any) -> str:
         """Run a playbook to its good end; return what it printed."""
