@@ -51,7 +51,18 @@ NO_ENCODERS = Encoders()
 _OTHER_ITEM_TOKENS = 4096
 _ITEM_TOKENS: Mapping[str, int] = {
     **dict.fromkeys(
-        ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "glm4v", "glm4v_moe"), 16384
+        (
+            "qwen2_vl",
+            "qwen2_5_vl",
+            "qwen3_vl",
+            "qwen3_vl_moe",
+            "qwen3_5",
+            "qwen3_5_moe",
+            "glm4v",
+            "glm4v_moe",
+            "exaone4_5",
+        ),
+        16384,
     ),
     **dict.fromkeys(("gemma3", "paligemma"), 256),
     "gemma4": 1120,

@@ -66,10 +66,23 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         # What it calls so is its merger's; layers are as wide as the language model.
         inner = section.count("out_hidden_size") or config.whole("hidden_size")
     gated = family in (
-        *("qwen2_5_vl", "qwen2_5_omni_thinker", "glm4v", "glm4v_moe", "glm_ocr", "mistral3", "pixtral", "dots_ocr"),
+        *(
+            "qwen2_5_vl",
+            "qwen2_5_omni_thinker",
+            "glm4v",
+            "glm4v_moe",
+            "glm_ocr",
+            "mistral3",
+            "pixtral",
+            "dots_ocr",
+            "exaone4_5",
+        ),
     ) or section.values.get("model_type") in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
+    heads, shared = section.count("num_heads", "num_attention_heads"), section.count("num_key_value_heads")
+    # Keys and values of fewer heads than there are queries (EXAONE 4.5).
+    keys = hidden * shared // heads if 0 < shared < heads else hidden
     layer = (
-        4 * hidden * hidden
+        2 * hidden * (hidden + keys)
         + (3 if gated else 2) * hidden * inner
         + 4 * hidden
         + (0 if gated else 4 * hidden + hidden + inner)
