@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes, doubles
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, LabError, docker
 
 PLAYS = CHECKOUT / "tests" / "integration" / "bringup"
 GIB = 1 << 30
 PORTS = {"tinyllama": 8001, "qwen": 8002, "yi": 8003}
+SOCKETS = {name: sockets.path(name) for name in PORTS}
 MODELS = [
     {
         "name": "tinyllama",
@@ -134,6 +136,7 @@ class Stack:
         self.variables = {**VARIABLES, **variables, "vllm_stack_models": MODELS}
         self.plays: list[Play] = []
         self._sizes: dict[str, dict[str, int]] = {}
+        self._kept = ""
 
     # The play
 
@@ -259,15 +262,36 @@ class Stack:
 
     def clear(self) -> None:
         """Everything of a test is gone: containers, what was remembered, faults and other processes."""
+        self.calm()
         script = (
             "docker ps -aq | xargs -r docker rm -f >/dev/null;"
-            # The brackets keep pkill from finding the shell that this stands in.
-            " pkill -f '[h]old_double.py';"
-            " umount /opt/gpuserve/stack 2>/dev/null;"
             " rm -rf /opt/gpuserve/stack /var/lib/gpuserve/*.json /var/lib/gpuserve/failed"
-            f" {doubles.FOLDER}/engines/* {doubles.FOLDER}/struck/* {doubles.FOLDER}/held/* {doubles.FOLDER}/fault"
+            f" {doubles.FOLDER}/engines/* {doubles.FOLDER}/held/*"
         )
         self.run("sh", "-c", script, check=False)
+        self._kept = ""
+
+    def calm(self) -> None:
+        """Faults and other processes of a test are gone; what serves goes on."""
+        script = (
+            # The brackets keep pkill from finding the shell that this stands in.
+            "pkill -f '[h]old_double.py';"
+            " umount /opt/gpuserve/stack 2>/dev/null;"
+            f" rm -rf {doubles.FOLDER}/struck/* {doubles.FOLDER}/fault"
+        )
+        self.run("sh", "-c", script, check=False)
+
+    def keep(self, where: Mapping[str, int | str] = PORTS) -> None:
+        """Note that the usual models serve there, as planned and proved: a test that changes nothing of it leaves it to the next."""
+        self._kept = self._state(where)
+
+    def keeps(self, where: Mapping[str, int | str] = PORTS) -> bool:
+        """Tell whether that is still so: the same containers and no other, the same set proved, and each model makes a token."""
+        return bool(self._kept) and self._kept == self._state(where)
+
+    def _state(self, where: Mapping[str, int | str]) -> str:
+        script = "docker ps --all --quiet --no-trunc | sort; cd /opt/gpuserve/stack && sha256sum proved/* compose.yml"
+        return f"{where} {self.serving(where)} {self.run('sh', '-c', script, check=False)}"
 
 
 def make(name: str, folder: Path) -> Stack:

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.tests.support import bringup
-from ansible_collections.gpuserve.fleet.tests.support.bringup import PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.bringup import PORTS, SOCKETS, Stack
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 
 BOX = "bringup"
@@ -29,15 +30,39 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def stack(box: Stack) -> Stack:
     """The box with nothing on its card and no faults."""
+    return cleared(box)
+
+
+@pytest.fixture
+def serving(box: Stack) -> Stack:
+    """The box with all three models proved, as an earlier test left it where nothing of that has changed since."""
+    return proved(box, PORTS)
+
+
+@pytest.fixture
+def on_sockets(box: Stack) -> Stack:
+    """The same on sockets."""
+    return proved(box, SOCKETS, vllm_stack_transport="socket")
+
+
+def cleared(box: Stack) -> Stack:
+    """Return the box with nothing on its card, and engines that shall behave."""
     box.clear()
     for name in PORTS:
         box.engine(name)
     return box
 
 
-@pytest.fixture
-def serving(stack: Stack) -> Stack:
-    """The box with all three models proved."""
-    assert stack.play().code == 0
-    assert stack.serving() == sorted(PORTS)
-    return stack
+def proved(box: Stack, where: Mapping[str, int | str], **change: str) -> Stack:
+    """Return the box with all three models there, from nothing if need be."""
+    box.calm()
+    for name in PORTS:
+        box.engine(name)
+    if not box.keeps(where):
+        cleared(box)
+        box.run("sh", "-c", f"rm -rf {sockets.ROOT}")
+        run = box.play(**change)
+        assert run.code == 0, run.text
+        assert box.serving(where) == sorted(PORTS)
+        box.keep(where)
+    return box

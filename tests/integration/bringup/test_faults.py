@@ -51,6 +51,11 @@ def cause_of(run: Play, name: str) -> dict[str, Any]:
     return found
 
 
+def restarts(stack: Stack) -> int:
+    """Return how often Docker has started qwen's container again."""
+    return int(stack.run("docker", "inspect", "--format", "{{.RestartCount}}", "vllm-qwen"))
+
+
 PAIRS = [
     (
         {"qwen": ("no_kernel_image", "loading"), "yi": ("gated", "created")},
@@ -116,39 +121,6 @@ def test_an_unknown_argument_and_one_that_hangs_on_its_first_token(stack: Stack)
     note("/health 200 but generation hangs", f"yi did not start: {yi['cause']}", noticed(yi), ["tinyllama"])
 
 
-def test_a_taken_port_stops_it_before_anything_is_changed(serving: Stack) -> None:
-    started = serving.started()
-    serving.run(
-        "sh", "-c", "nohup python3 -m http.server 8004 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! > /tmp/squatter"
-    )
-    try:
-        run = serving.play(vllm_stack_models=changed("yi", port=8004))
-    finally:
-        serving.run("sh", "-c", "kill $(cat /tmp/squatter)")
-    assert run.code == 2
-    assert "8004 is in use on box by a process that is not ours" in run.failure["msg"]
-    assert serving.started() == started
-    note("port taken", run.failure["msg"], run.seconds, serving.serving())
-
-
-def test_one_that_crashes_over_and_over_is_stopped_and_explained(serving: Stack) -> None:
-    serving.engine("qwen", fault={"kind": "oom", "at": "created"})
-    serving.run("sh", "-c", "kill -9 $(docker inspect --format '{{.State.Pid}}' vllm-qwen)")
-    serving.wait_for(lambda: int(serving.run("docker", "inspect", "--format", "{{.RestartCount}}", "vllm-qwen")) >= 2)
-    run = serving.play()
-    assert run.code == 2
-    assert "qwen did not start: " in run.failure["msg"]
-    assert "the card's memory ran out" in run.failure["msg"]
-    assert serving.serving() == ["tinyllama", "yi"]
-    assert (
-        serving.run(
-            "docker", "inspect", "--format", "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}", "vllm-qwen"
-        )
-        == "exited no"
-    )
-    note("crash loop", run.failure["msg"], run.seconds, serving.serving())
-
-
 def test_one_that_dies_after_it_was_ready_is_seen_while_others_start(stack: Stack) -> None:
     stack.engine("tinyllama", fault={"kind": "dies", "after_s": 10})
     stack.engine("yi", held="loading")
@@ -162,11 +134,6 @@ def test_one_that_dies_after_it_was_ready_is_seen_while_others_start(stack: Stac
     assert cause["id"] == "illegal_access" and "a kernel of the engine reached beyond its memory" in cause["cause"]
     assert stack.serving() == ["qwen", "yi"]
     note("engine dies ten seconds after ready", run.failure["msg"], noticed(cause), stack.serving())
-
-
-def test_one_that_dies_once_all_is_served_comes_back_by_itself(serving: Stack) -> None:
-    serving.run("sh", "-c", "kill -9 $(docker inspect --format '{{.State.Pid}}' vllm-qwen)")
-    serving.wait_for(lambda: serving.serving() == ALL)
 
 
 def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) -> None:
@@ -188,38 +155,6 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
     note("a foreign process takes memory between gate and start", play.failure["msg"], noticed(cause), stack.serving())
 
 
-def test_diagnose_names_an_engine_that_is_down_a_foreign_process_and_no_secret(serving: Stack, tmp_path: Path) -> None:
-    told = tmp_path / "diagnosis.json"
-    arguments = ("-e", f"diagnose_json={told}", "-e", f"diagnose_bundle={tmp_path}", "-e", '{"diagnose_names": []}')
-    assert serving.start("diagnose.yml", *arguments).follow().code == 2  # the box has no card on its bus
-    before = json.loads(told.read_text())["box"]["findings"]
-    assert not [one for one in before if one["subject"].startswith("engine ") or one["rule"] == "foreign_process"]
-    pid = serving.hold(2 * GIB)
-    serving.engine("qwen", fault={"kind": "oom", "at": "loading"})
-    serving.run("docker", "restart", "vllm-qwen")
-    serving.wait_for(lambda: serving.run("docker", "inspect", "-f", "{{.RestartCount}}", "vllm-qwen").strip() != "0")
-    assert serving.start("diagnose.yml", *arguments).follow().code == 2
-    found = {one["rule"]: one for one in json.loads(told.read_text())["box"]["findings"]}
-    assert found["foreign_process"]["text"].startswith("a process that is not ours (python3, pid ")
-    assert found["out_of_memory"]["subject"] == "engine qwen" and found["out_of_memory"]["because"] == "foreign_process"
-    with tarfile.open(tmp_path / "box.tar.gz") as bundle:
-        names = bundle.getnames()
-    assert "gpuserve-support/logs/vllm-qwen.log" in names and not [name for name in names if name.endswith(".env")]
-    assert serving.run("sh", "-c", "ls /var/lib/gpuserve/support.tar.gz || true").strip() == ""
-    serving.run("kill", str(pid))
-
-
-def test_a_neighbour_that_sleeps_is_named_and_the_old_one_serves_on(serving: Stack) -> None:
-    started = serving.started()
-    serving.engine("tinyllama", sleeping=True)
-    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}), vllm_stack_memory_wait_s=3)
-    assert run.code == 2
-    assert "tinyllama sleeps on card" in run.failure["msg"]
-    assert "wake it (POST /wake_up) or stop it" in run.failure["msg"]
-    assert serving.started() == started
-    assert serving.serving() == ALL
-
-
 def test_memory_given_back_while_an_engine_measures_costs_one_more_start(stack: Stack) -> None:
     stack.engine("yi", held="measuring")
     pid = stack.hold(2 * GIB)
@@ -237,17 +172,6 @@ def test_memory_given_back_while_an_engine_measures_costs_one_more_start(stack: 
         None,
         ALL,
     )
-
-
-def test_a_driver_and_a_library_of_two_versions_stop_it_before_anything_is_changed(serving: Stack) -> None:
-    started = serving.started()
-    serving.run("sh", "-c", f"echo 18 > {doubles.FOLDER}/fault")
-    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
-    serving.run("rm", f"{doubles.FOLDER}/fault")
-    assert run.code == 2
-    assert "driver/library version mismatch" in run.failure["msg"]
-    assert serving.started() == started
-    note("NVML gone (driver/library version mismatch)", run.failure["msg"], run.seconds, serving.serving())
 
 
 def test_docker_restarted_in_the_middle(stack: Stack) -> None:
@@ -275,7 +199,95 @@ def test_a_controller_that_is_killed_leaves_the_work_going_on(stack: Stack) -> N
     again = stack.play()
     assert again.code == 0
     assert stack.started() == started
+    stack.keep()
     note("controller killed mid-start", "(nobody reads; the work goes on, and the next run finds it done)", None, ALL)
+
+
+# What serves by now is left as it is by each of these but the last.
+def test_a_taken_port_stops_it_before_anything_is_changed(serving: Stack) -> None:
+    started = serving.started()
+    serving.run(
+        "sh", "-c", "nohup python3 -m http.server 8004 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! > /tmp/squatter"
+    )
+    try:
+        run = serving.play(vllm_stack_models=changed("yi", port=8004))
+    finally:
+        serving.run("sh", "-c", "kill $(cat /tmp/squatter)")
+    assert run.code == 2
+    assert "8004 is in use on box by a process that is not ours" in run.failure["msg"]
+    assert serving.started() == started
+    note("port taken", run.failure["msg"], run.seconds, serving.serving())
+
+
+def test_a_neighbour_that_sleeps_is_named_and_the_old_one_serves_on(serving: Stack) -> None:
+    started = serving.started()
+    serving.engine("tinyllama", sleeping=True)
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}), vllm_stack_memory_wait_s=3)
+    assert run.code == 2
+    assert "tinyllama sleeps on card" in run.failure["msg"]
+    assert "wake it (POST /wake_up) or stop it" in run.failure["msg"]
+    assert serving.started() == started
+    assert serving.serving() == ALL
+
+
+def test_a_driver_and_a_library_of_two_versions_stop_it_before_anything_is_changed(serving: Stack) -> None:
+    started = serving.started()
+    serving.run("sh", "-c", f"echo 18 > {doubles.FOLDER}/fault")
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    serving.run("rm", f"{doubles.FOLDER}/fault")
+    assert run.code == 2
+    assert "driver/library version mismatch" in run.failure["msg"]
+    assert serving.started() == started
+    note("NVML gone (driver/library version mismatch)", run.failure["msg"], run.seconds, serving.serving())
+
+
+def test_an_image_that_is_nowhere_stops_it_before_anything_is_changed(serving: Stack) -> None:
+    started = serving.started()
+    name = serving.variables["vllm_stack_engine_image"].partition("@")[0]
+    run = serving.play(vllm_stack_engine_image=f"{name}@sha256:{'0' * 64}")
+    assert run.code == 2
+    assert serving.started() == started
+    note("image missing", run.failure["msg"], run.seconds, serving.serving())
+
+
+def test_a_full_disk_stops_it_before_anything_is_changed(serving: Stack) -> None:
+    started = serving.started()
+    fill = (
+        "mkdir -p /tmp/kept && cp -a /opt/gpuserve/stack/. /tmp/kept/ && mount -t tmpfs -o size=256k tmpfs /opt/gpuserve/stack"
+        " && cp -a /tmp/kept/. /opt/gpuserve/stack/ && { cat /dev/zero > /opt/gpuserve/stack/filler || true; }"
+    )
+    serving.run("sh", "-c", fill)
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    serving.run("umount", "/opt/gpuserve/stack")
+    assert run.code == 2
+    assert "No space left on device" in run.failure["msg"]
+    assert serving.started() == started
+    assert serving.play().changed == 0
+    note("disk full while rendering", run.failure["msg"], run.seconds, ALL)
+
+
+def test_one_that_dies_once_all_is_served_comes_back_by_itself(serving: Stack) -> None:
+    serving.run("sh", "-c", "kill -9 $(docker inspect --format '{{.State.Pid}}' vllm-qwen)")
+    serving.wait_for(lambda: serving.serving() == ALL)
+
+
+def test_one_that_crashes_over_and_over_is_stopped_and_explained(serving: Stack) -> None:
+    serving.engine("qwen", fault={"kind": "oom", "at": "created"})
+    before = restarts(serving)
+    serving.run("sh", "-c", "kill -9 $(docker inspect --format '{{.State.Pid}}' vllm-qwen)")
+    serving.wait_for(lambda: restarts(serving) >= before + 2)
+    run = serving.play()
+    assert run.code == 2
+    assert "qwen did not start: " in run.failure["msg"]
+    assert "the card's memory ran out" in run.failure["msg"]
+    assert serving.serving() == ["tinyllama", "yi"]
+    assert (
+        serving.run(
+            "docker", "inspect", "--format", "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}", "vllm-qwen"
+        )
+        == "exited no"
+    )
+    note("crash loop", run.failure["msg"], run.seconds, serving.serving())
 
 
 def test_two_controllers_at_once_take_turns(stack: Stack) -> None:
@@ -290,12 +302,35 @@ def test_two_controllers_at_once_take_turns(stack: Stack) -> None:
     assert (first.code, second.code) == (0, 0), second.text
     assert second.result["changed"] is False
     assert stack.serving() == ALL
+    stack.keep()
     note(
         "two controllers at once",
         "another run is starting engines on this host ({pid, since}): waiting up to 120 s",
         None,
         ALL,
     )
+
+
+def test_diagnose_names_an_engine_that_is_down_a_foreign_process_and_no_secret(serving: Stack, tmp_path: Path) -> None:
+    told = tmp_path / "diagnosis.json"
+    arguments = ("-e", f"diagnose_json={told}", "-e", f"diagnose_bundle={tmp_path}", "-e", '{"diagnose_names": []}')
+    assert serving.start("diagnose.yml", *arguments).follow().code == 2  # the box has no card on its bus
+    before = json.loads(told.read_text())["box"]["findings"]
+    assert not [one for one in before if one["subject"].startswith("engine ") or one["rule"] == "foreign_process"]
+    pid = serving.hold(2 * GIB)
+    serving.engine("qwen", fault={"kind": "oom", "at": "loading"})
+    # It begins to count anew.
+    serving.run("docker", "restart", "vllm-qwen")
+    serving.wait_for(lambda: restarts(serving) > 0)
+    assert serving.start("diagnose.yml", *arguments).follow().code == 2
+    found = {one["rule"]: one for one in json.loads(told.read_text())["box"]["findings"]}
+    assert found["foreign_process"]["text"].startswith("a process that is not ours (python3, pid ")
+    assert found["out_of_memory"]["subject"] == "engine qwen" and found["out_of_memory"]["because"] == "foreign_process"
+    with tarfile.open(tmp_path / "box.tar.gz") as bundle:
+        names = bundle.getnames()
+    assert "gpuserve-support/logs/vllm-qwen.log" in names and not [name for name in names if name.endswith(".env")]
+    assert serving.run("sh", "-c", "ls /var/lib/gpuserve/support.tar.gz || true").strip() == ""
+    serving.run("kill", str(pid))
 
 
 def test_a_host_rebooted_in_the_middle_is_gone_on_with(stack: Stack) -> None:
@@ -341,22 +376,6 @@ def reboot(stack: Stack) -> None:
     stack.wait_for(lambda: stack.run("systemctl", "is-active", "docker", check=False) == "active")
 
 
-def test_a_full_disk_stops_it_before_anything_is_changed(serving: Stack) -> None:
-    started = serving.started()
-    fill = (
-        "mkdir -p /tmp/kept && cp -a /opt/gpuserve/stack/. /tmp/kept/ && mount -t tmpfs -o size=256k tmpfs /opt/gpuserve/stack"
-        " && cp -a /tmp/kept/. /opt/gpuserve/stack/ && { cat /dev/zero > /opt/gpuserve/stack/filler || true; }"
-    )
-    serving.run("sh", "-c", fill)
-    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
-    serving.run("umount", "/opt/gpuserve/stack")
-    assert run.code == 2
-    assert "No space left on device" in run.failure["msg"]
-    assert serving.started() == started
-    assert serving.play().changed == 0
-    note("disk full while rendering", run.failure["msg"], run.seconds, ALL)
-
-
 def test_a_foreign_container_with_our_name_is_left_alone(stack: Stack) -> None:
     image = stack.variables["vllm_stack_engine_image"]
     stack.run("docker", "run", "-d", "--name", "vllm-yi", "--entrypoint", "sleep", image, "600")
@@ -366,15 +385,6 @@ def test_a_foreign_container_with_our_name_is_left_alone(stack: Stack) -> None:
     assert stack.run("docker", "inspect", "--format", "{{.State.Status}}", "vllm-yi") == "running"
     assert stack.serving() == ["qwen", "tinyllama"]
     note("a foreign container with our name", run.failure["msg"], run.seconds, stack.serving())
-
-
-def test_an_image_that_is_nowhere_stops_it_before_anything_is_changed(serving: Stack) -> None:
-    started = serving.started()
-    name = serving.variables["vllm_stack_engine_image"].partition("@")[0]
-    run = serving.play(vllm_stack_engine_image=f"{name}@sha256:{'0' * 64}")
-    assert run.code == 2
-    assert serving.started() == started
-    note("image missing", run.failure["msg"], run.seconds, serving.serving())
 
 
 def test_a_clock_that_jumps_changes_nothing(stack: Stack) -> None:

@@ -6,25 +6,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
-from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, PORTS, Stack
+from ansible_collections.gpuserve.fleet.tests.support.bringup import MODELS, PORTS, SOCKETS, Stack
 
-SOCKETS = {name: sockets.path(name) for name in PORTS}
 ON_SOCKETS = {"vllm_stack_transport": "socket"}
 LISTEN = "0A"
 ORDINARY = "runuser -u nobody -- "
-
-
-@pytest.fixture
-def on_sockets(stack: Stack) -> Stack:
-    """The box with all three models proved on sockets."""
-    stack.run("sh", "-c", f"rm -rf {sockets.ROOT}")
-    run = stack.play(**ON_SOCKETS)
-    assert run.code == 0, run.text
-    assert stack.serving(SOCKETS) == sorted(PORTS)
-    return stack
 
 
 def test_only_root_reaches_an_engine_and_nobody_can_answer_for_one(on_sockets: Stack) -> None:
@@ -44,6 +31,33 @@ def test_only_root_reaches_an_engine_and_nobody_can_answer_for_one(on_sockets: S
     assert (again.code, again.changed) == (0, 0)
 
 
+def test_one_that_dies_comes_back_although_its_socket_is_still_there(on_sockets: Stack) -> None:
+    before = on_sockets.started()
+    pid = on_sockets.run("docker", "inspect", "--format", "{{.State.Pid}}", "vllm-yi")
+    on_sockets.run("sh", "-c", f"kill -9 {pid}")
+    on_sockets.wait_for(lambda: on_sockets.started().get("vllm-yi", before["vllm-yi"]) != before["vllm-yi"])
+    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == sorted(PORTS))
+
+
+def test_after_a_boot_they_are_back_where_they_were(on_sockets: Stack) -> None:
+    lines = on_sockets.run("cat", "/etc/tmpfiles.d/gpuserve-engines.conf").splitlines()
+    assert f"d {sockets.ROOT} 0700 root root -" in lines
+    names = " ".join(f"vllm-{name}" for name in PORTS)
+    boot = f"docker stop -t 1 {names}; rm -rf {sockets.ROOT}; systemd-tmpfiles --create; docker start {names}"
+    on_sockets.run("sh", "-c", boot)
+    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == sorted(PORTS))
+
+
+def test_a_stack_on_sockets_moves_to_ports_and_back(on_sockets: Stack) -> None:
+    run = on_sockets.play()
+    assert run.code == 0, run.text
+    assert on_sockets.serving() == sorted(PORTS)
+    back = on_sockets.play(**ON_SOCKETS)
+    assert back.code == 0, back.text
+    assert on_sockets.serving(SOCKETS) == sorted(PORTS)
+    on_sockets.keep(SOCKETS)
+
+
 def test_one_that_changes_is_served_by_its_surge_instance_meanwhile(on_sockets: Stack) -> None:
     before = on_sockets.started()
     surge = sockets.path("tinyllama-surge")
@@ -57,29 +71,3 @@ def test_one_that_changes_is_served_by_its_surge_instance_meanwhile(on_sockets: 
     assert {name for name in after if after[name] != before[name]} == {"vllm-tinyllama"}
     assert on_sockets.serving(SOCKETS) == sorted(PORTS)
     assert on_sockets.serving({"tinyllama": surge}) == []
-
-
-def test_a_stack_on_ports_moves_to_sockets_and_back(serving: Stack) -> None:
-    run = serving.play(**ON_SOCKETS)
-    assert run.code == 0, run.text
-    assert serving.serving(SOCKETS) == sorted(PORTS)
-    back = serving.play()
-    assert back.code == 0, back.text
-    assert serving.serving() == sorted(PORTS)
-
-
-def test_one_that_dies_comes_back_although_its_socket_is_still_there(on_sockets: Stack) -> None:
-    before = on_sockets.started()
-    pid = on_sockets.run("docker", "inspect", "--format", "{{.State.Pid}}", "vllm-yi")
-    on_sockets.run("sh", "-c", f"kill -9 {pid}")
-    on_sockets.wait_for(lambda: on_sockets.started().get("vllm-yi", before["vllm-yi"]) != before["vllm-yi"])
-    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == sorted(PORTS))
-
-
-def test_after_a_boot_they_are_back_where_they_were(on_sockets: Stack) -> None:
-    lines = on_sockets.run("cat", "/etc/tmpfiles.d/gpuserve-engines.conf").splitlines()
-    assert f"d {sockets.ROOT} 0700 root root -" in lines
-    on_sockets.run(
-        "sh", "-c", f"docker stop -t 1 vllm-yi; rm -rf {sockets.ROOT}; systemd-tmpfiles --create; docker start vllm-yi"
-    )
-    on_sockets.wait_for(lambda: on_sockets.serving(SOCKETS) == ["yi"])

@@ -38,10 +38,64 @@ def test_from_nothing_to_three_and_again(stack: Stack) -> None:
     assert stack.started() == started
 
 
-def test_a_dry_run_says_what_would_start_and_whether_it_fits(serving: Stack) -> None:
+def changed(name: str, **change: object) -> list[dict[str, object]]:
+    return [{**model, **change} if model["name"] == name else model for model in MODELS]
+
+
+def test_a_change_that_fails_costs_nothing(serving: Stack) -> None:
+    serving.engine("qwen", fault={"kind": "no_kernel_image", "at": "loading", "times": 1})
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    assert run.code == 2
+    assert "qwen did not start: the engine's image holds no code for this card" in run.failure["msg"]
+    assert "The set before is back and proved." in run.failure["msg"]
+    assert run.failure["restored"] == run.failure["serving"]
+    assert serving.serving() == sorted(PORTS)
+    # As if nothing had been tried: the inventory as it was changes nothing.
+    again = serving.play()
+    assert (again.code, again.changed) == (0, 0)
+    serving.keep()
+
+
+def test_only_the_changed_one_is_replaced_and_a_rollback_and_another_lead_back_and_forth(serving: Stack) -> None:
+    before = serving.started()
+    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
+    assert run.code == 0
+    after = serving.started()
+    assert {name for name in after if after[name] != before[name]} == {"vllm-qwen"}
+    assert serving.serving() == sorted(PORTS)
+    back = serving.start("play.yml", "-e", "part=rollback.yml").follow()
+    assert back.code == 0, back.text
+    variables = ("docker", "exec", "vllm-qwen", "cat", "/run/gpuserve/env")
+    assert "NOTE" not in serving.run(*variables, check=False)
+    assert serving.serving() == sorted(PORTS)
+    forth = serving.start("play.yml", "-e", "part=rollback.yml").follow()
+    assert forth.code == 0, forth.text
+    assert "NOTE" in serving.run(*variables)
+    assert "NOTE" not in serving.run("docker", "inspect", "vllm-qwen"), "a model's variables may be secrets"
+
+
+def test_a_model_keeps_its_port_wherever_the_list_has_it_and_one_that_left_is_stopped(serving: Stack) -> None:
+    def ports(run: Play) -> dict[str, int]:
+        return {service["name"]: service["port"] for service in run.result["services"]}
+
+    tinyllama, qwen, yi = ({key: value for key, value in model.items() if key != "port"} for model in MODELS)
+    # What is served already is not served anew because nobody writes its port any more.
+    bare = serving.play(vllm_stack_models=[tinyllama, qwen, yi])
+    assert (bare.code, bare.changed) == (0, 0)
+    left = serving.play(vllm_stack_models=[yi, qwen])
+    assert left.code == 0
+    assert serving.serving() == ["qwen", "yi"]
+    assert {"name": "tinyllama", "action": "stopped", "reason": "it left the inventory"} in left.result["models"]
+    again = serving.play("--check", vllm_stack_models=[yi, tinyllama, qwen])
+    assert again.code == 0
+    assert ports(again) == PORTS
+
+
+def test_a_dry_run_says_what_would_start_and_whether_it_fits(stack: Stack) -> None:
     # The host was set up before: on a bare one there is nothing yet that a dry run could ask the card by.
-    stack = serving
-    stack.clear()
+    if not stack.run("ls", "/opt/gpuserve/venv/.complete", check=False):
+        assert stack.play().code == 0
+        stack.clear()
     run = stack.play("--check", "--diff")
     assert run.code == 0
     for name in PORTS:
@@ -79,69 +133,3 @@ def test_one_model_over_two_cards(stack: Stack) -> None:
     finally:
         doubles.install(stack.box.name)
         stack.run("sh", "-c", "rm -f /run/gpuserve/locks/*")
-
-
-def changed(name: str, **change: object) -> list[dict[str, object]]:
-    return [{**model, **change} if model["name"] == name else model for model in MODELS]
-
-
-def test_only_the_changed_one_is_replaced(serving: Stack) -> None:
-    before = serving.started()
-    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
-    assert run.code == 0
-    after = serving.started()
-    assert {name for name in after if after[name] != before[name]} == {"vllm-qwen"}
-    assert serving.serving() == sorted(PORTS)
-
-
-def test_what_left_the_inventory_is_stopped(serving: Stack) -> None:
-    before = serving.started()
-    del before["vllm-yi"]
-    totals = {model["name"]: model for model in MODELS}
-    pinned = [{**totals["tinyllama"]}, {**totals["qwen"]}]
-    run = serving.play(vllm_stack_models=pinned)
-    assert run.code == 0
-    assert serving.serving() == ["qwen", "tinyllama"]
-    assert {"name": "yi", "action": "stopped", "reason": "it left the inventory"} in run.result["models"]
-
-
-def test_a_model_keeps_its_port_wherever_the_list_has_it(serving: Stack) -> None:
-    def ports(run: Play) -> dict[str, int]:
-        return {service["name"]: service["port"] for service in run.result["services"]}
-
-    tinyllama, qwen, yi = ({key: value for key, value in model.items() if key != "port"} for model in MODELS)
-    # What is served already is not served anew because nobody writes its port any more.
-    bare = serving.play(vllm_stack_models=[tinyllama, qwen, yi])
-    assert (bare.code, bare.changed) == (0, 0)
-    assert serving.play(vllm_stack_models=[yi, qwen]).code == 0
-    assert serving.serving() == ["qwen", "yi"]
-    again = serving.play("--check", vllm_stack_models=[yi, tinyllama, qwen])
-    assert again.code == 0
-    assert ports(again) == PORTS
-
-
-def test_a_change_that_fails_costs_nothing(serving: Stack) -> None:
-    serving.engine("qwen", fault={"kind": "no_kernel_image", "at": "loading", "times": 1})
-    run = serving.play(vllm_stack_models=changed("qwen", env={"NOTE": "1"}))
-    assert run.code == 2
-    assert "qwen did not start: the engine's image holds no code for this card" in run.failure["msg"]
-    assert "The set before is back and proved." in run.failure["msg"]
-    assert run.failure["restored"] == run.failure["serving"]
-    assert serving.serving() == sorted(PORTS)
-    # As if nothing had been tried: the inventory as it was changes nothing.
-    again = serving.play()
-    assert (again.code, again.changed) == (0, 0)
-
-
-def test_rollback_and_back_again(serving: Stack) -> None:
-    newer = changed("qwen", env={"NOTE": "1"})
-    assert serving.play(vllm_stack_models=newer).code == 0
-    back = serving.start("play.yml", "-e", "part=rollback.yml").follow()
-    assert back.code == 0, back.text
-    variables = ("docker", "exec", "vllm-qwen", "cat", "/run/gpuserve/env")
-    assert "NOTE" not in serving.run(*variables, check=False)
-    assert serving.serving() == sorted(PORTS)
-    forth = serving.start("play.yml", "-e", "part=rollback.yml").follow()
-    assert forth.code == 0, forth.text
-    assert "NOTE" in serving.run(*variables)
-    assert "NOTE" not in serving.run("docker", "inspect", "vllm-qwen"), "a model's variables may be secrets"

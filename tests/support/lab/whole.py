@@ -41,7 +41,7 @@ FIRST = ("end to end", "quick tier")
 AT_ONCE = max(2, os.cpu_count() or 1)
 # Seconds of what takes long, alone on two cores: what is begun last is waited for alone.
 LONG_S = {
-    "bring-up on doubles": 1100,
+    "bring-up on doubles": 800,
     "molecule fleet": 480,
     "molecule gateway": 400,
     "molecule security": 380,
