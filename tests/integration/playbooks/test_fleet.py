@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -417,3 +418,24 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     assert (status, changed) == (2, ""), output
     assert f"these hosts are being changed by a run of kim on {socket.gethostname()}" in " ".join(output.split())
     assert json.loads(journal.read_text())["run"]["pid"] == os.getpid()
+
+
+def test_a_host_whose_rollback_fails_is_given_back_to_its_edges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANSIBLE_DISPLAY_OK_HOSTS", "1")
+    path = inventory(tmp_path, {"a": {"ansible_host": "192.0.2.1"}}, {"edge": ["front"]})
+    key = "key-of-the-edge-for-its-boxes"
+    everywhere = {
+        "ansible_become": False,
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "gpuserve_edge_key": key,
+        "gateway_keys": [{"name": "edge", "key": key}],
+        "gateway_tls": "self_signed",
+    }
+    # There is nothing to go back to.
+    status, output = play("rollback.yml", path, "-l", "a", "--check", "-e", json.dumps(everywhere))
+    assert status == 2, output
+    failed, _told, after = output.partition("fatal: [a]")
+    assert "[a -> front] => (item=front)" in after and "[a -> front]" not in failed, output
