@@ -29,6 +29,7 @@ def test_only_root_reaches_an_engine_and_nobody_can_answer_for_one(on_sockets: S
     assert modes == ["666"] * len(SOCKETS)
     again = on_sockets.play(**ON_SOCKETS)
     assert (again.code, again.changed) == (0, 0)
+    on_sockets.keep(SOCKETS)
 
 
 def test_one_that_dies_comes_back_although_its_socket_is_still_there(on_sockets: Stack) -> None:
