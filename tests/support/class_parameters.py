@@ -5,8 +5,9 @@
 
     python -m ansible_collections.gpuserve.fleet.tests.support.class_parameters
 
-writes them into tests/data/class_parameters.json beside each configuration; a unit test holds the planner's own counts to them. It takes
-half a minute with the environment of the flags' test (torch and transformers), and runs only when somebody asks.
+writes them into tests/data/class_parameters.json beside each configuration, with what the planner's own count is off ("off", where it is);
+a unit test holds the count to both. It takes half a minute with the environment of the flags' test (torch and transformers), and runs only
+when somebody asks.
 """
 
 from __future__ import annotations
@@ -33,17 +34,30 @@ def counted(config: dict[str, Any]) -> int:
     return sum(tensor.numel() for tensor in {id(one): one for one in model.parameters()}.values())
 
 
-def main() -> None:
-    """Renew the file, in an environment that has what it takes."""
-    if "--inside" not in sys.argv:
-        from ansible_collections.gpuserve.fleet.tests.support.parsers import sources
+def off(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with what the planner's count is over the class's parameters, where it is."""
+    from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-        subprocess.run([sources.ensure_python(), __file__, "--inside"], check=True, env=environment)
-        return
-    known = json.loads(DATA.read_text())
-    lines = [json.dumps({**entry, "parameters": counted(entry["config"])}, separators=(", ", ": ")) for entry in known]
+    over = ModelShape.from_config(entry["config"]).parameters() - entry["parameters"]
+    return {key: value for key, value in {**entry, "off": over}.items() if key != "off" or over}
+
+
+def kept(entries: list[dict[str, Any]]) -> None:
+    """Write the file, a line an entry."""
+    lines = [json.dumps(entry, separators=(", ", ": ")) for entry in entries]
     DATA.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def main() -> None:
+    """Renew the file: the classes' parameters in an environment that has what it takes, what the count is off in this one."""
+    if "--inside" in sys.argv:
+        kept([{**entry, "parameters": counted(entry["config"])} for entry in json.loads(DATA.read_text())])
+        return
+    from ansible_collections.gpuserve.fleet.tests.support.parsers import sources
+
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    subprocess.run([sources.ensure_python(), __file__, "--inside"], check=True, env=environment)
+    kept([off(entry) for entry in json.loads(DATA.read_text())])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ KNOWN = json.loads((Path(__file__).parents[5] / "data" / "class_parameters.json"
 def test_parameters_are_those_of_the_class(entry: dict[str, Any]) -> None:
     found = ModelShape.from_config(entry["config"])
     assert found.known
-    assert found.parameters() == pytest.approx(entry["parameters"], rel=1e-3)
+    # What is off is known to the parameter: norms, biases, places that a class keeps and a checkpoint doesn't.
+    assert found.parameters() - entry["parameters"] == entry.get("off", 0)
+    assert abs(entry.get("off", 0)) <= entry["parameters"] / 1000
 
 
 def test_many_architectures_are_held_to_their_classes() -> None:

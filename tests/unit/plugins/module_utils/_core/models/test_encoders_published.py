@@ -68,7 +68,9 @@ def test_encoders_count_as_published(config: dict[str, Any], published: float, t
 def test_parameters_are_those_published(entry: dict[str, Any]) -> None:
     found = ModelShape.from_config(entry["config"])
     assert found.known
-    assert found.parameters() == pytest.approx(entry["parameters"], rel=1e-3)
+    # A card says billions; what the count is off then is held, so that it changes on purpose alone.
+    assert found.parameters() - entry["parameters"] == entry.get("off", 0)
+    assert abs(entry.get("off", 0)) <= entry["parameters"] / 1000
 
 
 @pytest.mark.parametrize(
