@@ -15,66 +15,31 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.tests.support.edge_clients import ALIAS, KEY, STREAM_S, Clients
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-KEY = "key-of-a-client-of-the-edge"
 A, B, EDGE = "fleet-a", "fleet-b", "fleet-edge"
 MODEL: dict[str, Any] = {
     "name": "qwen",
-    "model": "Qwen/Qwen2.5-3B-Instruct",
-    "aliases": ["Qwen/Qwen2.5-3B-Instruct"],
+    "model": ALIAS,
+    "aliases": [ALIAS],
     "max_model_len": 1536,
 }
-# Of each kind so many at once; a stream takes so many seconds.
-PLAIN, STREAMS, STREAM_S = 2, 2, 3
-PAUSE_S = 0.2
+# Of each kind so many at once.
+PLAIN, STREAMS = 2, 2
+NGINX = "/opt/gpuserve/gateway/conf/live/nginx.conf"
+DRAINED = "TASK [gpuserve.fleet.gateway : Stop new requests of the edges to the host]"
 SETTINGS = "/var/lib/nvml-double/engines/qwen.json"
-
-
-@dataclass
-class Clients:
-    """Clients that ask an edge until it is enough; what came back is counted, "lost" what was no whole answer."""
-
-    address: str
-    answers: Counter[str] = field(default_factory=Counter)
-    enough: threading.Event = field(default_factory=threading.Event)
-
-    def ask(self, stream: bool) -> None:
-        """Ask on and on."""
-        while not self.enough.is_set():
-            self.answers[self._answer(stream)] += 1
-            # It is not the edge's speed that is measured.
-            time.sleep(PAUSE_S)
-
-    def _answer(self, stream: bool) -> str:
-        line = http.client.HTTPConnection(self.address, 8000, timeout=90)
-        body: dict[str, Any] = {"model": MODEL["aliases"][0] if stream else "qwen", "messages": [], "max_tokens": 4}
-        body |= {"stream": True, "double_seconds": STREAM_S} if stream else {}
-        try:
-            line.request("POST", "/v1/chat/completions", json.dumps(body), {"Authorization": f"Bearer {KEY}"})
-            answer = line.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            return f"lost: {error!r}"
-        finally:
-            line.close()
-        whole = answer.status == 200 and (b"[DONE]" in text if stream else b'"choices"' in text)
-        return ("stream" if stream else "plain") if whole else f"lost: {answer.status} {text[:120]!r}"
-
-    @property
-    def lost(self) -> list[str]:
-        """What was no whole answer."""
-        return [said for said, number in self.answers.items() if said.startswith("lost") for _at in range(number)]
 
 
 class Fleet:
@@ -105,9 +70,21 @@ class Fleet:
 
     def site(self, *arguments: str) -> tuple[int, str]:
         """Run site.yml but for the roles of a card that is not there; return its status and what it printed."""
+        return self.play("site.yml", "--skip-tags", "nvidia_driver,nvidia_container_toolkit", *arguments)
+
+    def drift(self, *arguments: str) -> tuple[int, dict[str, list[str]]]:
+        """Run drift.yml; return its status, and what differs of each host."""
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder, "drift.json")
+            status, output = self.play("drift.yml", "-e", f"drift_json={written}", *arguments)
+            check(written.exists(), output)
+            answer = json.loads(written.read_text())
+        return status, {host: sorted(row["what"] for row in one["differences"]) for host, one in answer.items()}
+
+    def play(self, playbook: str, *arguments: str) -> tuple[int, str]:
+        """Run a playbook; return its status and what it printed."""
         program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), "-i", self.inventory, str(CHECKOUT / "playbooks/site.yml"), *arguments]
-        command += ["--skip-tags", "nvidia_driver,nvidia_container_toolkit"]
+        command = [str(program), "-i", self.inventory, str(CHECKOUT / "playbooks" / playbook), *arguments]
         environment = {
             **os.environ,
             "ANSIBLE_NOCOLOR": "1",
@@ -116,7 +93,9 @@ class Fleet:
         }
         began = time.monotonic()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        print(f"site.yml {' '.join(arguments)[:60]}: {done.returncode} in {time.monotonic() - began:.0f} s", flush=True)
+        print(
+            f"{playbook} {' '.join(arguments)[:80]}: {done.returncode} in {time.monotonic() - began:.0f} s", flush=True
+        )
         return done.returncode, done.stdout + done.stderr
 
     def on(self, box: str, *command: str) -> str:
@@ -174,6 +153,25 @@ def set_up(fleet: Fleet) -> None:
     check(box.getresponse().status != 200, "a box speaks plain HTTP")
 
 
+def compared(fleet: Fleet) -> None:
+    """Nothing differs on a box that is as the inventory says; of one that is not, what does is named, and nothing else."""
+    status, differs = fleet.drift("-l", A)
+    check(status == 0 and differs == {A: []}, f"{status} {differs}")
+    fleet.on(A, "docker", "stop", "vllm-qwen")
+    fleet.on(A, "sh", "-c", f"cp -p {NGINX} /root && echo '# by hand' >> {NGINX}")
+    status, differs = fleet.drift("-e", flags(16))
+    flag = ["gateway model qwen", "model qwen: --max-num-seqs"]
+    by_hand = ["gateway's nginx.conf", "model qwen: container"]
+    # The other one has no card.
+    check(
+        status == 2 and differs == {A: sorted(flag + by_hand), B: sorted([*flag, "container toolkit", "driver"])},
+        f"{status} {differs}",
+    )
+    fleet.on(A, "cp", "-p", "/root/nginx.conf", NGINX)
+    fleet.on(A, "docker", "start", "vllm-qwen")
+    wait_for(lambda: fleet.is_up(A))
+
+
 def nothing_to_do(fleet: Fleet) -> None:
     """A run with nothing to do drains nobody and changes nothing."""
     before = fleet.started(A), fleet.started(B)
@@ -195,7 +193,26 @@ def changed_flag(fleet: Fleet) -> None:
         all(now != was for now, was in zip((fleet.started(A), fleet.started(B)), before, strict=True)),
         "an engine stayed",
     )
-    check(output.count("Stop new requests of the edges to the host") == 2 and fleet.drained() == "", output)
+    check(output.count(DRAINED) == 2 and fleet.drained() == "", output)
+
+
+def rolled_back(fleet: Fleet) -> None:
+    """A box goes back to the set before; it is drained first, and the other one is not touched."""
+    before = fleet.started(A), fleet.started(B)
+    with fleet.asked("a rollback"):
+        status, output = fleet.play("rollback.yml", "-l", A)
+    check(status == 0 and output.count(DRAINED) == 1 and fleet.drained() == "", output)
+    check(fleet.started(A) != before[0] and fleet.started(B) == before[1], "not what was asked was started")
+
+
+def upgraded(fleet: Fleet) -> None:
+    """A box is gone through as for a newer driver: its gateway and its engines stop, and it is drained before."""
+    before = fleet.started(A)
+    with fleet.asked("an upgrade"):
+        status, output = fleet.play("upgrade.yml", "-l", A, "-e", "gpuserve_upgrade_force=true")
+    check(status == 0 and output.count(DRAINED) == 1 and fleet.drained() == "", output)
+    check(fleet.started(A) != before, "no engine was started")
+    wait_for(lambda: fleet.is_up(A))
 
 
 def failed_canary(fleet: Fleet) -> None:
@@ -251,7 +268,7 @@ def dead_box(fleet: Fleet) -> None:
     print(Counter(clients.lost))
 
 
-PARTS = (set_up, nothing_to_do, changed_flag, failed_canary, one_address, dead_box)
+PARTS = (set_up, compared, nothing_to_do, changed_flag, rolled_back, upgraded, failed_canary, one_address, dead_box)
 
 
 def main() -> None:
