@@ -79,6 +79,15 @@ def test_driver_toolkit_and_gateway() -> None:
     asked = {"source": "auto", "branch": "595", "version": "", "found": there}
     assert what({"driver": asked}) == ["driver branch"]
     assert what({"driver": {**asked, "source": "host"}}) == []
+    # Its owner's, in no package: a work of the distribution's own, or Enterprise Linux.
+    owners = {
+        "installed": {"branch": 0, "version": ""},
+        "decision": {"action": "none"},
+        "state": {"userspace": "595.71.05"},
+    }
+    assert what({"driver": {"source": "host", "branch": "0", "version": "", "found": owners}}) == []
+    assert what({"driver": {"source": "auto", "branch": "580", "version": "", "found": owners}}) == ["driver branch"]
+    assert what({"driver": {**asked, "found": {**owners, "state": {"userspace": None}}}}) == ["driver"]
     toolkit = {"installed": {}, "decision": {"missing": ["nvidia-container-toolkit=1.20.1-*"]}}
     assert what({"toolkit": {"version": "1.20.1", "found": toolkit}}) == ["container toolkit"]
     assert what({"gateway": {"msg": "gateway_port: it is wrong."}}) == ["gateway"]
