@@ -160,7 +160,8 @@ def compared(fleet: Fleet) -> None:
     fleet.on(A, "docker", "stop", "vllm-qwen")
     fleet.on(A, "sh", "-c", f"cp -p {NGINX} /root && echo '# by hand' >> {NGINX}")
     status, differs = fleet.drift("-e", flags(16))
-    flag = ["gateway model qwen", "model qwen: --max-num-seqs"]
+    # Fewer requests at once have less of a cache.
+    flag = ["gateway model qwen", "model qwen: --kv-cache-memory-bytes", "model qwen: --max-num-seqs"]
     by_hand = ["gateway's nginx.conf", "model qwen: container"]
     # The other one has no card.
     check(
