@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
+    architectures,
     encoders,
     experts,
     lengths,
+    projectors,
     quantization,
+    sections,
     tasks,
+    towers,
     weights,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
@@ -157,3 +163,30 @@ def test_what_a_published_vision_section_leaves_out_is_the_library_s(model_type:
     section = {"patch_size": 4, "model_type": model_type}
     found = encoders.read(Config(LLAMA, {"model_type": "llava", "vision_config": section, "text_config": LLAMA}))
     assert (found.hidden_size, found.intermediate_size) == (hidden, inner)
+
+
+# What classes and types are called (tests/support/class_names.py).
+NAMES = json.loads((Path(__file__).parents[5] / "data" / "class_names.json").read_text())
+# Served by vLLM through transformers' classes, or under another name of the same class in the repository's own code.
+OTHER_CLASSES = {
+    *(f"Camembert{end}" for end in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")),
+    *(f"Ernie{end}" for end in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")),
+    *("NewModel", "NewForSequenceClassification", "XLMRobertaForMaskedLM", "KimiK2ForCausalLM"),
+}
+# Of repositories that bring their own code, as their config.json has them.
+OTHER_TYPES = {
+    *("internlm2", "minicpm", "internvl_chat", "interns1", "minicpmv", "minicpmo", "nemotronh_nano_vl_v2"),
+    *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5"),
+}
+
+
+def test_classes_bear_the_names_that_engines_know() -> None:
+    known = set(NAMES["classes"])
+    assert {*architectures.ARCHITECTURES, *sections.FLAT} - known == OTHER_CLASSES
+    assert set(sections.LANGUAGE.values()) <= set(architectures.ARCHITECTURES)
+
+
+def test_types_are_called_as_configurations_have_them() -> None:
+    known = set(NAMES["model_types"])
+    tables = [sections.LANGUAGE, sections.DEFAULTS, projectors.PROJECTORS, encoders.COUNTED, towers.AUDIO]
+    assert {name for table in tables for name in table} - known == OTHER_TYPES
