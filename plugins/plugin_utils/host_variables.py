@@ -16,6 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import creden
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark import comparison
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, registry
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import parse_gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import daemon_options, daemon_values
@@ -23,7 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory imp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS, NO_RULES, PortRules
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec, check_preset, parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import secrets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_size
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_written_size
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 
@@ -68,7 +69,7 @@ def all_mistakes(
     ]
     of_playbooks = _typed(collection_variables.playbooks(), raw, template)[0]
     found = mistakes.merged(
-        names_and_options(raw, template), typed, _daemon_options(read), refused, _acceptance(of_playbooks)
+        names_and_options(raw, template), typed, _daemon_options(read), refused, _rollout(of_playbooks)
     )
     if not need_models and MODELS not in raw:
         return found
@@ -118,6 +119,16 @@ def _acceptance(read: Mapping[str, Any]) -> list[FleetError]:
     return []
 
 
+def _rollout(read: Mapping[str, Any]) -> list[FleetError]:
+    """Return what is wrong with the steps in which hosts change, and with what each is held to."""
+    try:
+        if rollout.STEPS in read:
+            rollout.parse_steps(read[rollout.STEPS])
+    except FleetError as error:
+        return [error, *_acceptance(read)]
+    return _acceptance(read)
+
+
 def own_part(host: str, variables: Mapping[str, Any], template: Template, loader: DataLoader) -> str:
     """Return what hosts with equal variables still differ in: keys that are for some hosts only, and a name that no certificate bears."""
     try:
@@ -156,7 +167,11 @@ class _Parts:
         found: list[FleetError] = []
         checks: tuple[Callable[[], Any], ...] = (
             self._preset,
-            *((lambda name=name: parse_size(self._value(name), name)) for name in SIZES if name not in self.wrong),
+            *(
+                (lambda name=name: parse_written_size(self._value(name), name))
+                for name in SIZES
+                if name not in self.wrong
+            ),
             self._gpus,
             self._version,
             self._engines,

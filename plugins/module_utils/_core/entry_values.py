@@ -11,15 +11,13 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, whole_number
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import parse_written_size, whole_number
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.yaml_words import truth
 
 Entry = Mapping[str, Any]
 _THOUSANDS = {"k": 1000, "m": 1000**2, "g": 1000**3}
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 _SHARE = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,9})?) ?(%?)")
-# Whoever writes less means GiB: no engine has a cache, and no model weights, of less.
-_LEAST_BYTES = MIB
 
 
 def shown(value: Any) -> str:
@@ -72,11 +70,9 @@ def size(entry: Entry, key: str, at: str) -> int | None:
     value = entry.get(key)
     if value is None:
         return None
-    found = parse_size(value, f"{at}.{key}")
+    found = parse_written_size(value, f"{at}.{key}")
     if found == 0:
         fail(f"{at}.{key}", f"{value!r} is nothing.", "Write it like 6GiB, or leave it out.")
-    if found < _LEAST_BYTES:
-        fail(f"{at}.{key}", f"{shown(value)} is {found} bytes.", "Write it with its unit, like 6GiB.")
     return found
 
 

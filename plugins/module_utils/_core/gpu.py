@@ -12,7 +12,13 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import nearest
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB, parse_size, round_up, whole_number
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import (
+    MIB,
+    parse_size,
+    parse_written_size,
+    round_up,
+    whole_number,
+)
 
 CPU_UUID = "cpu"
 # Less than this is what a driver's own bookkeeping moves by.
@@ -183,7 +189,7 @@ def _parse(entry: Any, index: int, where: str) -> Gpu:
             _meant_gpu(name) or f"Give its memory_total_bytes, or take one of {', '.join(CATALOGUE)}.",
         )
     usable = (
-        parse_size(total, f"{where}.memory_total_bytes")
+        parse_written_size(total, f"{where}.memory_total_bytes")
         if total is not None
         else facts.usable_mib * MIB
         if facts

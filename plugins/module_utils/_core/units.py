@@ -54,6 +54,14 @@ def parse_size(value: Any, field: str = "size") -> int:
     return int(size)
 
 
+def parse_written_size(value: Any, field: str) -> int:
+    """Bytes of a size as people write it. "2" was meant as 2 GiB: what comes to less than a mebibyte, and is not nothing, is refused."""
+    found = parse_size(value, field)
+    if 0 < found < MIB:
+        fail(field, f"{repr(value)[:80]} is {found} bytes.", "Write it with its unit, like 6GiB.")
+    return found
+
+
 def whole_number(value: Any) -> int | None:
     """Return a whole number, given as one or as the digits 0 to 9 that templates make of one; None where it is none.
 

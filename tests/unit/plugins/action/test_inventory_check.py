@@ -321,6 +321,22 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"vllm_stack_models": [{**MODEL, "kv_cache_memory_bytes": 6}]},
         "vllm_stack_models[0].kv_cache_memory_bytes: 6 is 6 bytes. Write it with its unit, like 6GiB.",
     ),
+    "what stays free without its unit": (
+        {"vllm_stack_reserved": "2"},
+        "vllm_stack_reserved: '2' is 2 bytes. Write it with its unit, like 6GiB.",
+    ),
+    "a card's memory without its unit": (
+        {"vllm_stack_gpus": [{"name": "a card", "memory_total_bytes": 32}]},
+        "vllm_stack_gpus[0].memory_total_bytes: 32 is 32 bytes. Write it with its unit, like 6GiB.",
+    ),
+    "a step of no host": (
+        {"gpuserve_rollout_steps": [1, "0%"]},
+        "gpuserve_rollout_steps[1]: a step of 0 % changes no host, and would never end.",
+    ),
+    "a step in words": (
+        {"gpuserve_rollout_steps": "half"},
+        "gpuserve_rollout_steps[0]: 'half' is no step. Write a number of hosts, or a share such as 25%.",
+    ),
     "an unquoted off for a number format": (
         {"vllm_stack_models": [{**MODEL, "kv_cache_dtype": False}]},
         "vllm_stack_models[0].kv_cache_dtype: false is not known.",
