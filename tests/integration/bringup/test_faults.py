@@ -140,6 +140,9 @@ def test_a_foreign_process_that_takes_memory_meanwhile_is_named(stack: Stack) ->
     stack.engine("yi", held="created")
     play, reader = stack.playing(vllm_stack_memory_wait_s=5)
     play.wait_for("yi         starts:")
+    # The others have theirs by then, and the one that is missing it can only be this one.
+    play.wait_for("tinyllama  ready")
+    play.wait_for("qwen       ready")
     # Three models leave 5 GiB of the card free, half a GiB of it for good.
     pid = stack.hold(6 * GIB)
     stack.engine("yi")
