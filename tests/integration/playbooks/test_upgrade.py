@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 # Whatever machine this is: no Python is there.
 REFUSED = "/nowhere/python"
@@ -64,14 +66,21 @@ def others_back(folder: Path, variables: dict[str, object]) -> str:
     docker = folder / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
-    upgrade = (CHECKOUT / "playbooks/upgrade.yml").read_text()
+    plays = yaml.safe_load((CHECKOUT / "playbooks/upgrade.yml").read_text())
+    upgrade = next(play for play in plays if play["name"] == "Upgrade driver and toolkit")
     # The playbook's own variables and assertion, around the tasks alone.
-    begin, end = upgrade.index("  vars:"), upgrade.index("  tasks:")
-    assertion = upgrade[upgrade.index("    - name: Assert that the engines of other stacks are back") :]
-    assertion = assertion[: assertion.index("    - name: Remove the mark")]
-    head = "- name: Others\n  hosts: all\n  gather_facts: false\n"
-    tasks = f"  tasks:\n    - name: Start\n      ansible.builtin.include_tasks: {CHECKOUT}/playbooks/tasks/others_back.yml\n"
-    (folder / "play.yml").write_text(head + upgrade[begin:end] + tasks + assertion)
+    assertion = next(
+        one for one in upgrade["tasks"] if one["name"] == "Assert that the engines of other stacks are back"
+    )
+    back = {"name": "Start", "ansible.builtin.include_tasks": f"{CHECKOUT}/playbooks/tasks/others_back.yml"}
+    play = {
+        "name": "Others",
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": upgrade["vars"],
+        "tasks": [back, assertion],
+    }
+    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE": str(folder)}
     program = str(Path(sys.executable).with_name("ansible-playbook"))
