@@ -46,7 +46,8 @@ def record(target: Path, command: Sequence[str]) -> int:
 def cast(lines: Iterable[tuple[float, str]]) -> str:
     """Return the lines as asciicast; folders of this machine are written as anybody's."""
     header = {"version": 2, "width": COLUMNS, "height": ROWS}
-    places = {str(CHECKOUT): "~/gpuserve.fleet", str(Path.home()): "~"}
+    # The last one is the home of a simulated host's root.
+    places = {str(CHECKOUT): "~/gpuserve.fleet", str(Path.home()): "~", "/root/": "~/"}
     rows = [json.dumps(header)]
     for seconds, line in lines:
         written = line
