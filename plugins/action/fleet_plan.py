@@ -154,7 +154,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _gpus(self, raw: Mapping[str, Any], named: Any, device: Any, host: str) -> Any:
         """Return the cards that the run asks about, else those that answered, those named, or for the CPU build this machine's memory."""
-        if self._params["gpu"]:
+        if self._params["gpu"] and device != "cpu":
             return [{"name": gpu.name} for gpu in named_gpus(self._params["gpu"], "plan_gpu")]
         answering = plain((raw.get("_plan_asked") or {}).get("gpus"))
         if answering or named:

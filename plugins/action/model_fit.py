@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import named_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import named_gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.catalogue import CONFIGS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import fit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
@@ -33,7 +33,7 @@ class Fit:
         self.lookup = lookup
         # What is asked for besides may take less time than the model itself.
         self.others_lookup = others_lookup or lookup
-        self.gpu = named_gpus(params["gpu"], "gpu")[0]
+        self.gpu = named_gpu(params["gpu"], "gpu")
 
     def answer(self) -> dict[str, Any]:
         """Return what the module returns."""

@@ -69,18 +69,10 @@ def drift(read: Any, host: str, quarantine: Any = "") -> dict[str, Any]:
 def _host(found: Mapping[str, Any]) -> Iterator[core.Difference]:
     if driver := found.get("driver"):
         asked = (int(driver["branch"] or 0), str(driver["version"] or "")) if driver["source"] != "host" else (0, "")
-        yield from core.driver(*asked, _installed(driver["found"]), driver["found"]["decision"])
+        yield from core.driver(*asked, core.installed_driver(driver["found"]), driver["found"]["decision"])
     if toolkit := found.get("toolkit"):
         there = toolkit["found"]
         yield from core.toolkit(str(toolkit["version"]), there["installed"], there["decision"]["missing"])
-
-
-def _installed(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the driver's version and branch; one that came in no package that we read is known by its library alone."""
-    library = str((found.get("state") or {}).get("userspace") or "")
-    if found["installed"].get("version") or not library:
-        return dict(found["installed"])
-    return {"version": library, "branch": int(library.partition(".")[0])}
 
 
 def _stack(stack: Mapping[str, Any]) -> Iterator[core.Difference]:

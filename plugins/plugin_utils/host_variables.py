@@ -69,7 +69,12 @@ def all_mistakes(
     ]
     of_playbooks = _typed(collection_variables.playbooks(), raw, template)[0]
     found = mistakes.merged(
-        names_and_options(raw, template), typed, _daemon_options(read), refused, _rollout(of_playbooks)
+        names_and_options(raw, template),
+        typed,
+        _daemon_options(read),
+        refused,
+        _steps(of_playbooks),
+        _acceptance(of_playbooks),
     )
     if not need_models and MODELS not in raw:
         return found
@@ -119,14 +124,14 @@ def _acceptance(read: Mapping[str, Any]) -> list[FleetError]:
     return []
 
 
-def _rollout(read: Mapping[str, Any]) -> list[FleetError]:
-    """Return what is wrong with the steps in which hosts change, and with what each is held to."""
+def _steps(read: Mapping[str, Any]) -> list[FleetError]:
+    """Return what is wrong with the steps in which hosts change."""
     try:
         if rollout.STEPS in read:
             rollout.parse_steps(read[rollout.STEPS])
     except FleetError as error:
-        return [error, *_acceptance(read)]
-    return _acceptance(read)
+        return [error]
+    return []
 
 
 def own_part(host: str, variables: Mapping[str, Any], template: Template, loader: DataLoader) -> str:

@@ -136,8 +136,13 @@ def named_gpus(words: str, where: str) -> tuple[Gpu, ...]:
     names = [word.strip() for word in words.split(",") if word.strip()]
     if not names:
         fail(where, "it names no card.", "Write 5090, or 5090,5090 for two.")
+    return tuple(named_gpu(name, where, index) for index, name in enumerate(names))
+
+
+def named_gpu(name: str, where: str, index: int = 0) -> Gpu:
+    """A card of the catalogue as people write it; one that it does not have is a FleetError."""
     try:
-        return tuple(_parse({"name": name}, index, where) for index, name in enumerate(names))
+        return _parse({"name": name}, index, where)
     except FleetError as error:
         fail(where, error.what, error.remedy)
 

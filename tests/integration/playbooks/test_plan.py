@@ -147,5 +147,7 @@ def test_a_plan_for_a_card_that_nobody_has_yet(tmp_path: Path) -> None:
     )
     assert two.returncode == 0, two.stdout + two.stderr
     assert "NVIDIA GeForce RTX 4090" in two.stdout and CARD not in two.stdout
+    without = run(tmp_path, 120, "plan_gpu=4090", "vllm_stack_device=cpu", json.dumps({"vllm_stack_gpus": []}))
+    assert "NVIDIA" not in without.stdout, "a host that computes on its CPU has none"
     misspelt = run(tmp_path, 120, "plan_gpu=5091")
     assert misspelt.returncode == 2 and "plan_gpu: the catalogue has no card '5091'" in misspelt.stdout

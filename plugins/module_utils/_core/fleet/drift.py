@@ -54,6 +54,14 @@ class Engine:
     digest: str
 
 
+def installed_driver(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return version and branch by what driver_info found; a driver that came in no package is known by its library alone."""
+    library = str((found.get("state") or {}).get("userspace") or "")
+    if found["installed"].get("version") or not library:
+        return dict(found["installed"])
+    return {"version": library, "branch": int(library.partition(".")[0])}
+
+
 def driver(
     branch: int, version: str, installed: Mapping[str, Any], decision: Mapping[str, Any]
 ) -> Iterator[Difference]:

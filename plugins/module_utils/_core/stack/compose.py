@@ -15,12 +15,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import socket
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import SAFE_ENVIRONMENT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import CPU_UUID
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX, ModelSpec
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import group, secrets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import containers, group, secrets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.volumes import bind, long_form
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.yaml_text import Interpolated
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 
-LABEL = "fleet.gpuserve"
+LABEL = containers.LABEL
 # Which place an engine has among those of several hosts, such as 0/2; on engines of one host there is no such label.
 GROUP = f"{LABEL}.group"
 SOCKET, TCP = "socket", "tcp"

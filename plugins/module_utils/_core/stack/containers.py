@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MODEL, PORT, DIGEST = "fleet.gpuserve.model", "fleet.gpuserve.port", "fleet.gpuserve.digest"
+# What labels of ours begin with.
+LABEL = "fleet.gpuserve"
+MODEL, PORT, DIGEST = f"{LABEL}.model", f"{LABEL}.port", f"{LABEL}.digest"
 
 
 def running(containers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

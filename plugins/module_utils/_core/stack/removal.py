@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STACK = "fleet.gpuserve.stack"
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.containers import LABEL
+
+STACK = f"{LABEL}.stack"
 PROJECT = "com.docker.compose.project"
 FOLDER = "com.docker.compose.project.working_dir"
 

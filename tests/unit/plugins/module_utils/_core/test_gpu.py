@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, named_gpus, parse_gpus
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu, named_gpu, named_gpus, parse_gpus
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -180,3 +180,8 @@ def test_words_that_name_no_card_are_said_by_their_variable(words: str, what: st
     with pytest.raises(FleetError) as refused:
         named_gpus(words, "plan_gpu")
     assert (refused.value.where, refused.value.what) == ("plan_gpu", what)
+
+
+def test_where_one_card_is_asked_for_two_are_none() -> None:
+    with pytest.raises(FleetError, match="the catalogue has no card '5090,4090'"):
+        named_gpu("5090,4090", "gpu")
