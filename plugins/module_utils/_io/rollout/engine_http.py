@@ -49,6 +49,19 @@ class Engine:
         answer = self._ask("GET", "/health", None, 5)
         return answer[0] if answer else None
 
+    def answers(self) -> bool:
+        """Whether it answers anything at all now: cheap enough to be asked several times a second."""
+        connection = self._connection(1)
+        try:
+            connection.connect()
+            connection.sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            # No key is sent: who listens matters once somebody has answered. Until then Docker's proxy takes and ends each connection.
+            return connection.sock.recv(1) != b"" and not self._is_anothers()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
     def names_model(self) -> bool:
         """Whether /v1/models has the model."""
         answer = self._ask("GET", "/v1/models", None, 5)
@@ -108,12 +121,9 @@ class Engine:
     def _ask(
         self, method: str, path: str, body: bytes | None, timeout_s: float, content_type: str = "application/json"
     ) -> tuple[int, bytes] | None:
-        if isinstance(self._where, str):
-            connection: http.client.HTTPConnection = SocketConnection(self._where, timeout_s)
-        elif has_foreign_listener(self._where):
+        if self._is_anothers():
             return None
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self._where, timeout=timeout_s)
+        connection = self._connection(timeout_s)
         end = None
         try:
             connection.connect()
@@ -130,6 +140,14 @@ class Engine:
             if end is not None:
                 end.cancel()
             connection.close()
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        if isinstance(self._where, str):
+            return SocketConnection(self._where, timeout_s)
+        return http.client.HTTPConnection("127.0.0.1", self._where, timeout=timeout_s)
+
+    def _is_anothers(self) -> bool:
+        return isinstance(self._where, int) and has_foreign_listener(self._where)
 
 
 def _hang_up(sock: socket.socket) -> None:

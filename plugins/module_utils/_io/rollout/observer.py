@@ -222,7 +222,7 @@ class Watch:
             return proof.done()
         if not Path(f"/proc/{pid}").exists():
             return True
-        return not answered and engine.health() is not None
+        return not answered and engine.answers()
 
     # What one container holds
 

@@ -9,12 +9,13 @@ import http.client
 import io
 import json
 import os
+import socket
 import socketserver
 import threading
 import time
 import wave
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,6 +68,38 @@ def test_an_engine_answers_on_its_socket(served: Path) -> None:
     engine = Engine(str(served), "yi", "a-key-of-ours")
     assert engine.health() == 200 and engine.names_model()
     assert Handler.keys == ["Bearer a-key-of-ours"] * 2
+
+
+def test_a_glance_sends_no_key(served: Path, tmp_path: Path) -> None:
+    assert Engine(str(served), "yi", "a-key-of-ours").answers()
+    assert Handler.keys == [None]
+    assert not Engine(str(tmp_path / "none"), "yi").answers()
+
+
+def test_a_glance_believes_no_foreign_process_and_looks_for_one_only_where_somebody_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def strange(port: int) -> bool:
+        looked.append(port)
+        return True
+
+    monkeypatch.setattr(engine_http, "has_foreign_listener", strange)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert not Engine(server.server_port, "yi", "a-key-of-ours").answers()
+        assert looked == [server.server_port]
+        server.shutdown()
+    # As Docker's proxy does while the engine behind it does not listen yet.
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def take_and_end() -> None:
+            proxy.accept()[0].close()
+
+        threading.Thread(target=take_and_end, daemon=True).start()
+        assert not Engine(proxy.getsockname()[1], "yi").answers()
+        assert len(looked) == 1
 
 
 def test_a_link_that_an_engine_lays_there_is_not_followed(served: Path, tmp_path: Path) -> None:
