@@ -46,8 +46,10 @@ apt=(apt-get -o "Dir::Etc::sourcelist=$cache/apt/sources.list" -o Dir::Etc::sour
   -o "Dir::Cache=$cache/apt" -o APT::Sandbox::User=root)
 "${apt[@]}" update -qq
 rm -rf "$cache/debs" && mkdir -p "$cache/debs/x"
-(cd "$cache/debs" && "${apt[@]}" download -qq docker.io docker-cli containerd runc docker-compose && for deb in *.deb; do dpkg -x "$deb" x; done)
-(cd "$cache/debs/x" && cp usr/sbin/{dockerd,runc,docker-proxy} usr/bin/{docker,docker-init,containerd,containerd-shim-runc-v2} "$root/docker/bin/")
+(cd "$cache/debs" && "${apt[@]}" download -qq docker.io docker-cli containerd runc docker-compose tini && for deb in *.deb; do dpkg -x "$deb" x; done)
+(cd "$cache/debs/x" && cp usr/sbin/{dockerd,runc,docker-proxy} usr/bin/{docker,containerd,containerd-shim-runc-v2} "$root/docker/bin/"
+ # Debian's docker-init is a link to tini.
+ cp usr/bin/tini-static "$root/docker/bin/docker-init")
 cp "$cache/debs/x/usr/libexec/docker/cli-plugins/docker-compose" "$root/docker/plugins/"
 strip "$root"/docker/bin/* "$root"/docker/plugins/* 2>/dev/null || true
 

@@ -58,6 +58,8 @@ class Watch:
         self._pool = ThreadPoolExecutor(max_workers=32)
         # By container and start: what one start was asked counts for no other.
         self._proofs: dict[tuple[str, str], Future[tuple[bool, str]]] = {}
+        # By container: the lines of its last log, and what they say. A start is silent for most of its time.
+        self._read: dict[str, tuple[list[str], log.LogFacts]] = {}
         # What the last probe saw of those that start: (its engine, first process, whether it answered), by container.
         self._starting: dict[str, tuple[Watched, Engine, str, int, bool]] = {}
         self._docker_pid = self._docker_started()
@@ -174,12 +176,15 @@ class Watch:
     ) -> tuple[log.LogFacts, int, diagnosis.Cause | None]:
         """What a start's log says, a number that changes with its progress, and the cause where it has ended."""
         lines = self._docker.log(one.container, LOG_LINES) if self._docker else []
+        known = self._read.get(one.container)
+        if known is None or known[0] != lines:
+            known = self._read[one.container] = lines, log.read(lines)
         moved = read_bytes(pids)
         if found["HostConfig"].get("NetworkMode") != "host":
             moved += received_bytes(pids[0]) if pids else 0
         progress = hash((tuple(lines[-3:]), moved // NOISE_BYTES))
         cause = None if running else diagnosis.diagnose(lines, found["State"].get("ExitCode"))
-        return log.read(lines), progress, cause
+        return known[1], progress, cause
 
     def _proof(self, one: Watched, start_id: str, engine: Engine, starting: bool) -> tuple[bool, str]:
         """A token or an embedding; while a start is followed one that takes long is waited for elsewhere."""
