@@ -62,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             if not names_only and not any(found.values()):
                 places = fleet.placed(raw, self._templates.read, same, out)
                 members, more = fleet.together(raw, self._value(raw), places.hosts)
-                more += groups.not_started(members) if starts else []
+                more += [*groups.not_started(members), *groups.parted(members, hosts)] if starts else []
                 found = fleet.merged(found, [*places.mistakes, *more, *self._edge_mistakes(raw, places.hosts, out)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}

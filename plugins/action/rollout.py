@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "journal": {"type": "path", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "placement": {"type": "dict", "default": {}},
+    "members": {"type": "dict", "default": {}},
     "quarantine": {"type": "dict", "default": {}},
     "steps": {"type": "raw", "default": [1, "25%", "100%"]},
     "canary_label": {"type": "str", "default": "canary"},
@@ -74,7 +75,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             run = this_run.claim(self._variables, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
             if is_rollout:
                 rollout.check_alone(before, run, this_run.is_gone)
-            found = rollout.plan(hosts, steps, canaries, before if self._params["resume"] else None, asked)
+            found = rollout.plan(
+                hosts,
+                steps,
+                canaries,
+                before if self._params["resume"] else None,
+                asked,
+                list(self._params["members"].values()),
+            )
             begun = rollout.begun(
                 before, hosts, asked, is_resumed=self._params["resume"], is_limited=self._is_limited()
             )

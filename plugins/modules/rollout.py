@@ -40,6 +40,12 @@ options:
       - RV(gpuserve.fleet.inventory_check#module:placement) of that module.
     type: dict
     default: {}
+  members:
+    description:
+      - RV(gpuserve.fleet.inventory_check#module:members) of that module; hosts that serve a model together are always in one step.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   quarantine:
     description:
       - RV(gpuserve.fleet.inventory_check#module:quarantine) of that module.

@@ -117,6 +117,24 @@ def not_started(groups: Mapping[str, Mapping[str, Any]]) -> list[FleetError]:
     ]
 
 
+def parted(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> list[FleetError]:
+    """Return which models a run would start on some of their hosts only: engines of a group start and end together."""
+    found = []
+    for model, told in groups.items():
+        order = sorted(told, key=lambda host: int(told[host]["rank"]))
+        missing = [host for host in order if host not in hosts]
+        if missing and len(missing) < len(order):
+            found.append(
+                FleetError(
+                    MODELS,
+                    f"{', '.join(order)} serve {model} together, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
+                    "not among the hosts of this run.",
+                    f"Name all of them (-l {','.join(order)}), or none.",
+                )
+            )
+    return found
+
+
 def _address_mistakes(host: Host) -> list[FleetError]:
     try:
         distributed_rule.address(host.address, ADDRESS)

@@ -142,28 +142,52 @@ def plan(
     canaries: Collection[str] = (),
     journal: Journal | None = None,
     asked: Mapping[str, str] | None = None,
+    together: Collection[Collection[str]] = (),
 ) -> Rollout:
     """Return who changes when. canaries go first; with a journal, a host is left out that has what is asked of it already.
 
+    Hosts that serve a model together change together: a step that has no room for all of them takes none, but for one that would be empty.
     A resumed rollout goes on with the step that it stopped in: steps are taken of all hosts, whether or not they are done.
     """
-    ordered = [*(host for host in hosts if host in canaries), *(host for host in hosts if host not in canaries)]
+    units = bound(hosts, together)
+    first = [unit for unit in units if any(host in canaries for host in unit)]
+    ordered = [*first, *(unit for unit in units if unit not in first)]
     done = journal.done if journal else {}
-    skipped = tuple(host for host in ordered if host in done and done[host] == (asked or {}).get(host))
-    left = [host for host in ordered if host not in skipped]
+    skipped = [unit for unit in ordered if all(host in done and done[host] == (asked or {}).get(host) for host in unit)]
+    left = [unit for unit in ordered if unit not in skipped]
     sizes: list[int] = []
-    passed, at = len(skipped), 0
-    remaining = len(ordered)
-    while remaining > 0:
-        size = min(steps[min(at, len(steps) - 1)].of(len(ordered)), remaining)
-        remaining -= size
+    # What is done already fills the steps from the first one on.
+    queue = [(unit, 0) for unit in skipped] + [(unit, len(unit)) for unit in left]
+    at = 0
+    while queue:
+        room = steps[min(at, len(steps) - 1)].of(len(hosts))
         at += 1
-        # What is done already fills the steps from the first one on.
-        done_here = min(size, passed)
-        passed -= done_here
-        if size > done_here:
-            sizes.append(size - done_here)
-    return Rollout(tuple(left), tuple(sizes), skipped)
+        size = 0
+        taken = 0
+        while queue and (taken == 0 or taken + len(queue[0][0]) <= room):
+            unit, changes = queue.pop(0)
+            taken += len(unit)
+            size += changes
+        if size:
+            sizes.append(size)
+    return Rollout(_hosts_of(left), tuple(sizes), _hosts_of(skipped))
+
+
+def bound(hosts: Sequence[str], together: Collection[Collection[str]]) -> list[tuple[str, ...]]:
+    """Return the hosts in their order, those that serve a model together as one; a host of two groups binds both."""
+    found: list[set[str]] = []
+    for host in hosts:
+        unit = {host}.union(*(group for group in together if host in group)) & set(hosts)
+        for other in [one for one in found if one & unit]:
+            found.remove(other)
+            unit |= other
+        found.append(unit)
+    at = {host: place for place, host in enumerate(hosts)}
+    return sorted((tuple(sorted(unit, key=at.__getitem__)) for unit in found), key=lambda unit: at[unit[0]])
+
+
+def _hosts_of(units: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(host for unit in units for host in unit)
 
 
 def begun(

@@ -646,6 +646,16 @@ def test_a_group_is_planned_and_not_started() -> None:
     assert "failed" not in run({"gpu01": {}}, starts=True)
 
 
+def test_a_limit_that_leaves_out_a_host_of_a_group_is_refused() -> None:
+    first, second = sorted(run(of_a_group())["members"]["large"].items(), key=lambda member: int(member[1]["rank"]))
+    said_of_it = f"{first[0]}, {second[0]} serve large together, and {first[0]} is not among the hosts of this run."
+    assert said_of_it in run(of_a_group(), {"ansible_limit": second[0]}, starts=True)["msg"]
+    assert (
+        "serve large together"
+        not in run(of_a_group(), {"ansible_limit": f"{first[0]},{second[0]}"}, starts=True)["msg"]
+    )
+
+
 def test_one_address_twice_is_one_sentence_whatever_else_is_checked() -> None:
     same = {"gpu01": {"ansible_host": "192.0.2.10"}, "gpu02": {"ansible_host": "192.0.2.10"}, "192.0.2.11": {}}
     for names_only in (False, True):

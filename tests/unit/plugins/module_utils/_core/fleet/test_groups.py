@@ -15,6 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.groups 
     members,
     mistakes,
     not_started,
+    parted,
     ranked,
     together,
 )
@@ -129,3 +130,13 @@ def test_nothing_is_said_of_hosts_that_were_not_planned() -> None:
     told = {"large": {"gpu01": {"rank": 1}, "gpu02": {"rank": 0}}}
     assert together(told, {"gpu02": stage(40960)}) == []
     assert together({}, {"gpu02": stage(40960)}) == []
+
+
+def test_a_run_is_for_all_hosts_of_a_group_or_for_none() -> None:
+    groups = {"large": members("large", [ONE, TWO])}
+    first, second = ranked("large", [ONE, TWO])
+    assert parted(groups, ["gpu01", "gpu02", "gpu03"]) == parted(groups, ["gpu03"]) == parted({}, []) == []
+    assert [str(error) for error in parted(groups, [second.name])] == [
+        f"vllm_stack_models: {first.name}, {second.name} serve large together, and {first.name} is not among the hosts of this run. "
+        f"Name all of them (-l {first.name},{second.name}), or none."
+    ]

@@ -13,6 +13,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.rollout
     Journal,
     Step,
     begun,
+    bound,
     check_alone,
     end_screen,
     is_stopped,
@@ -72,6 +73,40 @@ def test_canaries_go_first() -> None:
     found = plan(FORTY, USUAL, {"gpu31", "gpu07"})
     assert found.hosts[:3] == ("gpu07", "gpu31", "gpu00")
     assert sorted(found.hosts) == FORTY
+
+
+@pytest.mark.parametrize(
+    ("steps", "canaries", "together", "hosts", "batches"),
+    [
+        # The canary is one of two hosts that serve a model together: both are.
+        ([1, "100%"], {"d"}, [{"b", "d"}], "bdacef", (2, 4)),
+        # A step without room for both takes neither, and the next one does.
+        ([3], (), [{"c", "d"}, {"e", "f"}], "abcdef", (2, 2, 2)),
+        (["50%"], (), [{"b", "f"}], "abfcde", (3, 3)),
+        # A host of two groups has three change together.
+        ([1], (), [{"a", "c"}, {"c", "e"}], "acebdf", (3, 1, 1, 1)),
+        # Who is not of this run binds nobody.
+        ([1], (), [{"a", "z"}], "abcdef", (1, 1, 1, 1, 1, 1)),
+    ],
+)
+def test_hosts_that_serve_a_model_together_are_never_in_two_steps(
+    steps: list[object], canaries: set[str], together: list[set[str]], hosts: str, batches: tuple[int, ...]
+) -> None:
+    found = plan("abcdef", parse_steps(steps), canaries, together=together)
+    assert ("".join(found.hosts), found.batches) == (hosts, batches)
+
+
+def test_a_resumed_rollout_takes_a_group_again_unless_all_of_it_is_done() -> None:
+    asked = dict.fromkeys("abcd", "v2")
+    journal = Journal({"a": "v2", "b": "v2"}, {"c": "no token"}, tuple("abcd"))
+    found = plan("abcd", parse_steps([1]), (), journal, asked, [{"b", "c"}])
+    assert (found.skipped, found.hosts, found.batches) == (("a",), ("b", "c", "d"), (2, 1))
+    assert plan("abcd", parse_steps([1]), (), journal, asked, [{"a", "b"}]).skipped == ("a", "b")
+
+
+def test_bound_hosts_stand_where_the_first_of_them_does() -> None:
+    assert bound("dcba", [{"a", "c"}]) == [("d",), ("c", "a"), ("b",)]
+    assert bound("abc", []) == [("a",), ("b",), ("c",)]
 
 
 def test_a_resumed_rollout_goes_on_with_the_step_that_it_stopped_in() -> None:
