@@ -6,6 +6,9 @@
 The module probes first. Only where there is work it runs in the background on the host, writing a line for each change into a file. A
 command on the host waits until that grows, two seconds at most, and is asked again and again. So a bring-up also outlives a connection,
 and a controller, that goes away.
+
+Hosts that serve a model together wait for each other before any of them changes, and what their bring-ups tell each other is carried here:
+there is no way from one host to another.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.action.show import MACHINE_CALLBACKS
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
 
 # A command that waits for something new probes this often, so many times.
 PROBE_S, PROBES = 0.5, 4
@@ -31,6 +36,8 @@ LOST_S = 300.0
 RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
 # The module holds a lock on its progress for as long as it lives. So long after the last time that somebody had it, nobody will come.
 GIVEN_UP_S = 20.0
+# The hosts of a group come here by the same task of one step, each once it is through with the tasks before.
+COME_S = 600.0
 
 display = Display()
 
@@ -42,6 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _name = ""
     # What a person calls the work.
     _what = "The bring-up"
+    # Where this host serves models together with others.
+    _board: Board | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
@@ -51,18 +60,62 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if self._task.check_mode or "probe_only" in arguments:
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
         first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
+        work = self._together if first.get("groups") else self._begin
+        return {**result, **work(arguments, first, task_vars or {})}
+
+    def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Do the work, where there is any."""
         if first.get("failed") or not first.get("work"):
-            return {**result, **first}
+            return first
         self._say(0, self._announcement(first))
         if first.get("gap"):
             self._say(0, f" 0:00  {first['gap']}")
-        return {**result, **self._in_background(arguments, first, task_vars or {})}
+        return self._in_background(arguments, first, task_vars)
+
+    def _together(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Do the same with the other hosts of this host's groups: all of them keep their parts, or all start theirs."""
+        refused = str(first.get("msg", "no reason was given")) if first.get("failed") else ""
+        self._board = Board(this_run.folder(this_run.GROUPS), self._name, first["groups"], refused)
+        try:
+            if refused:
+                return first
+            until = time.monotonic() + COME_S
+            while missing := self._board.missing():
+                if time.monotonic() >= until:
+                    return {"failed": True, "msg": self._not_come(missing)}
+                time.sleep(PROBE_S)
+            for host, reason in self._board.refused().items():
+                msg = f"{host}, with which it serves together, can't begin: {reason} Nothing was changed here."
+                return {"failed": True, "msg": msg}
+            anew = self._board.anew()
+            for model in first["models"]:
+                if model["name"] in anew and model["action"] == "kept":
+                    model.update(action="start", reason="another host of its group starts it anew")
+            first = {
+                **first,
+                "anew": anew,
+                "work": bool(first.get("work") or anew),
+                "serving": [name for name in first["serving"] if name not in anew],
+            }
+            return self._begin({**arguments, "anew": anew}, first, task_vars)
+        finally:
+            self._board.end()
+
+    @staticmethod
+    def _not_come(missing: dict[str, tuple[int, int]]) -> str:
+        each = [f"{hosts} hosts serve {model} together, and {come} came" for model, (come, hosts) in missing.items()]
+        return (
+            f"{'; '.join(each)} within {COME_S:.0f} s. Mend what keeps the others, take all of them into one step and one -l, or raise "
+            "forks, and run again. Nothing was changed here."
+        )
 
     def _in_background(
         self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         progress = f"{arguments.get('state_dir') or '/var/lib/gpuserve'}/progress-{secrets.token_hex(6)}"
         asked = {**arguments, "progress_file": progress, "probe_only": False, **self._handed_on(first)}
+        if self._board is not None:
+            asked["peers_file"] = _peers_file(progress)
         # The module bounds its own waits; this only ends one that is stuck beyond all of them.
         self._task.async_val = self._limit_s(arguments, first)
         try:
@@ -79,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             module_args={"jid": job["ansible_job_id"], "_async_dir": folder},
             task_vars=task_vars,
         )
-        self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(job['results_file'])}")
+        self._clear(progress, job["results_file"])
         for name in (
             "ansible_job_id",
             "results_file",
@@ -96,7 +149,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _died(self, progress: str, results: str) -> dict[str, Any]:
         """The result of a module that never had one: its process was killed, or its host went down."""
-        self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(results)}")
+        self._clear(progress, results)
         return {
             "failed": True,
             "changed": True,
@@ -106,12 +159,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             ),
         }
 
+    def _clear(self, progress: str, results: str) -> None:
+        files = [progress, results, *([_peers_file(progress)] if self._board is not None else [])]
+        self._low_level_execute_command(f"rm -f {' '.join(shlex.quote(file) for file in files)}")
+
     def _follow(self, progress: str, results: str) -> bool:
         """Show what the module writes, until it has ended; whether it has, or only nobody is there to go on."""
         offset, lost, ended, alone = 0, None, False, None
         while True:
+            brings = self._board.command(_peers_file(progress)) if self._board is not None else ""
             try:
-                text = self._low_level_execute_command(self._read(progress, results, offset, wait=not ended))["stdout"]
+                text = self._low_level_execute_command(brings + self._read(progress, results, offset, wait=not ended))[
+                    "stdout"
+                ]
             except AnsibleConnectionFailure:
                 lost, alone = lost or time.monotonic(), None
                 if time.monotonic() - lost > LOST_S:
@@ -129,7 +189,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             offset += len(whole.encode())
             for line in whole.splitlines():
                 ended = ended or line == ENDED
-                if line != ENDED:
+                if line.startswith(NEWS):
+                    if self._board is not None:
+                        self._board.tell(line.removeprefix(NEWS))
+                elif line != ENDED:
                     self._say(0, line)
             if not running:
                 return True
@@ -175,3 +238,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         ):
             return
         display.display(f"  {self._name}  {line}")
+
+
+def _peers_file(progress: str) -> str:
+    """Return where a bring-up finds what the other hosts of its groups tell."""
+    return f"{progress}.peers"

@@ -195,6 +195,18 @@ options:
     description:
       - Where to write a line for each change, for the action plugin to show.
     type: path
+  peers_file:
+    description:
+      - Where the action plugin writes what other hosts of a group tell of their parts of it.
+    type: path
+    version_added: 0.3.0
+  anew:
+    description:
+      - Models over several hosts of which another host starts its part, so that this one does, too.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 attributes:
@@ -301,6 +313,12 @@ plan:
   description: What was handed over as O(plan), of the set that serves.
   returned: always
   type: dict
+groups:
+  description:
+    - Of each model that this host serves together with others, C(group) (the same on all of them), C(rank), C(hosts) (how many) and
+      C(settled) (whether its part can stay as it is).
+  returned: with O(probe_only) and in check mode
+  type: dict
 generating:
   description: The models of that set that make tokens, and can be asked for one.
   returned: always
@@ -369,6 +387,8 @@ def main() -> NoReturn:
             "probe_only": {"type": "bool", "default": False},
             "memory_seen": {"type": "dict", "default": {}},
             "progress_file": {"type": "path"},
+            "peers_file": {"type": "path"},
+            "anew": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -27,12 +27,19 @@ MODEL_INFO = "gpuserve-model-info"
 HELD_HOSTS = "gpuserve-held-hosts"
 # Of hosts that a version of the collection has changed: a file each, with which one.
 VERSIONS = "gpuserve-versions"
+# Of hosts that serve a model together: a file each, with what it tells the others.
+GROUPS = "gpuserve-groups"
+
+
+def folder(name: str) -> Path:
+    """Return the path of a folder of this run."""
+    return Path(settings.DEFAULT_LOCAL_TMP) / name  # type: ignore[attr-defined]
 
 
 @contextmanager
 def alone(name: str) -> Iterator[Path]:
     """Hold the lock of a folder of this run, and return it."""
-    shared = Path(settings.DEFAULT_LOCAL_TMP) / name  # type: ignore[attr-defined]
+    shared = folder(name)
     shared.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(shared / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -41,9 +48,9 @@ def alone(name: str) -> Iterator[Path]:
 
 def claim(variables: Mapping[str, Any], now: str) -> Claim:
     """Return who runs: the same for all hosts of a run, and another for each run."""
-    folder = str(settings.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    own = str(settings.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
     controller = socket.gethostname()
-    name = hashlib.sha256(f"{controller}\0{folder}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{controller}\0{own}".encode()).hexdigest()[:16]
     # Tasks run in children of the one process that is the run.
     return Claim(name, _who(variables), controller, os.getppid(), now)
 

@@ -99,6 +99,7 @@ class Model:
     port: int = 0
     exact: bool = True
     version: str = "1"  # of everything else in it
+    group: str = ""  # its part of one, such as 0/2
 
 
 class FakeHost:
@@ -255,6 +256,8 @@ class FakeHost:
             port, used = one.port or 8001 + at, int(one.gib * GIB)
             digest = f"{one.version}-{one.gib}-{port}-{one.gpu}-{self.key}"
             labels = {"stack": PROJECT, "model": one.name, "port": port, "digest": digest, "planned_bytes": used}
+            part = {"group": one.group, "meets": "192.0.2.1:29501"} if one.group else {}
+            labels |= part
             services[one.name] = {
                 "labels": {f"{LABEL}.{name}": str(value) for name, value in labels.items()},
                 "port": port,
@@ -267,7 +270,7 @@ class FakeHost:
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(secrets.render({secrets.API_KEY: self.key}))
             entry = {"name": one.name, "container": f"vllm-{one.name}", "image": "i", "port": port, "digest": digest}
-            entries.append({**entry, "network": "bridge"})
+            entries.append({**entry, **part, "network": "bridge"})
             sizes = {"total_bytes": used, "kv_cache_bytes": GIB, "exact_kv": one.exact, "gpu_uuids": [one.gpu]}
             rest = {"engine_args": [], "tensor_parallel_size": 1, "max_num_seqs": 1, "max_model_len": 1, "env": {}}
             planned.append({"name": one.name, "model": one.name, **sizes, **rest})
@@ -313,6 +316,8 @@ class FakeHost:
             "stop_grace_s": 1,
             "probe_only": False,
             "memory_seen": {},
+            "anew": [],
+            "peers_file": None,
             "progress_file": str(self.folder / "progress"),
             **rendered,
             **change,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.machine import advance
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import (
     Container,
+    News,
     Observation,
     Seen,
 )
@@ -54,6 +55,8 @@ class World:
         self.made: list[Action] = []  # containers ahead of their start
         self.started: dict[str, float] = {}
         self.history = History()
+        self.news: dict[str, News] = {}
+        self.news_age_s: float | None = None
 
     def probe(self) -> Observation:
         """What the edges would say of this world now; nobody can tell there who holds what."""
@@ -69,6 +72,8 @@ class World:
             surges=self.surges,
             docker_restarted=self.docker_restarted,
             listeners=self.listeners,
+            news=self.news,
+            news_age_s=self.news_age_s,
         )
 
     @property

@@ -53,11 +53,13 @@ def decide(
     if seen.foreign:
         return Decision(Verdict.REFUSE, Cause.FOREIGN, foreign_name(service.name))
     running, same = seen.container is Container.RUNNING, seen.digest == service.digest
-    if running and same and seen.serves:
+    # A part without an API runs, and whether it is of use is asked where its group has one.
+    if running and same and (seen.serves or service.is_headless) and not service.anew:
         return Decision(Verdict.KEEP, Cause.SERVES, "it serves, and nothing of it changed")
-    if running and same and seen.sleeping:
+    if running and same and seen.sleeping and not service.anew:
         return Decision(Verdict.KEEP, Cause.SLEEPS, "it sleeps, and nothing of it changed")
-    if (listeners or {}).get(service.port) == FOREIGN and not (running and seen.port == service.port):
+    takes_port = not service.is_headless
+    if takes_port and (listeners or {}).get(service.port) == FOREIGN and not (running and seen.port == service.port):
         return Decision(Verdict.REFUSE, Cause.PORT, foreign_port(service))
     if not seen.image_present:
         return Decision(
@@ -71,13 +73,16 @@ def decide(
         return Decision(Verdict.START, Cause.NEVER_STARTED, "it was made and never started")
     if not running:
         return Decision(Verdict.START, Cause.ENDED, f"its container is {seen.container.value}")
-    return _silent(seen, limits, doubted_s)
+    if service.anew:
+        return Decision(Verdict.START, Cause.GROUP, "another host of its group starts it anew")
+    return _silent(service, seen, limits, doubted_s)
 
 
-def _silent(seen: Seen, limits: Limits, doubted_s: float) -> Decision:
+def _silent(service: Service, seen: Seen, limits: Limits, doubted_s: float) -> Decision:
     """One that runs as it should and did not serve in this probe: a probe can be missed, and an interrupted start goes on."""
     served = seen.healthy or seen.dead or seen.was_proved
-    if not served and seen.age_s is not None and seen.age_s < limits.start_timeout_s:
+    # A part of a group whose start was interrupted is begun again with the others.
+    if not served and service.part is None and seen.age_s is not None and seen.age_s < limits.start_timeout_s:
         # What an interrupted run has done so far is not thrown away.
         return Decision(Verdict.FOLLOW, Cause.INTERRUPTED, "an earlier run began its start")
     if doubted_s < limits.doubt_s:

@@ -55,9 +55,24 @@ def unkept(target: Target, first: Observation, decided: Mapping[str, Decision]) 
         one.name
         for one in target.services
         if one.exact_kv
+        and one.part is None
         and first.services[one.name].restart_policy == "no"
         and decided[one.name].verdict is Verdict.KEEP
     ]
+
+
+def groups(target: Target, decided: Mapping[str, Decision]) -> dict[str, dict[str, Any]]:
+    """Return the groups of hosts that this one is in, by model, and whether its own part can stay as it is."""
+    return {
+        one.name: {
+            "group": one.part.group,
+            "rank": one.part.rank,
+            "hosts": one.part.hosts,
+            "settled": decided[one.name].verdict is Verdict.KEEP,
+        }
+        for one in target.services
+        if one.part is not None
+    }
 
 
 def unserved(services: Sequence[Service], first: Observation, limits: Limits) -> list[str]:

@@ -40,7 +40,9 @@ def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates)
         progress=seen.progress,
         progressed=now if seen.progress != track.progress else track.progressed,
     )
-    if seen.container is Container.RUNNING and seen.serves:
+    if seen.awaits:
+        track = replace(track, progressed=now)
+    if seen.container is Container.RUNNING and seen.serves and not seen.lost:
         too_much = gates.holds_too_much(service, seen)
         if too_much is None:
             phases = (*track.phases, ("ready", now - started))
@@ -51,13 +53,16 @@ def follow(service: Service, track: Track, seen: Seen, now: float, gates: Gates)
         if now - track.doubted < gates.limits.doubt_s:
             return track, Outcome.GOES_ON
         return replace(track, reason=too_much, ended=now, memory=True, doubted=None), Outcome.FAILED
-    failed = why_failed(track, seen, started, now, gates.limits)
+    # What a part without an API does last is no phase of its own: the first host's log has those.
+    failed = why_failed(track, seen, started, now, gates.limits, has_phases=not service.is_headless)
     if failed is not None:
         return replace(track, reason=failed, ended=now, memory=False, doubted=None), Outcome.FAILED
     return track, Outcome.GOES_ON
 
 
-def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Limits) -> str | None:
+def why_failed(
+    track: Track, seen: Seen, started: float, now: float, limits: Limits, has_phases: bool = True
+) -> str | None:
     """The reason that is known here; an empty one is to be read from the log, None is that it goes on."""
     if seen.container in (Container.EXITED, Container.RESTARTING):
         return ""
@@ -67,6 +72,8 @@ def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Lim
             if seen.container is Container.ABSENT
             else "Docker did not start its container."
         )
+    if seen.lost:
+        return seen.lost
     if seen.refusal:
         return f"it refuses to make one token: {seen.refusal}"
     if seen.dead:
@@ -79,6 +86,6 @@ def why_failed(track: Track, seen: Seen, started: float, now: float, limits: Lim
     # One that was begun by an earlier run is timed from when it was taken on.
     entered = max(track.since, started + track.phases[-1][1]) if track.phases else max(track.since, started)
     longest = limits.phase_limits_s.get(seen.phase, limits.start_timeout_s)
-    if now - entered > longest:
+    if has_phases and now - entered > longest:
         return f"{longest:.0f} s {where} are too long (vllm_stack_phase_limits_s)."
     return None

@@ -186,7 +186,7 @@ class Gates(Reservations):
 
     def _port_closed(self, service: Service) -> Closed | None:
         owner = self.owner(service.port)
-        if owner is None or owner == service.name:
+        if owner is None or owner == service.name or service.is_headless:
             return None
         if owner == FOREIGN:
             return Closed(Cause.PORT, foreign_port(service))

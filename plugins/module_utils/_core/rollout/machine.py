@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import group
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.moving import move, unlock
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.noticing import notice
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation
@@ -35,7 +36,7 @@ TRANSITIONS = {
     (Step.WAITING, Step.SURGING): "old and new fit together",
     (Step.WAITING, Step.DRAINING): "the new one fits once the old one is gone",
     (Step.WAITING, Step.STOPPING): "the old one crashes or never served",
-    (Step.WAITING, Step.FAILED): "refused, or the gate stayed closed",
+    (Step.WAITING, Step.FAILED): "refused, its group is lost, or the gate stayed closed",
     (Step.SURGING, Step.DRAINING): "the surge instance is proved",
     (
         Step.SURGING,
@@ -62,10 +63,10 @@ TRANSITIONS = {
     (Step.YIELDING, Step.FAILED): "its name is somebody else's",
     (Step.READY, Step.WAITING): "Docker was restarted",
     (Step.READY, Step.STARTING): "started again by somebody",
-    (Step.READY, Step.FAILED): "it ended",
+    (Step.READY, Step.FAILED): "it ended, or its group is lost",
     (Step.KEPT, Step.WAITING): "it ended",
     (Step.KEPT, Step.STARTING): "started again by somebody",
-    (Step.KEPT, Step.FAILED): "it ended for the second time, or its name is somebody else's",
+    (Step.KEPT, Step.FAILED): "it ended for the second time or as one of a group, or its name is somebody else's",
     (Step.LEAVING, Step.DRAINING): "all others are proved, or its memory or port is needed",
     (Step.LEAVING, Step.GONE): "removed by somebody",
 }
@@ -78,6 +79,7 @@ DECIDES_S = 5.0
 
 def advance(state: State, observation: Observation, now: float, limits: Limits) -> tuple[State, list[Action]]:
     """One step. The actions are to be done before the next probe."""
+    observation = group.observed(state, observation)
     gpus = {uuid for service in state.services.values() if not service.leaves for uuid in service.gpus}
     unreadable = None if gpus <= set(observation.free_bytes) else now if state.unreadable is None else state.unreadable
     state = replace(state, unreadable=unreadable)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import bridges
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import bridges, group
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.gates import IN_FLIGHT, Closed, Fit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Container, Seen
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
@@ -98,6 +98,9 @@ def _has_ended(turn: Turn, seen: Seen, since: float) -> bool:
 
 def _wait(turn: Turn, name: str) -> None:
     track, seen, service = turn.of(name)
+    if seen.lost:
+        turn.fail(name, seen.lost, Cause.GROUP, committed=None)
+        return
     if seen.healthy and track.doubted is not None:
         # What spoke against it is over, whoever's turn it is.
         turn.note(name, doubted=None)
@@ -114,6 +117,8 @@ def _wait(turn: Turn, name: str) -> None:
         turn.note(name, created=True)
     if not turn.gates.has_turn(service, bool(turn.alone)):
         turn.note(name, since=turn.now)
+    elif absent := group.missing(service, turn.state.attempt, turn.observation):
+        _wait_at_gate(turn, name, Closed(Cause.GROUP, absent))
     elif seen.container is Container.RUNNING:
         _replace(turn, name)
     elif (closed := turn.gates.closed(service)) is not None:

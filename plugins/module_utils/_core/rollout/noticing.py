@@ -124,7 +124,7 @@ def _starting(turn: Turn, name: str) -> None:
 def _second_try(turn: Turn, name: str, seen: Seen) -> str:
     """Why a start is tried once more: for what another start or Docker itself has spoiled; empty where it is not."""
     track, restarted = turn.tracks[name], turn.observation.docker_restarted
-    if track.retried or seen.container in UP:
+    if track.retried or seen.container in UP or turn.state.services[name].part is not None:
         return ""
     if restarted is not None and restarted >= (track.started or 0.0):
         return "Docker was restarted while it started"
@@ -218,8 +218,10 @@ def _stopping(turn: Turn, name: str) -> None:
 
 def _proved(turn: Turn, name: str) -> None:
     """One that serves is followed to the end: what died meanwhile is no part of a proved set."""
-    track, seen, _service = turn.of(name)
+    track, seen, service = turn.of(name)
     kept = track.step is Step.KEPT
+    if service.part is not None and _is_lost(turn, name):
+        return
     if seen.container is not Container.RUNNING:
         restarted = turn.observation.docker_restarted
         spoiled = restarted is not None and restarted >= (track.ended or track.since)
@@ -248,6 +250,21 @@ def _proved(turn: Turn, name: str) -> None:
             turn.fail(name, "it answers no more on /health.", Cause.NOT_SERVING, stop_failed=True)
     elif track.doubted is not None:
         turn.note(name, doubted=None)
+
+
+def _is_lost(turn: Turn, name: str) -> bool:
+    """Whether a part of a group is given up: nobody but all of its hosts together starts it again."""
+    track, seen, _service = turn.of(name)
+    ended_s = turn.now - (track.ended or turn.now)
+    if seen.container is not Container.RUNNING:
+        turn.fail(name, f"it ended {ended_s:.0f} s after it was ready, and its group with it.", Cause.ENDED)
+    elif track.start_id and seen.start_id and seen.start_id != track.start_id:
+        turn.fail(name, "it was started again without its group.", Cause.GROUP, stop_failed=True)
+    elif seen.lost:
+        turn.fail(name, seen.lost, Cause.GROUP, stop_failed=True)
+    else:
+        return False
+    return True
 
 
 def _clean(turn: Turn, name: str) -> None:

@@ -29,6 +29,35 @@ class Container(Enum):
 UP = (Container.RUNNING, Container.RESTARTING)
 
 
+class Stage(Enum):
+    """How far another host is with its part of a group."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    PROVED = "proved"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a host tells of its part of a group; `progress` changes while its start gets on."""
+
+    rank: int
+    stage: Stage
+    progress: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class News:
+    """What one host tells the others of its groups, by group: of which attempt, whether all is proved there, whether it has ended."""
+
+    attempt: int
+    parts: Mapping[str, Told]
+    is_done: bool = False
+    has_ended: bool = False
+
+
 @dataclass(frozen=True)
 class Seen:
     """One probe of one container. `serves` is /health, then /v1/models naming the model, then one generated token."""
@@ -55,6 +84,8 @@ class Seen:
     memory_failure: bool = False  # its log says that memory was the reason
     disturbed: bool = False  # ... since somebody else gave some back while it measured
     image_present: bool = True
+    lost: str = ""  # why its group of hosts can't come to serve
+    awaits: bool = False  # another host of its group has yet to start
 
     @property
     def all_used_bytes(self) -> int:
@@ -85,3 +116,7 @@ class Observation:
     tells_apart: bool = True  # used_bytes of containers were read; else they are what was planned
     memory_error: str = ""  # why memory can't be read
     docker_restarted: float | None = None  # when Docker was last seen to come back
+    news: Mapping[str, News] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # what other hosts of a group tell, by host
+    news_age_s: float | None = None  # since that was last brought

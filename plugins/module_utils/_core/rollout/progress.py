@@ -23,6 +23,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 SUMMARY_S = 5.0
 # The last line of a bring-up's progress, for the program that reads it.
 ENDED = "__bringup_has_ended__"
+# How a line begins that is for the other hosts of a group, and for no person.
+NEWS = "__bringup_tells__ "
 # What a phase of the log means to somebody who waits for it.
 PHASES = {
     Phase.CREATED: "engine created, weights come next",

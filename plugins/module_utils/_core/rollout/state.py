@@ -82,6 +82,21 @@ class Cause(Enum):
     TOO_MUCH = "too_much"
     REFUSED = "refused"  # by Docker
     STUCK = "stuck"
+    GROUP = "group"  # another host's part of it
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a group of hosts an engine is; `group` is the same on all of them. The first one has the API."""
+
+    group: str
+    rank: int
+    hosts: int
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether it only computes for the first one."""
+        return self.rank > 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,15 @@ class Service:
     weights_bytes: int = 0
     surge: bool = False  # a surge instance may serve while it is replaced
     leaves: bool = False
+    part: Part | None = None
+    anew: bool = (
+        False  # another host starts its part of the group again: an engine can't join one that began without it
+    )
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether it has no API."""
+        return self.part is not None and self.part.is_headless
 
 
 # Seconds that a start may stay in a phase of its log; a download is no phase of its own and has the longest.
@@ -219,6 +243,7 @@ class State:
     alone: str = ""
     leavers: tuple[str, ...] = ()
     unreadable: float | None = None
+    attempt: int = 1  # the second one brings back what was there before
 
     @property
     def everything(self) -> tuple[str, ...]:
@@ -248,17 +273,21 @@ class State:
         return [name for name in self.order if self.tracks[name].step in PROVED or self.tracks[name].surge_serves]
 
 
-def begin(services: Sequence[Service], order: str, now: float) -> State:
-    """Everything waits, in the order asked for: smallest_first, largest_first or listed. What left the stack serves on."""
+def begin(services: Sequence[Service], order: str, now: float, attempt: int = 1) -> State:
+    """Everything waits, in the order asked for: smallest_first, largest_first or listed. What left the stack serves on.
+
+    Parts of groups come first, in the same order on all hosts: none waits for a group that waits for it.
+    """
     ranked = [service for service in services if not service.leaves]
     leavers = [service for service in services if service.leaves]
     if order != "listed":
         ranked.sort(key=lambda service: (service.need_bytes, service.name), reverse=order == "largest_first")
+    ranked.sort(key=lambda service: (service.part is None, service.part.group if service.part else ""))
     tracks = {service.name: Track(since=now) for service in ranked}
     left = "it left the inventory"
     tracks |= {service.name: Track(Step.LEAVING, left, Cause.LEFT, since=now) for service in leavers}
     names, gone = tuple(one.name for one in ranked), tuple(one.name for one in leavers)
-    return State(names, {one.name: one for one in (*ranked, *leavers)}, tracks, leavers=gone)
+    return State(names, {one.name: one for one in (*ranked, *leavers)}, tracks, leavers=gone, attempt=attempt)
 
 
 def assert_never(value: NoReturn) -> NoReturn:

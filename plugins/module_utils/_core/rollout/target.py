@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule, sockets
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT, MODELS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import HIGHEST_PORT
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import proofs
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Service
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import Part, Service
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import SURGE_SUFFIX
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import instance_of
 
@@ -31,11 +30,12 @@ class Watched:
     task: str = proofs.GENERATE  # what it is for, which decides how it is proved
     left: bool = False  # it is no part of the stack any more
     socket: str = ""  # where it answers in place of its port
+    headless: bool = False  # it answers nowhere: it computes for the first host of its group
 
     @property
     def generates(self) -> bool:
         """Whether it makes tokens as its clients ask for them."""
-        return self.task == proofs.GENERATE
+        return self.task == proofs.GENERATE and not self.headless
 
     @property
     def where(self) -> int | str:
@@ -71,8 +71,9 @@ class Target:
     watched: tuple[Watched, ...]
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Target:
-        """From a kept set, or from what the modules before this one returned: {"services", "plan", "endpoints"}."""
+    def of(cls, kept: Mapping[str, Any], anew: Collection[str] = ()) -> Target:
+        """From a kept set, or from what the modules before this one returned: {"services", "plan", "endpoints"}. `anew` are models of
+        which another host starts its part again."""
         entries = {entry["name"]: entry for entry in kept["services"]}
         planned = {
             model["name"]: model for gpu in kept["plan"]["gpus"] for model in gpu["models"] if model["name"] in entries
@@ -82,8 +83,16 @@ class Target:
             planned,
             kept["plan"],
             kept.get("endpoints") or [],
-            tuple(_service(entry, planned[name]) for name, entry in entries.items()),
+            tuple(_service(entry, planned[name], name in anew) for name, entry in entries.items()),
             tuple(_watched(entry, planned[name]) for name, entry in entries.items()),
+        )
+
+    def anew_but(self, untouched: Collection[str], failed: Target) -> Target:
+        """Return it to come back: parts of groups are started again, but for those that the set which failed had and left as they were."""
+        kept = {name for name in untouched if failed.digests[name] == self.digests.get(name)}
+        return replace(
+            self,
+            services=tuple(replace(one, anew=one.part is not None and one.name not in kept) for one in self.services),
         )
 
     @property
@@ -124,6 +133,8 @@ class Target:
         ports = {one.port for one in (*self.watched, *leavers) if not one.socket} | set(listening)
 
         def possible(service: Service) -> bool:
+            if service.part is not None:
+                return False  # its memory is on several hosts, and one part of two groups is of no use
             surge, network = self.watched_as(service.name).surge(offset), self.entries[service.name].get("network")
             has_port = network in (None, "bridge") and surge.port <= HIGHEST_PORT and surge.port not in ports
             return offset > 0 and bool(surge.socket or has_port) and surge.container not in {*names, *self.containers}
@@ -134,14 +145,17 @@ class Target:
         return next(one for one in self.watched if one.name == name)
 
 
-def refuse_groups(entries: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse engines of several hosts: no gate of a bring-up knows what the other hosts of a group do."""
-    for entry in entries:
-        if entry.get("group"):
-            fail(MODELS, f"{entry['name']} is {distributed_rule.NOT_STARTED}", distributed_rule.NOT_STARTED_REMEDY)
+def part_of(entry: Mapping[str, Any]) -> Part | None:
+    """Return which part of a group of hosts a service is; None where it is alone."""
+    place = str(entry.get("group") or "")
+    if not place:
+        return None
+    rank, _of, hosts = place.partition("/")
+    return Part(f"{entry['name']}@{entry.get('meets', '')}", int(rank), int(hosts))
 
 
-def _service(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Service:
+def _service(entry: Mapping[str, Any], model: Mapping[str, Any], anew: bool) -> Service:
+    part = part_of(entry)
     return Service(
         name=entry["name"],
         digest=entry["digest"],
@@ -150,6 +164,8 @@ def _service(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Service:
         need_bytes=int(model["total_bytes"]),
         exact_kv=bool(model["exact_kv"]),
         weights_bytes=int(model.get("weights_bytes", 0)) * len(model["gpu_uuids"]),
+        part=part,
+        anew=anew and part is not None,
     )
 
 
@@ -169,4 +185,5 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
         planned_bytes=int(model["total_bytes"]),
         task=_task(model),
         socket=str(entry.get("socket", "")),
+        headless=bool((part := part_of(entry)) and part.is_headless),
     )

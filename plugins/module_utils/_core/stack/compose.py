@@ -23,6 +23,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import 
 LABEL = containers.LABEL
 # Which place an engine has among those of several hosts, such as 0/2; on engines of one host there is no such label.
 GROUP = f"{LABEL}.group"
+# Where they find together: the same for all engines of a group.
+MEETS = f"{LABEL}.meets"
 SOCKET, TCP = "socket", "tcp"
 # Inside its container every engine listens here; outside, on its own port, or in a folder of its own.
 ENGINE_PORT = 8000
@@ -135,7 +137,11 @@ def services(stack: Mapping[str, Any]) -> list[dict[str, Any]]:
             "digest": service["labels"][f"{LABEL}.digest"],
             "network": service.get("network_mode", "bridge"),
             **({"socket": sockets.path(name)} if f"{LABEL}.transport" in service["labels"] else {}),
-            **({"group": service["labels"][GROUP]} if GROUP in service["labels"] else {}),
+            **(
+                {"group": service["labels"][GROUP], "meets": service["labels"][MEETS]}
+                if GROUP in service["labels"]
+                else {}
+            ),
         }
         for name, service in stack["services"].items()
     ]
@@ -210,7 +216,7 @@ def _service(spec: ModelSpec, model: Mapping[str, Any], options: StackOptions) -
         f"{LABEL}.port": str(spec.port),
         f"{LABEL}.planned_bytes": str(model["total_bytes"]),
         **({f"{LABEL}.transport": SOCKET} if _has_socket(spec, options) else {}),
-        **({GROUP: place} if (place := group.place(spec)) else {}),
+        **({GROUP: place, MEETS: group.meeting_point(spec)} if (place := group.place(spec)) else {}),
     }
     found = digest(service, hidden)
     service["labels"][f"{LABEL}.digest"] = found

@@ -33,6 +33,14 @@ def place(spec: ModelSpec) -> str:
     return f"{group.member.rank}/{group.hosts}" if group is not None and group.member is not None else ""
 
 
+def meeting_point(spec: ModelSpec) -> str:
+    """Return where the engines of a group find together, an address and a port; nothing where one is alone."""
+    group = spec.distributed
+    return (
+        f"{group.member.master_address}:{group.master_port}" if group is not None and group.member is not None else ""
+    )
+
+
 def environment(spec: ModelSpec, interfaces: Mapping[str, str]) -> dict[str, str]:
     """Return where an engine meets those of other hosts; gloo and NCCL would take the first interface, such as one of Docker's."""
     if spec.distributed is None or spec.distributed.member is None:

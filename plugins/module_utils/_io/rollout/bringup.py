@@ -25,7 +25,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
     phase_limits,
     switch_s,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched, refuse_groups
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import Target, Watched
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL, model_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import gib
@@ -37,6 +37,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_mem
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import GpuLock, LockHeld
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.loop import Progress, RolloutLoop
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch, cores, leaver_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.peers import Peers
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import BEFORE, PROVED, Sets
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
@@ -91,9 +92,8 @@ class Bringup:
     def _given_target(self) -> Target:
         if not self.params["plan"].get("gpus") and self.params["services"]:
             raise Refused("plan: hand over what memory_plan returned. Nothing was changed.")
-        refuse_groups(self.params["services"])
         given = {name: self.params[name] for name in ("services", "endpoints")}
-        return Target.of({**given, "plan": self.params["plan"] or {"gpus": []}})
+        return Target.of({**given, "plan": self.params["plan"] or {"gpus": []}}, self.params["anew"])
 
     def _rollback_target(self) -> Target:
         proved, before = self.sets.read(PROVED), self.sets.read(BEFORE)
@@ -104,7 +104,7 @@ class Bringup:
                 "There is no earlier set that served whole to go back to: change the inventory and run site.yml. "
                 "Nothing was changed."
             )
-        return Target.of(proved)
+        return Target.of(proved, self.params["anew"])
 
     def _open_docker(self) -> Docker | None:
         try:
@@ -161,6 +161,7 @@ class Bringup:
         mode, names = self.mode(target, first), [one.container for one in leavers]
         gap = self._gap(target, leavers, first, self.limits(mode))
         would = dry_run.forecast(target, first, decided, names, mode, self.params["min_headroom_bytes"], gap)
+        would["groups"] = dry_run.groups(target, decided)
         if self.check_mode or self.docker is None:
             return would
         loop = self._loop(self.docker)
@@ -170,7 +171,7 @@ class Bringup:
                 begin(target.services, self.params["order"], 0.0), first, 0.0, self.limits()
             )
             loop.explain(target, state)
-            return self._result(target, state, mode, [], loop)
+            return {**self._result(target, state, mode, [], loop), "groups": would["groups"]}
         if self.params["probe_only"]:
             gone = [model_of(name) for name in names]
             return {**would, "work": True, "leftovers": gone, "memory": self.gpus.last(), "changed": False}
@@ -222,7 +223,14 @@ class Bringup:
             EngineKeys(self.keys_dir, self.sets.folder, self.params["project_name"]),
         )
         return RolloutLoop(
-            docker, self.watch, self.gpus, executor, self.state_dir, self.progress, self.params["docker_wait_s"]
+            docker,
+            self.watch,
+            self.gpus,
+            executor,
+            self.state_dir,
+            self.progress,
+            self.params["docker_wait_s"],
+            Peers(self.params["peers_file"], self.progress.tell),
         )
 
     def _work(self, target: Target, loop: RolloutLoop) -> dict[str, Any]:
@@ -245,7 +253,8 @@ class Bringup:
         failed, serving = dict(loop.failures), state.serving
         missing: dict[str, dict[str, Any]] = {}
         if state.failed and fallback is not None:
-            serving, missing = self._restore(target, fallback, loop)
+            untouched = [name for name in state.order if state.tracks[name].step is Step.KEPT]
+            serving, missing = self._restore(target, fallback, untouched, loop)
             loop.failures = failed
         result = self._result(target, state, mode, leavers, loop)
         if not state.failed:
@@ -258,10 +267,11 @@ class Bringup:
         return result
 
     def _restore(
-        self, failed: Target, proved: Target, loop: RolloutLoop
+        self, failed: Target, proved: Target, untouched: Sequence[str], loop: RolloutLoop
     ) -> tuple[list[str], dict[str, dict[str, Any]]]:
         """Bring the set back that had proved itself: the names that serve again, and why others don't."""
         self.progress.note("the set before comes back")
+        proved = proved.anew_but(untouched, failed)
         self.sets.keep_failed()
         try:
             self.sets.put_back(PROVED)
@@ -273,7 +283,7 @@ class Bringup:
         loop.executor.clear_drains(self._engines(failed, leavers))
         loop.failures = {}
         limits = self.limits(self.mode(proved, self.watch.observe(proved.watched, None)))
-        state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False)
+        state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False, attempt=2)
         return state.serving, loop.failures
 
     def _as_it_is(self, proved: Target, error: OSError) -> tuple[list[str], dict[str, dict[str, Any]]]:
@@ -335,7 +345,7 @@ class Bringup:
             "report": [
                 {"endpoint": f"http://127.0.0.1:{one['port']}/v1", **{key: one.get(key) for key in _REPORTED}}
                 for one in sorted(models, key=lambda one: str(one["name"]))
-                if "port" in one
+                if "port" in one and not target.watched_as(str(one["name"])).headless
             ],
         }
 

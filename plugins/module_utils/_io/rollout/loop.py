@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure, machine
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure, group, machine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.observation import Observation
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import Narrator, shown
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state import (
@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import com
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.executor import Executor, Refusal
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.gpu_memory import Gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.observer import Watch
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.peers import Peers
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -79,9 +80,11 @@ class RolloutLoop:
         state_dir: StateDir,
         progress: Progress,
         docker_wait_s: float,
+        peers: Peers,
     ) -> None:
         self._docker, self._watch, self._gpus, self.executor = docker, watch, gpus, executor
         self._state_dir, self._progress, self._docker_wait_s = state_dir, progress, docker_wait_s
+        self._peers = peers
         self.failures: dict[str, dict[str, Any]] = {}
         self.kept_up: list[str] = []  # proved ones of an earlier run that Docker starts again only from now on
         self._foreign: dict[int, tuple[str, int]] = {}
@@ -101,14 +104,15 @@ class RolloutLoop:
         *,
         stop_at_failure: bool,
         surge: bool,
+        attempt: int = 1,
     ) -> State:
         """Bring one target up. Told to stop at a failure, it leaves others on their way."""
         watched = [*target.watched, *leavers]
         seen = self._probe(watched, None, over=False)
         offset = self.executor.surge_offset if surge else 0
         services = target.services_with_surge(offset, seen.listeners, leavers)
-        state = begin([*services, *(one.leaver() for one in leavers)], order, time.monotonic())
-        over = False
+        state = begin([*services, *(one.leaver() for one in leavers)], order, time.monotonic(), attempt)
+        over = is_done = False
         while True:
             now = time.monotonic()
             state, actions = machine.advance(state, seen, now, limits)
@@ -116,13 +120,15 @@ class RolloutLoop:
             for refusal in self._do(target, actions):
                 state = machine.refuse(state, refusal.action, refusal.reason, now, refusal.cause)
             self.explain(target, state)
+            is_done = is_done or (state.done and over)
+            self._peers.tell(state, seen, is_done)
             if state.failed and stop_at_failure and state.clean:
                 break
             # Once all is settled, everything is probed once more: what died meanwhile is no part of a proved set.
-            if state.done and over:
+            if state.done and over and not group.is_waited_for(state, seen):
                 break
             over = state.done
-            self._watch.wait(machine.SOON_S if over else machine.next_probe_s(state, now))
+            self._watch.wait(machine.SOON_S if over and not is_done else machine.next_probe_s(state, now))
             seen = self._probe(watched, state, over)
         self.executor.finish()
         self._keep_up(target, state, seen)
@@ -130,10 +136,11 @@ class RolloutLoop:
 
     def _probe(self, watched: Sequence[Watched], state: State | None, over: bool) -> Observation:
         try:
-            return self._watch.observe(watched, state, over)
+            seen = self._watch.observe(watched, state, over)
         except DockerError:
             self._wait_for_docker()
-            return self._watch.observe(watched, state, over)
+            seen = self._watch.observe(watched, state, over)
+        return self._peers.heard(seen)
 
     def _do(self, target: Target, actions: Sequence[Action]) -> list[Refusal]:
         try:
@@ -149,7 +156,8 @@ class RolloutLoop:
 
     def _keep_up(self, target: Target, state: State, seen: Observation) -> None:
         """Have Docker start the proved ones again: those that may be in any order, since their caches depend on nobody."""
-        exact = [name for name in state.order if target.planned[name]["exact_kv"]]
+        # An engine of a group can't come back alone.
+        exact = [name for name in state.order if target.planned[name]["exact_kv"] and state.services[name].part is None]
         ready = [name for name in exact if state.tracks[name].step is Step.READY]
         self.kept_up = [
             name

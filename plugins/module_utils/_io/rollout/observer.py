@@ -124,6 +124,10 @@ class Watch:
         labels = found["Config"]["Labels"] or {}
         if labels.get(f"{compose.LABEL}.stack") != self._project:
             return Seen(container=Container.RUNNING, foreign=True)
+        headless = is_headless(labels)
+        if headless:
+            # It answers nowhere: what listens at its model's port is somebody else.
+            asked = replace(asked, health=False, token=False, figures=False, sleep=False)
         container = state_of(found["State"]["Status"])
         running = container is Container.RUNNING
         matters = track is None or track.step not in SETTLED
@@ -135,7 +139,13 @@ class Watch:
         engine, start_id = Engine(where, one.name, engine_keys.of_container(found) or self._key), start_id_of(found)
         health = engine.health() if running and asked.health else None
         if asked.log and running:
-            self._starting[one.container] = (one, engine, start_id, found["State"]["Pid"], health is not None)
+            self._starting[one.container] = (
+                one,
+                engine,
+                start_id,
+                found["State"]["Pid"],
+                headless or health is not None,
+            )
         sleeping = running and asked.sleep and (health == 200 or not asked.health) and engine.sleeps()
         proved, refusal = (False, "")
         if asked.token and health == 200 and not sleeping:
@@ -145,7 +155,7 @@ class Watch:
             container=container,
             digest=labels.get(f"{compose.LABEL}.digest", ""),
             start_id=start_id if running else "",
-            port=where if isinstance(where, int) else 0,
+            port=where if isinstance(where, int) and not headless else 0,
             exit_code=found["State"].get("ExitCode"),
             restart_policy=found["HostConfig"]["RestartPolicy"]["Name"],
             asked=asked.health,
@@ -316,6 +326,11 @@ def state_of(status: str) -> Container:
         return Container(status)
     except ValueError:
         return Container.EXITED  # paused, dead, removing
+
+
+def is_headless(labels: Mapping[str, str]) -> bool:
+    """Whether a container is one of several hosts' that has no API."""
+    return labels.get(compose.GROUP, "0/").partition("/")[0] != "0"
 
 
 def start_id_of(found: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ class Host:
     _read = staticmethod(ActionModule._read)
     _name = "box"
     _what = ActionModule._what
+    _board = None
+    _clear = ActionModule._clear
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

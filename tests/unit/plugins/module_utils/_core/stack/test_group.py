@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import refuse_groups
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import part_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose, group
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import plan
@@ -134,13 +134,13 @@ def test_what_a_group_opens_is_said() -> None:
     assert "listens at 192.0.2.2 at ports that it chooses, and asks nobody for a key" in other
 
 
-def test_no_bring_up_takes_one_of_a_group() -> None:
-    services = compose.services(rendered(0))
-    assert [service.get("group") for service in services] == ["0/2", None]
-    refuse_groups(services[1:])
-    with pytest.raises(FleetError) as refused:
-        refuse_groups(services)
-    assert str(refused.value).startswith("vllm_stack_models: large is spread over several hosts, which is planned and")
+def test_a_bring_up_knows_parts_of_one_group_by_what_all_of_them_have() -> None:
+    (first, alone), (other, _alone) = (compose.services(rendered(rank)) for rank in (0, 1))
+    assert (first["group"], other["group"], "group" in alone) == ("0/2", "1/2", False)
+    one, two = part_of(first), part_of(other)
+    assert one is not None and two is not None and part_of(alone) is None
+    assert one.group == two.group == "large@192.0.2.1:29501"
+    assert (one.is_headless, two.is_headless, two.rank, two.hosts) == (False, True, 1, 2)
 
 
 def test_stages_share_the_model_and_decide_nothing_that_others_would_not() -> None:

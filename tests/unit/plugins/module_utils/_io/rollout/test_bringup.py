@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import bringup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import lock as lock_module
@@ -51,15 +50,11 @@ def said(result: dict[str, Any]) -> str:
 # Ordinary changes
 
 
-def test_engines_of_several_hosts_are_refused_and_nothing_is_touched(host: FakeHost) -> None:
+def test_a_part_of_a_group_whose_other_hosts_tell_nothing_takes_no_other_s_place(host: FakeHost) -> None:
     served(host, A)
-    before, asked = dict(host.containers), host.render(changed(A))
-    asked["services"][0]["group"] = "0/2"
-    with pytest.raises(
-        FleetError, match="a is spread over several hosts, which is planned and rendered and not started"
-    ):
-        host.bring(asked)
-    assert host.containers == before and host.done == []
+    result = host.bring(host.render(replace(changed(A), group="0/2")))
+    assert "2 hosts serve it together, and 1 of them is about to start it." in said(result)
+    assert result["serving"] == result["restored"] == ["a"] and host.done == []
 
 
 def test_from_nothing_and_again(host: FakeHost) -> None:
