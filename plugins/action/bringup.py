@@ -79,6 +79,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             if refused:
                 return first
+            step = len(task_vars.get("ansible_play_batch", ()))
+            for model, part in first["groups"].items():
+                if 0 < step < part["hosts"]:
+                    return {"failed": True, "msg": _parted(model, part["hosts"], step)}
             until = time.monotonic() + COME_S
             while missing := self._board.missing():
                 if time.monotonic() >= until:
@@ -238,6 +242,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         ):
             return
         display.display(f"  {self._name}  {line}")
+
+
+def _parted(model: str, hosts: int, step: int) -> str:
+    """Return what is said of a step that has no room for a group."""
+    return (
+        f"{model}: {hosts} hosts serve it together, and {step} {'is' if step == 1 else 'are'} changed at once. Take all of them into one "
+        f"step (-e gpuserve_serial={hosts}) and one -l. Nothing was changed here."
+    )
 
 
 def _peers_file(progress: str) -> str:

@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import 
     observer,
     peers,
 )
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
 from ansible_collections.gpuserve.fleet.tests.support import fake_host
 from ansible_collections.gpuserve.fleet.tests.support.fake_host import LABEL, Clock, Container, FakeHost
 
@@ -188,7 +189,7 @@ class Hosts:
             monkeypatch.setattr(module, "time", self)
         for module in (executor, observer):
             monkeypatch.setattr(module, "ThreadPoolExecutor", fake_host.AtOnce)
-        monkeypatch.setattr(action.this_run, "folder", lambda name: folder / name)
+        monkeypatch.setattr(this_run, "folder", lambda name: folder / name)
         monkeypatch.setattr(bringup, "Docker", lambda: self.here)
         monkeypatch.setattr(bringup, "Gpus", lambda *_any: fake_host.Gpus(self.here))
         monkeypatch.setattr(executor, "compose", self._compose)

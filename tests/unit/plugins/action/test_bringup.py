@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, RUNNING, ActionModule
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
 
 NOBODY = f"{ALONE}\n{RUNNING}\n"
 
@@ -33,7 +37,7 @@ class Host:
     _read = staticmethod(ActionModule._read)
     _name = "box"
     _what = ActionModule._what
-    _board = None
+    _board: Board | None = None
     _clear = ActionModule._clear
 
     def sleep(self, seconds: float) -> None:
@@ -61,6 +65,62 @@ def test_what_is_written_is_shown_whole_line_by_line_until_the_end(monkeypatch: 
     assert host.follow() is True
     assert host.said == [" 0:00  a  starts", " 0:01  b  starts"]
     assert f"tail -c +{len(' 0:00  a  starts') + 2} /p" in host.commands[1], "what was shown is not read again"
+
+
+def test_what_is_for_other_hosts_is_carried_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    part = {"group": "large@192.0.2.1:29501", "hosts": 2, "settled": False}
+    other = Board(tmp_path, "other", {"large": {**part, "rank": 1}})
+    told = {"attempt": 1, "parts": {}, "is_done": True}
+    texts = [f" 0:00  a  starts\n{NEWS}{json.dumps(told)}\n{RUNNING}\n", f"{ENDED}\n{RUNNING}\n", ""]
+    host = Host(monkeypatch, lambda at: texts[at - 1])
+    host._board = Board(tmp_path, "box", {"large": {**part, "rank": 0}})
+    assert host.follow() is True
+    assert host.said == [" 0:00  a  starts"]
+    assert all(command.startswith("(umask 077; printf %s ") and " /p.peers; " in command for command in host.commands)
+    assert '"is_done": true' in other.command("/p")
+
+
+def together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **variables: Any) -> dict[str, Any]:
+    """What the task of a host returns that is one of two; nobody else comes."""
+    groups = {"large": {"group": "large@192.0.2.1:29501", "rank": 0, "hosts": 2, "settled": False}}
+    first = {"groups": groups, "work": True, "models": [], "serving": []}
+    monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
+    monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: {**first, **variables.pop("first", {})})
+    monkeypatch.setattr(this_run, "folder", lambda name: tmp_path / name)
+    clock = Host(monkeypatch, lambda _at: "")
+    none: Any = None
+    task: Any = SimpleNamespace(args={}, check_mode=False)
+    result = ActionModule(task, none, none, none, none, none).run(None, {"inventory_hostname": "box", **variables})
+    return {**result, "waited_s": clock.now - 1e6}
+
+
+def test_a_step_without_room_for_a_group_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = together(monkeypatch, tmp_path, ansible_play_batch=["box"])
+    assert (found["failed"], found["waited_s"]) == (True, 0)
+    assert found["msg"] == (
+        "large: 2 hosts serve it together, and 1 is changed at once. Take all of them into one step (-e gpuserve_serial=2) and one -l. "
+        "Nothing was changed here."
+    )
+
+
+def test_a_host_of_a_group_waits_for_the_others_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = together(monkeypatch, tmp_path, ansible_play_batch=["box", "other"])
+    assert found["failed"] is True and 600 <= found["waited_s"] < 602
+    assert found["msg"].startswith("2 hosts serve large together, and 1 came within 600 s.")
+
+
+def test_a_host_of_a_group_that_cannot_begin_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = together(monkeypatch, tmp_path, first={"failed": True, "msg": "its image is not on the host."})
+    assert found["msg"] == "its image is not on the host."
+    monkeypatch.setattr(this_run, "folder", lambda name: tmp_path / name)
+    part = {"group": "large@192.0.2.1:29501", "rank": 1, "hosts": 2, "settled": False}
+    assert Board(this_run.folder(this_run.GROUPS), "other", {"large": part}).refused() == {
+        "box": "its image is not on the host."
+    }
 
 
 def test_a_module_that_was_killed_is_followed_no_longer_than_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
