@@ -21,6 +21,7 @@ from ansible_collections.gpuserve.fleet.tests.support.parsers import sources
 DATA = Path(__file__).parents[1] / "data" / "class_names.json"
 REGISTRY = "vllm/model_executor/models/registry.py"
 CONFIGS = "vllm/transformers_utils/config.py"
+BROUGHT = "vllm/transformers_utils/configs"
 ASK = """
 import json
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
@@ -30,14 +31,24 @@ print(json.dumps(sorted(CONFIG_MAPPING_NAMES)))
 
 def main() -> None:
     """Renew the file."""
-    folders = sources.ensure_sources().values()
+    folders = list(sources.ensure_sources().values())
     texts = [(folder / REGISTRY).read_text(encoding="utf-8") for folder in folders]
     classes = sorted({name for text in texts for name in re.findall(r'"(\w+)":\s*\(', text)})
-    # Types whose configuration vLLM brings itself.
-    texts = [(folder / CONFIGS).read_text(encoding="utf-8") for folder in folders]
-    own = {name for text in texts for name in re.findall(r'^    (\w+)="\w+Config"', text, re.MULTILINE)}
+    # Types whose configuration vLLM brings itself; those of the newest release alone beside them.
+    configs = [(folder / CONFIGS).read_text(encoding="utf-8") for folder in folders]
+    own = {name for text in configs for name in re.findall(r'^    (\w+)="\w+Config"', text, re.MULTILINE)}
     asked = subprocess.run([sources.ensure_python(), "-c", ASK], check=True, capture_output=True, text=True)
-    found = {"classes": classes, "model_types": sorted({*own, *json.loads(asked.stdout.splitlines()[-1])})}
+    pairs = [pair for text in texts for pair in re.findall(r'"(\w+)":\s*\(\s*"([\w.]+)",\s*"(\w+)"', text)]
+    read = re.findall(r'^    (\w+)="(\w+Config)"', configs[-1], re.MULTILINE)
+    brought = "".join(path.read_text(encoding="utf-8") for path in sorted((folders[-1] / BROUGHT).rglob("*.py")))
+    found = {
+        "classes": classes,
+        # Which class of which module serves a name, in the newest release that has it.
+        "served_by": {name: f"{module}.{served}" for name, module, served in sorted(pairs, key=lambda pair: pair[0])},
+        "model_types": sorted({*own, *json.loads(asked.stdout.splitlines()[-1])}),
+        # By which other class of transformers' the newest release reads a type, or by one of its own ("").
+        "own_types": {of: "" if f"class {name}(" in brought else name for of, name in sorted(read)},
+    }
     DATA.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
 
 

@@ -62,9 +62,9 @@ _LIKE_LLAMA = (
     *("LlamaForCausalLM", "LLaMAForCausalLM", "Phi3ForCausalLM", "MixtralForCausalLM", "SmolLM3ForCausalLM"),
     *("GraniteForCausalLM", "GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM", "GraniteSWAForCausalLM"),
     *("GraniteMoeSWAForCausalLM", "Llama4ForCausalLM", "InternLM2ForCausalLM", "InternLM3ForCausalLM"),
-    *("AquilaForCausalLM", "Ernie4_5ForCausalLM", "Ministral3ForCausalLM", "MistralLarge3ForCausalLM"),
+    *("AquilaForCausalLM", "Ernie4_5ForCausalLM", "Ministral3ForCausalLM"),
     *("BaichuanForCausalLM", "BaiChuanForCausalLM", "MiniCPMForCausalLM", "ExaoneForCausalLM", "SolarForCausalLM"),
-    *("OlmoForCausalLM", "TeleChat2ForCausalLM", "TeleChat3ForCausalLM", "TeleFLMForCausalLM", "OrionForCausalLM"),
+    *("OlmoForCausalLM", "TeleChat2ForCausalLM", "TeleChat3ForCausalLM", "TeleFLMForCausalLM", "InternLMForCausalLM"),
     *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
     *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
     *("MiniCPM3ForCausalLM", "DeciLMForCausalLM"),
@@ -99,6 +99,7 @@ _DECODERS = {
     "DeepseekV3ForCausalLM": DEEPSEEK,
     "DeepseekV32ForCausalLM": DEEPSEEK,
     "GlmMoeDsaForCausalLM": DEEPSEEK,
+    "MistralLarge3ForCausalLM": DEEPSEEK,
     "Glm4MoeLiteForCausalLM": DEEPSEEK,
     "KimiLinearForCausalLM": Architecture(latent=True, mixer="kda"),
     **dict.fromkeys(("GlmForCausalLM", "ChatGLMModel", "ChatGLMForConditionalGeneration"), QWEN2),
@@ -113,7 +114,9 @@ _DECODERS = {
     "FlexOlmoForCausalLM": OLMO2,
     "CohereForCausalLM": COHERE,
     **dict.fromkeys(("Cohere2ForCausalLM", "Cohere2MoeForCausalLM"), replace(COHERE, sliding_pattern=4)),
-    "StableLmForCausalLM": Architecture(norm_bias=True),
+    **dict.fromkeys(
+        ("StableLmForCausalLM", "StableLMEpochForCausalLM", "OrionForCausalLM"), Architecture(norm_bias=True)
+    ),
     "Starcoder2ForCausalLM": Architecture(gated=False, bias=True, norm_bias=True, tied=True, sliding_pattern=1),
     "NemotronForCausalLM": Architecture(gated=False, norm_bias=True),
     "PhiForCausalLM": Architecture(norms=1, parallel=True, gated=False, bias=True, norm_bias=True),
@@ -124,7 +127,10 @@ _DECODERS = {
     "GPTJForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True),
     "Jais2ForCausalLM": Architecture(gated=False, norm_bias=True),
     "OPTForCausalLM": replace(GPT2, learned_positions=2),
-    "FalconForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True, tied=True),
+    **dict.fromkeys(
+        ("FalconForCausalLM", "RWForCausalLM"),
+        Architecture(norms=1, parallel=True, gated=False, norm_bias=True, tied=True),
+    ),
     "GraniteMoeHybridForCausalLM": Architecture(mixer="mamba2"),
     "BambaForCausalLM": Architecture(mixer="mamba2"),
     "FalconH1ForCausalLM": Architecture(mixer="mamba2"),
@@ -136,8 +142,9 @@ _DECODERS = {
     "JambaForCausalLM": Architecture(mixer="mamba1"),
     "Lfm2ForCausalLM": Architecture(qk_norm=True, mixer="conv", tied=True),
     "Lfm2MoeForCausalLM": Architecture(qk_norm=True, mixer="conv", tied=True),
-    "MiniMaxText01ForCausalLM": Architecture(mixer="lightning"),
-    "MiniMaxM1ForCausalLM": Architecture(mixer="lightning"),
+    **dict.fromkeys(
+        ("MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM", "MiniMaxForCausalLM"), Architecture(mixer="lightning")
+    ),
 }
 _LIKE_MODERN_BERT = (
     *("ModernBertModel", "ModernBertForSequenceClassification", "ModernBertForTokenClassification"),

@@ -1,15 +1,17 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A config.json and its values, by whatever name a family gives them."""
+"""A config.json and its values, by whatever name a family gives them, and what the library's class takes where it leaves one out."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import defaults
 
 # What a multimodal model calls the section of its language part; the first that is there counts.
 TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "text_model_config")
@@ -42,11 +44,8 @@ class Config:
     values: Mapping[str, Any]
     outer: Mapping[str, Any]
     where: str = "config"
-
-    @property
-    def nested(self) -> bool:
-        """Whether the language part is a section of a multimodal model's file."""
-        return self.values is not self.outer
+    # Whether the language part is a section of a multimodal model's file.
+    nested: bool = False
 
     def get(self, *keys: str, default: Any = None) -> Any:
         """The first of these keys that is there, of the language part or of the whole."""
@@ -65,7 +64,9 @@ class Config:
                 return value
         if key == "num_hidden_layers":
             # Nemotron-H's later files say no more than what each layer is.
-            return next((len(words) for name in LAYER_BY_LAYER if (words := self.words(name))), None)
+            pattern = _dotted(self.values, "hybrid_override_pattern")
+            told = [words for name in LAYER_BY_LAYER if (words := self.words(name))]
+            return next((len(one) for one in (*told, pattern) if one and isinstance(one, (str, tuple))), None)
         return None
 
     def whole(self, key: str, default: int | None = None) -> int:
@@ -94,6 +95,10 @@ class Config:
                     else self._bounded(value, key, 0)
                 )
         return 0
+
+    def needed(self, *keys: str) -> int:
+        """A size of one or more under the first of the keys that is there."""
+        return self.count(*keys) or self.whole(keys[0])
 
     def by_layer(self, key: str, layers: int, default: int) -> tuple[int, ...]:
         """A size for each layer, where it is a list or one for all."""
@@ -136,25 +141,55 @@ class Config:
         )
 
 
-def read(config: Any, where: str, defaults: Mapping[str, Mapping[str, Any]]) -> Config:
-    """The language part of a config.json; `defaults` is what published files leave to the library's, by model_type."""
+def read(config: Any, where: str) -> Config:
+    """The language part of a config.json, with what its class takes where the file leaves a key out."""
     if not isinstance(config, Mapping):
         fail(where, "it is not a mapping.", "Hand over what the model's config.json holds.")
     values: Mapping[str, Any] = config
+    model_type = str(config.get("model_type"))
     # Two levels: a thinker_config has a text_config.
     for _level in range(2):
-        section = next(
-            (values[key] for key in TEXT_SECTIONS if isinstance(values.get(key), Mapping) and values[key]), None
-        )
-        if section is None:
+        key = next((key for key in TEXT_SECTIONS if isinstance(values.get(key), Mapping) and values[key]), None)
+        if key is None:
             break
-        values = section
+        family, model_type, values = str(values.get("model_type")), type_of(values, key), values[key]
+        values = filled(values, f"{family}.{key}")
+    outer = filled(config, str(config.get("model_type")))
+    if values is not config and "tie_word_embeddings" in values and "tie_word_embeddings" not in config:
+        # Whether embeddings are tied is the whole class's word by default, but what is written goes before.
+        outer.pop("tie_word_embeddings", None)
     if values is config:
-        return Config(config, config, where)
-    known = defaults.get(str(values.get("model_type")), {})
-    # What is null stands for the library's default where there is one, and says "none" where there is not.
-    said = {key: value for key, value in values.items() if value is not None or key not in known}
-    return Config({**known, **said}, config, where)
+        # The language part of older files stands at the top: its class is that of the section.
+        every = filled(outer, type_of(config, TEXT_SECTIONS[0]))
+        return Config(every, every, where)
+    return Config(filled(values, model_type), outer, where, nested=True)
+
+
+def type_of(holder: Mapping[str, Any], key: str) -> str:
+    """The type of a section: the one that its family's class has there, or its own where that class asks for it."""
+    said = holder.get(key)
+    own = said.get("model_type") if isinstance(said, Mapping) else None
+    known = _SECTIONS.get(str(holder.get("model_type")), {}).get(key, "?")
+    return str(own) if own and known.endswith("?") else known.removesuffix("?")
+
+
+def filled(said: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """A section with what the class of its type takes for keys that it leaves out, also under another name; null is no value."""
+    row = _DEFAULTS.get(model_type, {})
+    written = {_ONE_NAME.get(key, key) for key in said}
+    return {**{key: value for key, value in row.items() if _ONE_NAME.get(key, key) not in written}, **said}
+
+
+def _table(text: str) -> dict[str, dict[str, str]]:
+    rows = (line.split() for line in text.replace("\n ", " ").splitlines() if line)
+    return {name: dict(pair.split("=", 1) for pair in pairs) for name, *pairs in rows}
+
+
+_ONE_NAME = {name: key for key, names in ALIASES.items() for name in names}
+_SECTIONS = _table(defaults.SECTIONS)
+_DEFAULTS = {
+    name: {key: json.loads(value) for key, value in row.items()} for name, row in _table(defaults.ROWS).items()
+}
 
 
 def _dotted(section: Mapping[str, Any], key: str) -> Any:

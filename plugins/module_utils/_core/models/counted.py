@@ -145,8 +145,11 @@ def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tu
 def _is_causal(read: Config) -> bool:
     """Whether a token sees only those before it; where it sees all, the engine keeps nothing. Source: vLLM, models/config.py."""
     names = read.outer.get("architectures")
-    named = isinstance(names, (list, tuple)) and any("Bidirectional" in str(one) for one in names)
-    return not (named or read.own("is_causal") is False or read.own("use_bidirectional_attention") is True)
+    classes = [str(one) for one in names] if isinstance(names, (list, tuple)) else []
+    named = any("Bidirectional" in one for one in classes)
+    # Of others the key says how a picture's tokens see each other (PaliGemma).
+    embeds = "Gemma3TextModel" in classes and read.own("use_bidirectional_attention") is True
+    return not (named or embeds or read.own("is_causal") is False)
 
 
 def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps:
@@ -184,17 +187,17 @@ def is_tied(read: Config, kind: Architecture) -> bool:
 def whisper(read: Config) -> Counted:
     """Whisper: an encoder, and a decoder that keeps its own tokens and the encoder's output."""
     hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
-    count = read.whole("num_hidden_layers" if read.own("decoder_layers") is None else "decoder_layers")
-    positions = read.whole("max_source_positions", 1500)
+    count = read.whole("decoder_layers")
+    positions = read.whole("max_source_positions")
     outer = towers.whisper_encoder(
         hidden,
-        read.whole("encoder_ffn_dim", inner),
-        read.whole("encoder_layers", count),
-        read.whole("num_mel_bins", 80),
+        read.whole("encoder_ffn_dim"),
+        read.whole("encoder_layers"),
+        read.whole("num_mel_bins"),
         positions,
     )
     layer = 8 * hidden * hidden + 6 * hidden + 2 * hidden * inner + inner + hidden + 6 * hidden
-    plain = layer * count + read.whole("max_position_embeddings", 448) * hidden + 2 * hidden
+    plain = layer * count + read.whole("max_position_embeddings") * hidden + 2 * hidden
     heads = read.whole("num_attention_heads")
     one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
     keeps = (

@@ -11,7 +11,12 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import projectors, towers
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import TEXT_SECTIONS, Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import (
+    TEXT_SECTIONS,
+    Config,
+    filled,
+    type_of,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projectors import first
 
 _VISION = (
@@ -150,6 +155,7 @@ def _sections(outer: Mapping[str, Any], where: str) -> dict[str, Config]:
         for inner in _INSIDE:
             said = {**said, **said[inner]} if isinstance(said.get(inner), Mapping) else said
         if known := {**implied.get(name, {}), **said}:
+            known = filled(known, type_of(holder, key) if key is not None else "")
             found[name] = Config(known, known, f"{where}.{key or 'model_type'}")
     return found
 

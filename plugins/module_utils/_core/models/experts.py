@@ -124,7 +124,10 @@ def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
     if config.own("decoder_sparse_step") is not None:
         step = config.whole("decoder_sparse_step")
         return tuple(at >= first and (at + 1) % step == 0 and at not in dense for at in range(layers))
-    step = config.whole("moe_layer_freq", config.whole("moe_layer_interval", 1))
+    if config.own("moe_layer_interval") is not None:
+        step = config.whole("moe_layer_interval")
+        return tuple(first <= at <= end and (at + 1) % step == 0 and at not in dense for at in range(layers))
+    step = config.whole("moe_layer_freq", 1)
     return tuple(first <= at <= end and at % step == 0 and at not in dense for at in range(layers))
 
 

@@ -311,7 +311,7 @@ def _adjusted(config: Config, width: int) -> int:
     """LFM2 writes the size before two thirds are taken of it and rounded up."""
     if config.own("block_auto_adjust_ff_dim") is not True:
         return width
-    step, width = config.whole("block_multiple_of", 256), 2 * width // 3
+    step, width = config.whole("block_multiple_of"), 2 * width // 3
     multiplier = config.own("block_ffn_dim_multiplier")
     if isinstance(multiplier, (int, float)) and not isinstance(multiplier, bool):
         width = int(multiplier * width)

@@ -118,16 +118,14 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
             _latent(counter, config, layer, at)
         case Mixer.DELTA:
             key, value = states.delta_sizes(config)
-            heads = config.whole("linear_num_value_heads", 32)
+            heads = config.whole("linear_num_value_heads")
             counter.linear("linear_attn.in_proj_qkv", hidden, 2 * key + value, at)
             counter.linear("linear_attn.in_proj_z", hidden, value, at)
             counter.linear("linear_attn.in_proj_b", hidden, heads, at)
             counter.linear("linear_attn.in_proj_a", hidden, heads, at)
             counter.linear("linear_attn.out_proj", value, hidden, at)
-            kernel = config.whole("linear_conv_kernel_dim", 4)
-            counter.plain += (
-                (2 * key + value) * kernel + 2 * heads + config.whole("linear_value_head_dim", 128)
-            ) * count
+            kernel = config.whole("linear_conv_kernel_dim")
+            counter.plain += ((2 * key + value) * kernel + 2 * heads + config.whole("linear_value_head_dim")) * count
         case Mixer.KDA:
             heads, dim, kernel = states.kda_sizes(config)
             for name in ("q_proj", "k_proj", "v_proj"):
@@ -161,7 +159,7 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
         case Mixer.CONV:
             counter.linear("conv.in_proj", hidden, 3 * hidden, at)
             counter.linear("conv.out_proj", hidden, hidden, at)
-            counter.plain += hidden * config.whole("conv_L_cache", 3) * count
+            counter.plain += hidden * config.whole("conv_L_cache") * count
         case _:
             assert_never(mixer)
 
@@ -193,15 +191,16 @@ def _shared_block(counter: _Counter, config: Config, layer: Layer, at: Sequence[
     hidden, inner, rank = (
         config.whole("hidden_size"),
         config.whole("intermediate_size"),
-        config.whole("adapter_rank", 128),
+        config.whole("adapter_rank"),
     )
-    query, read = layer.heads * layer.head_dim, config.whole("attention_hidden_size", 2 * config.whole("hidden_size"))
-    copies = tuple(at[: config.whole("num_mem_blocks", 1)])
-    for name in ("q_proj", "k_proj", "v_proj"):
-        counter.linear(f"shared_transformer.self_attn.{name}", read, query, copies)
+    query, key = layer.heads * layer.head_dim, layer.kv_heads * layer.head_dim
+    read = config.whole("attention_hidden_size", 2 * hidden)
+    copies = tuple(at[: config.whole("num_mem_blocks")])
+    for name, width in (("q_proj", query), ("k_proj", key), ("v_proj", key)):
+        counter.linear(f"shared_transformer.self_attn.{name}", read, width, copies)
         if config.flag("use_shared_attention_adapter"):
             counter.linear(f"linear_{name}_adapter.0", read, rank, at)
-            counter.linear(f"linear_{name}_adapter.1", rank, query, at)
+            counter.linear(f"linear_{name}_adapter.1", rank, width, at)
     counter.linear("shared_transformer.self_attn.o_proj", query, hidden, copies)
     counter.linear("shared_transformer.feed_forward.gate_up_proj", hidden, 2 * inner, copies)
     counter.linear("shared_transformer.feed_forward.down_proj", inner, hidden, copies)
@@ -213,7 +212,9 @@ def _shared_block(counter: _Counter, config: Config, layer: Layer, at: Sequence[
 
 def _latent(counter: _Counter, config: Config, layer: Layer, at: Sequence[int]) -> None:
     hidden, rank, query_rank = config.whole("hidden_size"), config.whole("kv_lora_rank"), config.count("q_lora_rank")
-    nope, rope, value = (config.whole(key) for key in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
+    nope, rope = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
+    # MiniCPM 3's files leave the last one out.
+    value = config.whole("v_head_dim", max(1, hidden // layer.heads))
     query = layer.heads * (nope + rope)
     if query_rank:
         counter.linear("self_attn.q_a_proj", hidden, query_rank, at)
@@ -226,7 +227,7 @@ def _latent(counter: _Counter, config: Config, layer: Layer, at: Sequence[int]) 
     counter.plain += (rank + query_rank) * len(at)
     if width := config.count("index_head_dim"):
         # DeepSeek V3.2: an indexer chooses the tokens that attention reads.
-        count = config.whole("index_n_heads", 64)
+        count = config.whole("index_n_heads")
         counter.linear("self_attn.indexer.wq_b", query_rank, count * width, at)
         counter.linear("self_attn.indexer.wk", hidden, width, at)
         counter.linear("self_attn.indexer.weights_proj", hidden, count, at)
@@ -294,7 +295,7 @@ def _per_layer_inputs(counter: _Counter, config: Config, layers: int, hidden: in
     if not width:
         return
     at = tuple(range(layers))
-    counter.plain += config.whole("vocab_size_per_layer_input", config.whole("vocab_size")) * width * layers
+    counter.plain += config.whole("vocab_size_per_layer_input") * width * layers
     counter.linear("per_layer_input_gate", hidden, width, at)
     counter.linear("per_layer_projection", width, hidden, at)
     counter.matrices.append(Matrix("model.per_layer_model_projection", hidden, width * layers))

@@ -30,11 +30,21 @@ def _one_layer(_section: Config, config: Config, hidden: int) -> int:
 
 def _merged(section: Config, config: Config, hidden: int) -> int:
     """Qwen-VL's: neighbouring patches together, once at the end and once for each layer that is looked into."""
-    merge = first(section, "spatial_merge_size", default=2) ** 2 * hidden
-    text = section.count("out_hidden_size") or config.whole("hidden_size")
+    merge = section.whole("spatial_merge_size") ** 2 * hidden
+    text = section.count("out_hidden_size") or _spoken_to(section, config)
     once = merge * merge + merge * text + merge + text + hidden
     deep = section.numbers("deepstack_visual_indexes") or ()
     return once + len(deep) * (once - hidden + merge)
+
+
+def _spoken_to(section: Config, config: Config) -> int:
+    """The width that comes out: the language model's, but where Qwen2-VL's section calls that hidden_size and its own embed_dim."""
+    return section.whole("hidden_size") if section.count("embed_dim") else config.whole("hidden_size")
+
+
+def _merge_of(section: Config, config: Config) -> int:
+    """Patches that become one."""
+    return (section.count("spatial_merge_size") or _whole(config).whole("spatial_merge_size")) ** 2
 
 
 def _shuffled(_section: Config, config: Config, hidden: int) -> int:
@@ -49,14 +59,13 @@ def _shuffled_wide(_section: Config, config: Config, hidden: int) -> int:
     return 4 * hidden * (wide + 1) + wide * text
 
 
-def _mistral3(_section: Config, config: Config, hidden: int) -> int:
+def _mistral3(section: Config, config: Config, hidden: int) -> int:
     text = config.whole("hidden_size")
-    return 4 * hidden * hidden + hidden * text + text * text + hidden
+    return _merge_of(section, config) * hidden * hidden + hidden * text + text * text + hidden
 
 
 def _idefics(_section: Config, config: Config, hidden: int) -> int:
-    scale = config.get("scale_factor", default=2)
-    factor = scale if isinstance(scale, int) and not isinstance(scale, bool) and 0 < scale < 16 else 2
+    factor = _whole(config).whole("scale_factor")
     return hidden * factor * factor * config.whole("hidden_size")
 
 
@@ -65,23 +74,28 @@ def _gemma4(_section: Config, config: Config, hidden: int) -> int:
 
 
 def _glm4v(section: Config, config: Config, hidden: int) -> int:
-    """Four patches as one, and a gated MLP of the width that the section writes."""
-    text = section.count("out_hidden_size") or config.whole("hidden_size")
-    return 4 * hidden * text + text * text + 3 * text * (section.count("intermediate_size") or 4 * hidden) + 3 * text
+    """Neighbouring patches as one, and a gated MLP of the width that the section writes."""
+    text = section.whole("out_hidden_size")
+    return (
+        _merge_of(section, config) * hidden * text
+        + text * text
+        + 3 * text * section.whole("intermediate_size")
+        + 3 * text
+    )
 
 
 def _glm_ocr(section: Config, config: Config, _hidden: int) -> int:
     """The same, three times as wide as the language model's section says."""
-    hidden, text = section.whole("hidden_size"), section.count("out_hidden_size") or config.whole("hidden_size")
-    return 4 * hidden * text + text * text + 9 * text * text + 3 * text
+    hidden, text = section.whole("hidden_size"), section.whole("out_hidden_size")
+    return _merge_of(section, config) * hidden * text + text * text + 9 * text * text + 3 * text
 
 
 def _unshuffled(_section: Config, config: Config, hidden: int) -> int:
     """LFM2-VL's: neighbouring patches as one, by a layer of its own width."""
     outer = Config(config.outer, config.outer, config.where)
     factor, wide, text = (
-        outer.whole("downsample_factor", 2),
-        outer.whole("projector_hidden_size", 2560),
+        outer.whole("downsample_factor"),
+        outer.whole("projector_hidden_size"),
         config.whole("hidden_size"),
     )
     merged = factor * factor * hidden
@@ -95,10 +109,10 @@ def _resampled(_section: Config, config: Config, hidden: int) -> int:
     return hidden * text + 5 * text * text + (queries + 10) * text
 
 
-def _kimi(_section: Config, config: Config, hidden: int) -> int:
-    """Four patches as one, at their own width, then at the language model's."""
-    text = config.whole("hidden_size")
-    return 2 * hidden + 4 * hidden * (4 * hidden + 1) + 4 * hidden * text + text
+def _kimi(section: Config, config: Config, hidden: int) -> int:
+    """Neighbouring patches as one, two by two where nobody says, at their own width, then at the language model's."""
+    text, merge = config.whole("hidden_size"), first(section, "spatial_merge_size", default=2) ** 2 * hidden
+    return 2 * hidden + merge * (merge + 1) + merge * text + text
 
 
 def _whole(config: Config) -> Config:
@@ -107,28 +121,28 @@ def _whole(config: Config) -> Config:
 
 def _llama4(section: Config, config: Config, hidden: int) -> int:
     """Four patches as one inside of the encoder, by two layers of its own, and a last one to the language model's width."""
-    inner, out = first(section, "intermediate_size", default=4 * hidden), section.whole("vision_output_dim", 4096)
-    between = section.whole("projector_input_dim", 4096)
-    return between * (inner + section.whole("projector_output_dim", 4096)) + out * config.whole("hidden_size")
+    inner, out = section.whole("intermediate_size"), section.whole("vision_output_dim")
+    between, last = section.whole("projector_input_dim"), section.whole("projector_output_dim")
+    return between * inner + last * last + out * config.whole("hidden_size")
 
 
 def _soft(section: Config, config: Config, hidden: int) -> int:
     """Gemma 3n's: a small vocabulary of its own, and one layer."""
-    words = first(section, "vocab_size", default=128)
+    words = section.whole("vocab_size")
     return words * hidden + 2 * hidden + hidden * config.whole("hidden_size")
 
 
 def _gated_halves(_section: Config, config: Config, hidden: int) -> int:
     """Command A Vision's: four patches as one, through a gate."""
     outer, text = _whole(config), config.whole("hidden_size")
-    factor, wide = outer.whole("downsample_factor", 2), outer.whole("alignment_intermediate_size", 36864)
+    factor, wide = outer.whole("downsample_factor"), outer.whole("alignment_intermediate_size")
     return factor * factor * hidden * wide + wide + wide // 2 * text + text
 
 
 def _ernie(section: Config, config: Config, hidden: int) -> int:
     """Neighbouring patches as one, then neighbouring pictures, each by two layers of that width."""
-    merge = first(section, "spatial_merge_size", "spatial_conv_size", default=2) ** 2 * hidden
-    frames = first(_whole(config), "temporal_conv_size", default=first(section, "temporal_merge_size", default=2))
+    merge = section.needed("spatial_merge_size", "spatial_conv_size") ** 2 * hidden
+    frames = _whole(config).count("temporal_conv_size") or section.whole("temporal_merge_size")
     text = config.whole("hidden_size")
     return merge * merge * (2 + frames + 1) + 8 * merge + merge * text + 2 * text
 
@@ -145,7 +159,7 @@ def _phi3(_section: Config, config: Config, hidden: int) -> int:
 
 def _dots(section: Config, config: Config, hidden: int) -> int:
     """Four patches as one, at their own width, then at the language model's."""
-    merge = first(section, "spatial_merge_size", default=2) ** 2 * hidden
+    merge = section.whole("spatial_merge_size") ** 2 * hidden
     text = config.whole("hidden_size")
     return 2 * hidden + merge * (merge + 1) + merge * text + text
 
@@ -166,10 +180,10 @@ def _words_of_pictures(section: Config, config: Config, hidden: int) -> int:
     return merge * words + 2 * words + words * config.whole("hidden_size")
 
 
-def _merged_twice(_section: Config, config: Config, hidden: int) -> int:
+def _merged_twice(section: Config, config: Config, hidden: int) -> int:
     """MiniCPM-V 4.6's: a layer of attention and an MLP inside of the encoder, an MLP behind it."""
-    text, merge = config.whole("hidden_size"), 4 * hidden
-    inside = 4 * hidden * (hidden + 1) + 2 * hidden + 2 * merge + merge * 4 * merge + 4 * merge * (hidden + 1) + hidden
+    text, merge, wide = config.whole("hidden_size"), 4 * hidden, 4 * section.whole("intermediate_size")
+    inside = 4 * hidden * (hidden + 1) + 2 * hidden + 2 * merge + merge * wide + wide * (hidden + 1) + hidden
     return inside + 2 * merge + merge * (merge + 1) + (merge + 1) * text
 
 

@@ -1,12 +1,11 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Language parts of multimodal models: which class a section is of, and what published files of it leave to the library's defaults."""
+"""Language parts of multimodal models: which class a section is of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import ARCHITECTURES
 
@@ -92,40 +91,4 @@ FLAT: Mapping[str, str] = {
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     "MiniCPMO": {"4.5": "Qwen3ForCausalLM"},
     "MiniCPMV": {"2.0": "MiniCPMForCausalLM", "2.6": "Qwen2ForCausalLM", "4.5": "Qwen3ForCausalLM"},
-}
-# What published files of a section leave to the library's defaults, by its model_type.
-_MISTRAL_DEFAULTS = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-}
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "gemma3_text": {
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "vocab_size": 262208,
-        "max_position_embeddings": 131072,
-    },
-    "gemma": {"head_dim": 256, "vocab_size": 257152, "max_position_embeddings": 8192},
-    "gemma2": {"head_dim": 256, "vocab_size": 257216, "max_position_embeddings": 8192},
-    "llama": {
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "vocab_size": 32000,
-        "max_position_embeddings": 2048,
-    },
-    "mistral": {**_MISTRAL_DEFAULTS, "num_key_value_heads": 8, "vocab_size": 32000, "max_position_embeddings": 131072},
-    "qwen2": {
-        "hidden_size": 4096,
-        "intermediate_size": 22016,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-        "vocab_size": 151936,
-        "max_position_embeddings": 32768,
-    },
 }

@@ -39,7 +39,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_poo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Matrix, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.lengths import UNBOUNDED, Length
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import DEFAULTS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
     VOCABULARY_STEP,
     Loading,
@@ -137,7 +136,7 @@ class ModelShape:
         dtype, quantization and weights_bytes are the user's and win over the file's; checkpoint_bytes is the total_size of the
         safetensors index, or of the files, where they are there; info is what else stands beside.
         """
-        read = configs.read(config, where, DEFAULTS)
+        read = configs.read(config, where)
         info = info or ModelInfo(config if isinstance(config, Mapping) else {})
         purpose = task or tasks.told(read.outer, info)
         name, kind = kind_of(read)
@@ -349,7 +348,7 @@ def _latent(read: Config) -> Latent:
 
 
 def _rotary_share(read: Config) -> float:
-    said = read.get("partial_rotary_factor", "rope_parameters.partial_rotary_factor", "rotary_pct", default=1.0)
+    said = read.get("rope_parameters.partial_rotary_factor", "partial_rotary_factor", "rotary_pct", default=1.0)
     return float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < said <= 1 else 1.0
 
 

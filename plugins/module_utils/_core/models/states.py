@@ -19,8 +19,8 @@ def state_elements(config: Config, mixer: Mixer, kind: Architecture) -> tuple[in
     match mixer:
         case Mixer.DELTA:
             key, value = delta_sizes(config)
-            taps = config.whole("linear_conv_kernel_dim", 4) - 1
-            return (2 * key + value) * taps, value * config.whole("linear_key_head_dim", 128)
+            taps = config.whole("linear_conv_kernel_dim") - 1
+            return (2 * key + value) * taps, value * config.whole("linear_key_head_dim")
         case Mixer.KDA:
             heads, dim, kernel = kda_sizes(config)
             return 3 * heads * dim * (kernel - 1), heads * dim * dim
@@ -35,7 +35,7 @@ def state_elements(config: Config, mixer: Mixer, kind: Architecture) -> tuple[in
             inner, heads, dim, groups, size, kernel = mamba2_sizes(config)
             return (inner + 2 * groups * size) * (kernel - 1), heads * dim * size
         case Mixer.CONV:
-            return config.whole("conv_dim", hidden) * (config.whole("conv_L_cache", 3) - 1), 0
+            return config.whole("conv_dim", hidden) * (config.whole("conv_L_cache") - 1), 0
         case Mixer.FULL | Mixer.SLIDING | Mixer.CHUNKED | Mixer.LATENT:
             return 0, 0
         case _:
@@ -44,8 +44,8 @@ def state_elements(config: Config, mixer: Mixer, kind: Architecture) -> tuple[in
 
 def delta_sizes(config: Config) -> tuple[int, int]:
     """Keys and values of a gated delta net."""
-    key = config.whole("linear_num_key_heads", 16) * config.whole("linear_key_head_dim", 128)
-    return key, config.whole("linear_num_value_heads", 32) * config.whole("linear_value_head_dim", 128)
+    key = config.whole("linear_num_key_heads") * config.whole("linear_key_head_dim")
+    return key, config.whole("linear_num_value_heads") * config.whole("linear_value_head_dim")
 
 
 def kda_sizes(config: Config) -> tuple[int, int, int]:
@@ -53,39 +53,42 @@ def kda_sizes(config: Config) -> tuple[int, int, int]:
     found = config.own("linear_attn_config")
     if not isinstance(found, dict):
         return (
-            config.whole("linear_num_heads", 32),
-            config.whole("linear_head_dim", 128),
-            config.whole("linear_conv_kernel_dim", 4),
+            config.whole("linear_num_heads"),
+            config.whole("linear_head_dim"),
+            config.whole("linear_conv_kernel_dim"),
         )
     section = Config(found, found, f"{config.where}.linear_attn_config")
-    return section.whole("num_heads", 32), section.whole("head_dim", 128), section.whole("short_conv_kernel_size", 4)
+    return section.whole("num_heads"), section.whole("head_dim"), section.whole("short_conv_kernel_size")
 
 
 def mamba1_sizes(config: Config) -> tuple[int, int, int]:
     """Inner size, size of a state, and the kernel."""
-    expand = config.whole("mamba_expand", config.whole("expand", 2))
     # Mamba itself writes the inner size; of hybrids that key is the MLP's.
     written = config.count("intermediate_size") if config.own("time_step_rank") is not None else 0
     return (
-        written or expand * config.whole("hidden_size"),
-        config.whole("mamba_d_state", config.whole("state_size", 16)),
-        config.whole("mamba_d_conv", config.whole("conv_kernel", 4)),
+        written or config.needed("mamba_expand", "expand") * config.whole("hidden_size"),
+        config.needed("mamba_d_state", "state_size"),
+        config.needed("mamba_d_conv", "conv_kernel"),
     )
 
 
 def mamba2_sizes(config: Config) -> tuple[int, int, int, int, int, int]:
     """Inner size, heads and their size, groups, size of a state, and the kernel, under the names of each family."""
-    hidden = config.whole("hidden_size")
-    expand = config.whole("mamba_expand", config.whole("expand", 2))
-    heads = config.count("mamba_n_heads", "mamba_num_heads", "n_mamba_heads") or config.count("num_heads")
-    dim = config.count("mamba_d_head", "mamba_head_dim", "mamba_headdim") or config.count("head_dim")
-    inner = config.count("mamba_d_ssm") or (heads * dim if heads and dim else expand * hidden)
+    heads, dim = config.count("mamba_n_heads", "mamba_num_heads"), config.count("mamba_d_head", "mamba_head_dim")
+    if not heads:
+        # Zamba 2's are as wide as there is room for; Mamba 2's own are called as if they were attention's.
+        heads, dim = config.count("n_mamba_heads"), 0
+        if not heads:
+            heads, dim = config.count("num_heads"), config.count("mamba_headdim", "head_dim")
+    inner = config.count("mamba_d_ssm") or (
+        heads * dim if heads and dim else config.needed("mamba_expand", "expand") * config.whole("hidden_size")
+    )
     if not heads:
         dim = dim or 64
         heads = inner // dim
-    groups = config.count("mamba_n_groups", "mamba_ngroups", "n_groups") or 1
-    size = config.count("mamba_d_state", "ssm_state_size", "state_size") or 128
-    kernel = config.count("mamba_d_conv", "conv_kernel") or 4
+    groups = config.needed("mamba_n_groups", "mamba_ngroups", "n_groups")
+    size = config.needed("mamba_d_state", "ssm_state_size", "state_size")
+    kernel = config.needed("mamba_d_conv", "conv_kernel")
     return inner, heads, dim or inner // heads, groups, size, kernel
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config, filled, type_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projectors import first
 
 # timm's mobilenetv5_300m_enc, which is one size.
@@ -29,17 +29,6 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40
 
 
-# What published vision sections leave to the library's defaults.
-_LIBRARY: Mapping[str, Mapping[str, int]] = {
-    "clip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
-    "siglip_vision_model": {"hidden_size": 768, "layers": 12, "intermediate_size": 3072},
-    "pixtral": {"hidden_size": 1024, "layers": 24, "intermediate_size": 4096},
-    "qwen2_vl": {"hidden_size": 1280, "layers": 32},
-    "qwen2_5_vl": {"hidden_size": 1280, "layers": 32, "intermediate_size": 3420},
-    "idefics3_vision": {"hidden_size": 1152, "layers": 12, "intermediate_size": 3072},
-}
-
-
 def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]:
     """Return the parameters of an encoder of pictures, its width, and that of its MLPs."""
     if section.values.get("architecture") == "mobilenetv5_300m_enc":
@@ -50,21 +39,17 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         return _radio(section, *named), named[0], named[2]
     hidden = section.count("embed_dim") if family in ("qwen2_vl", "dots_ocr") else 0
     hidden = hidden or first(section, "hidden_size", "embed_dim", "width", "d_model")
-    defaults = _LIBRARY.get(section.values.get("model_type") or family, {})
-    hidden = hidden or int(defaults.get("hidden_size", 0))
-    layers = first(
-        section, "num_hidden_layers", "depth", "layers", "num_layers", default=int(defaults.get("layers", 0))
-    )
+    layers = first(section, "num_hidden_layers", "depth", "layers", "num_layers")
     if not hidden or not layers:
         raise _unknown(section)
-    inner = section.count("intermediate_size", "ffn_dim", "mlp_dim") or int(defaults.get("intermediate_size", 0))
+    inner = section.count("intermediate_size", "ffn_dim", "mlp_dim")
     ratio = section.values.get("mlp_ratio")
     if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
         inner = int(hidden * ratio)
     inner = inner or 4 * hidden
     if family in ("glm4v", "glm4v_moe"):
         # What it calls so is its merger's; layers are as wide as the language model.
-        inner = section.count("out_hidden_size") or config.whole("hidden_size")
+        inner = section.whole("out_hidden_size")
     gated = family in (
         *(
             "qwen2_5_vl",
@@ -79,10 +64,12 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         ),
     ) or section.values.get("model_type") in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
     heads, shared = section.count("num_heads", "num_attention_heads"), section.count("num_key_value_heads")
-    # Keys and values of fewer heads than there are queries (EXAONE 4.5).
-    keys = hidden * shared // heads if 0 < shared < heads else hidden
+    # Keys and values of fewer heads than there are queries (EXAONE 4.5); heads of a size of their own (Gemma 4).
+    head = section.count("head_dim") if section.values.get("model_type") == "gemma4_vision" else 0
+    queries = heads * head or hidden
+    keys = shared * head or (hidden * shared // heads if 0 < shared < heads else hidden)
     layer = (
-        2 * hidden * (hidden + keys)
+        2 * hidden * (queries + keys)
         + (3 if gated else 2) * hidden * inner
         + 4 * hidden
         + (0 if gated else 4 * hidden + hidden + inner)
@@ -124,12 +111,12 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
     layers = section.count("encoder_layers", "num_hidden_layers")
     if family not in AUDIO or not hidden or not layers:
         raise _unknown(section)
-    inner = section.count("encoder_ffn_dim", "intermediate_size") or 4 * hidden
-    mels, positions = section.count("num_mel_bins") or 128, section.count("max_source_positions") or 1500
+    inner = section.needed("encoder_ffn_dim", "intermediate_size")
+    mels, positions = section.whole("num_mel_bins"), section.count("max_source_positions")
     text = section.count("output_dim") or config.whole("hidden_size")
     if family in _CONVOLVED_TWICE:
         # Sound is a picture of its frequencies first; then Whisper's layers, without its convolutions and positions.
-        channels = section.count("downsample_hidden_size") or 480
+        channels = section.whole("downsample_hidden_size")
         heard = 20 * channels + 2 * 9 * channels * channels + hidden * channels * -(-mels // 8)
         own = whisper_encoder(hidden, inner, layers, 0, 0) - 3 * hidden * hidden - 2 * hidden
         return own + heard + hidden * hidden + hidden + hidden * text + text, hidden, inner
@@ -137,7 +124,7 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         return whisper_encoder(hidden, inner, layers, mels, 0) + hidden * text + 3 * text, hidden, inner
     if family == "glmasr":
         # Four steps as one, twice as wide as the language model; positions are turned.
-        wide = 4 * hidden * 2 * text + 2 * text + 2 * text * text + text
+        wide = inner * 2 * text + 2 * text + 2 * text * text + text
         return whisper_encoder(hidden, inner, layers, mels, 0) + wide, hidden, inner
     if family == "minicpmo":
         return (
@@ -145,7 +132,7 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
             hidden,
             inner,
         )
-    project = hidden * text + text if family == "qwen2_audio" else (4 * hidden * text + text * text)
+    project = hidden * text + text if family == "qwen2_audio" else (inner * text + text * text)
     return whisper_encoder(hidden, inner, layers, mels, positions) + project, hidden, inner
 
 
@@ -157,48 +144,42 @@ def whisper_encoder(hidden: int, inner: int, layers: int, mels: int, positions: 
 
 def _conformer_gemma3n(section: Config, config: Config) -> tuple[int, int, int]:
     """Gemma 3n's: two MLPs, attention to what was just heard and a convolution a layer; then a small vocabulary and one layer."""
-    hidden, layers = section.whole("hidden_size", 1536), section.whole("conf_num_hidden_layers", 12)
-    inner, words, text = 4 * hidden, section.whole("vocab_size", 128), config.whole("hidden_size")
-    kernel, heads = section.whole("conf_conv_kernel_size", 5), section.whole("conf_num_attention_heads", 8)
+    hidden, layers = section.whole("hidden_size"), section.whole("conf_num_hidden_layers")
+    inner, words, text = 4 * hidden, section.whole("vocab_size"), config.whole("hidden_size")
+    kernel, heads = section.whole("conf_conv_kernel_size"), section.whole("conf_num_attention_heads")
     matrices = 4 * hidden * inner + 5 * hidden * hidden + 3 * hidden * hidden
     layer = matrices + (9 + kernel) * hidden + hidden // heads
     channels = section.numbers("sscp_conv_channel_size") or (128, 32)
     heard = 9 * channels[0] * (1 + channels[-1]) + sum(channels)
-    heard += channels[-1] * (section.whole("input_feat_size", 128) // 4) * hidden
+    heard += channels[-1] * (section.whole("input_feat_size") // 4) * hidden
     return layers * layer + heard + words * hidden + 2 * hidden + hidden * text, hidden, inner
 
 
 def _conformer_phi4(section: Config, config: Config) -> tuple[int, int, int]:
     """Phi-4's: as above with biases and gates, behind six convolutions; one projector for speech, one for speech with pictures."""
-    hidden = first(section, "attention_dim", "hidden_size", default=1024)
-    layers, inner = (
-        first(section, "num_blocks", default=24),
-        first(section, "linear_units", "intermediate_size", default=1536),
-    )
-    text, mels, kernel = (
-        config.whole("hidden_size"),
-        first(section, "input_size", default=80),
-        first(section, "kernel_size", default=3),
-    )
+    hidden, layers = section.needed("attention_dim", "hidden_size"), section.whole("num_blocks")
+    inner, text = section.needed("linear_units", "intermediate_size"), config.whole("hidden_size")
+    mels, kernel = section.whole("input_size"), section.whole("kernel_size")
     mlp = 2 * hidden + 2 * (hidden + 1) * inner + (inner + 1) * hidden
     convolved = 2 * hidden * (hidden + 1) + 2 * hidden * (hidden + 1) + (kernel + 1) * hidden + 4 * hidden
     layer = 2 * mlp + 4 * hidden * (hidden + 1) + convolved + 4 * hidden
     heard = 3 * 9 * hidden + 5 * hidden + 2 * hidden * hidden + hidden * hidden * (mels // 8) + hidden
-    heard += 2000 * first(section, "attention_heads", "num_attention_heads", default=16)
+    heard += 2000 * section.needed("attention_heads", "num_attention_heads")
     return layers * layer + heard + 2 * ((hidden + 1) * text + (text + 1) * text), hidden, inner
 
 
 def _conformer_granite(section: Config, config: Config) -> tuple[int, int, int]:
     """Granite's: two MLPs, attention and a convolution a layer; then a Q-Former that asks with a few queries a window."""
-    hidden, layers = section.whole("hidden_dim", 1024), section.whole("num_layers", 10)
-    inner, head = section.whole("feedforward_mult", 4) * hidden, section.whole("dim_head", 128)
-    attended, wide = section.whole("num_heads", 8) * head, section.whole("conv_expansion_factor", 2) * hidden
+    hidden, layers = section.whole("hidden_dim"), section.whole("num_layers")
+    inner, heads = section.whole("feedforward_mult") * hidden, section.whole("num_heads")
+    head = section.whole("dim_head", max(1, hidden // heads))
+    attended, wide = heads * head, section.whole("conv_expansion_factor") * hidden
     mlp = 2 * hidden + (hidden + 1) * inner + (inner + 1) * hidden
-    attention = 4 * hidden * attended + 3 * hidden + (2 * section.whole("max_pos_emb", 512) + 1) * head
-    convolved = 2 * hidden + (hidden + 1) * 2 * wide + (section.whole("conv_kernel_size", 15) + 2) * wide
+    attention = 4 * hidden * attended + 3 * hidden + (2 * section.whole("max_pos_emb") + 1) * head
+    convolved = 2 * hidden + (hidden + 1) * 2 * wide + (section.whole("conv_kernel_size") + 2) * wide
     convolved += (wide + 1) * hidden
-    ends = (section.whole("input_dim", 160) + 1) * hidden
-    words = section.whole("output_dim", 42)
+    ends = (section.whole("input_dim") + 1) * hidden
+    words = section.whole("output_dim")
     ends += words * (hidden + 1) + (words + 1) * hidden
     layer = 2 * mlp + attention + convolved + 2 * hidden
     return layers * layer + ends + _q_former(config), hidden, inner
@@ -208,14 +189,16 @@ def _q_former(config: Config) -> int:
     """BLIP 2's: attention to itself, in every so many layers to what is asked about, and an MLP; a last layer to the language model."""
     outer = Config(config.outer, config.outer, config.where)
     said = config.outer.get("projector_config")
-    own = Config(said, said, f"{config.where}.projector_config") if isinstance(said, Mapping) else outer
+    where = f"{config.where}.projector_config"
+    full = filled(said, type_of(config.outer, "projector_config")) if isinstance(said, Mapping) else {}
+    own = Config(full, full, where) if full else outer
     hidden, layers = own.whole("hidden_size"), own.whole("num_hidden_layers")
-    inner, read = own.whole("intermediate_size", 4 * hidden), own.whole("encoder_hidden_size", 1408)
+    inner, read = own.whole("intermediate_size"), own.whole("encoder_hidden_size")
     attention = 4 * hidden * (hidden + 1) + 2 * hidden
     asking = 2 * hidden * (hidden + 1) + 2 * hidden * (read + 1) + 2 * hidden
     mlp = (hidden + 1) * inner + (inner + 1) * hidden + 2 * hidden
-    queries = max(1, outer.whole("window_size", 15) // outer.whole("downsample_rate", 5)) * hidden
-    crossed = -(-layers // own.whole("cross_attention_frequency", 2))
+    queries = max(1, outer.whole("window_size") // outer.whole("downsample_rate")) * hidden
+    crossed = -(-layers // own.whole("cross_attention_frequency"))
     text = config.whole("hidden_size")
     return layers * (attention + mlp) + crossed * asking + 2 * hidden + queries + (hidden + 1) * text
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, tasks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, sections, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind, build
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
@@ -82,13 +82,10 @@ def test_groups_nearly_as_large_are_padded_and_others_split() -> None:
         ({"sliding_window": 4096, "sliding_window_pattern": "LLLG"}, {"full": 8, "sliding": 24}),
         ({"sliding_window": None, "layer_types": ["sliding_attention"] * 32}, {"full": 32}),
         ({"attention_chunk_size": 8192}, {"full": 8, "chunked": 24}),
-        ({"architectures": ["Lfm2ForCausalLM"], "full_attn_idxs": [2, 5, 8]}, {"full": 3, "state": 29}),
-        ({"architectures": ["BambaForCausalLM"], "attn_layer_indices": [9, 18]}, {"full": 2, "state": 30}),
-        (
-            {"architectures": ["JambaForCausalLM"], "attn_layer_period": 8, "attn_layer_offset": 4},
-            {"full": 4, "state": 28},
-        ),
-        ({"architectures": ["Qwen3NextForCausalLM"], "full_attention_interval": 4}, {"full": 8, "state": 24}),
+        ({"model_type": "lfm2", "full_attn_idxs": [2, 5, 8]}, {"full": 3, "state": 29}),
+        ({"model_type": "bamba", "attn_layer_indices": [9, 18]}, {"full": 2, "state": 30}),
+        ({"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4}, {"full": 4, "state": 28}),
+        ({"model_type": "qwen3_next", "full_attention_interval": 4}, {"full": 8, "state": 24}),
         ({"architectures": ["MiniMaxText01ForCausalLM"], "attn_type_list": [0, 0, 0, 1] * 8}, {"full": 8, "state": 24}),
         (
             {
@@ -102,7 +99,8 @@ def test_groups_nearly_as_large_are_padded_and_others_split() -> None:
 )
 def test_what_each_layer_keeps_is_read_from_whatever_key_says_so(change: dict[str, Any], kinds: dict[str, int]) -> None:
     found: dict[str, int] = {}
-    for kept, count in ModelShape.from_config({**LLAMA, **change}).keeps:
+    named = {"architectures": [sections.language(change["model_type"])]} if "model_type" in change else {}
+    for kept, count in ModelShape.from_config({**LLAMA, **named, **change}).keeps:
         found[kept.kind.value] = found.get(kept.kind.value, 0) + count
     assert found == kinds
 

@@ -87,7 +87,7 @@ def test_a_lightning_attention_has_a_gate_on_its_output() -> None:
             {"linear_attn_config": {"num_heads": 3, "head_dim": 8, "short_conv_kernel_size": 5}},
             (3 * 24 * 4, 3 * 8 * 8),
         ),
-        (Mixer.CONV, {}, (64 * 2, 0)),
+        (Mixer.CONV, {"conv_L_cache": 3}, (64 * 2, 0)),
         (Mixer.CONV, {"conv_dim": 48, "conv_L_cache": 4}, (48 * 3, 0)),
     ],
 )
@@ -205,7 +205,8 @@ def test_a_glm_encoder_s_layers_are_as_wide_as_what_they_speak_to(family: str) -
         outer = {"model_type": family, "vision_config": {**VISION, **section}, "text_config": SIZES}
         return encoders.read(Config(SIZES, outer)).intermediate_size
 
-    assert (inner(), inner(out_hidden_size=80)) == (64, 80)
+    # 4,096 is the class's.
+    assert (inner(), inner(out_hidden_size=80)) == (4096, 80)
 
 
 def test_a_second_mamba_has_what_its_convolution_and_heads_need() -> None:
@@ -221,7 +222,8 @@ def test_a_second_mamba_has_what_its_convolution_and_heads_need() -> None:
 )
 def test_a_mamba_is_as_wide_as_its_family_says(values: dict[str, Any], inner: int) -> None:
     # In heads of 64 where nobody says.
-    assert states.mamba2_sizes(config(head_dim=None, **values))[:3] == (inner, inner // 64, 64)
+    others = {"expand": 2, "mamba_n_groups": 1, "mamba_d_state": 128, "mamba_d_conv": 4, "head_dim": None}
+    assert states.mamba2_sizes(config(**{**others, **values}))[:3] == (inner, inner // 64, 64)
 
 
 @pytest.mark.parametrize("key", ["attention_bias", "qkv_bias", "use_qkv_bias", "use_bias", "bias"])
@@ -231,10 +233,10 @@ def test_biases_of_attention_whatever_they_are_called(key: str) -> None:
 
 
 def test_an_embedding_for_each_layer_with_its_gate_and_projections() -> None:
-    found, plain = matrices(Mixer.FULL, hidden_size_per_layer_input=8)
+    found, plain = matrices(Mixer.FULL, hidden_size_per_layer_input=8, vocab_size_per_layer_input=90)
     assert found["per_layer_input_gate"] == (64, 8) and found["per_layer_projection"] == (8, 64)
     assert found["model.per_layer_model_projection"] == (64, 8)
-    assert plain - matrices(Mixer.FULL)[1] == 100 * 8 + 64 + 8
+    assert plain - matrices(Mixer.FULL)[1] == 90 * 8 + 64 + 8
 
 
 @pytest.mark.parametrize(

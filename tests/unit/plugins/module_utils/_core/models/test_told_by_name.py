@@ -156,7 +156,7 @@ def test_what_is_never_quantized_while_it_loads(word: str) -> None:
         ("siglip_vision_model", 768, 3072),
         ("pixtral", 1024, 4096),
         ("idefics3_vision", 1152, 3072),
-        ("qwen2_5_vl", 1280, 3420),
+        ("siglip2_vision_model", 768, 3072),
     ],
 )
 def test_what_a_published_vision_section_leaves_out_is_the_library_s(model_type: str, hidden: int, inner: int) -> None:
@@ -186,7 +186,46 @@ def test_classes_bear_the_names_that_engines_know() -> None:
     assert set(sections.LANGUAGE.values()) <= set(architectures.ARCHITECTURES)
 
 
+# Counted from its tensors alone: sizes of its own for each layer.
+NOT_COUNTED = {"NemotronHPuzzleForCausalLM"}
+
+
+def test_names_that_one_class_serves_are_of_one_architecture() -> None:
+    groups: dict[str, list[str]] = {}
+    for name, served in NAMES["served_by"].items():
+        groups.setdefault(served, []).append(name)
+    for served, names in groups.items():
+        if served.startswith("transformers.") or not any(name in architectures.ARCHITECTURES for name in names):
+            continue
+        found = {name: architectures.find(name) for name in names if name not in NOT_COUNTED}
+        # How windows are laid out is said by the file's type, and a pooling model has no output layer.
+        alike = {replace(one, sliding_pattern=0, window=None, head=True) for one in found.values() if one}
+        assert all(found.values()) and len(alike) == 1, (served, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        # By the class that vLLM derives each from, or whose layers it builds (models/telechat2.py, mistral_large_3.py, colbert.py, ...).
+        *((name, "LlamaForCausalLM") for name in ("TeleChat2ForCausalLM", "TeleFLMForCausalLM", "SolarForCausalLM")),
+        *((name, "LlamaForCausalLM") for name in ("PanguEmbeddedForCausalLM", "NanbeigeForCausalLM")),
+        *((name, "LlamaForCausalLM") for name in ("HyperCLOVAXForCausalLM", "DeciLMForCausalLM")),
+        ("MistralLarge3ForCausalLM", "DeepseekV3ForCausalLM"),
+        *((f"{name}Model", f"{name}ForSequenceClassification") for name in ("Bert", "Roberta", "XLMRoberta", "Ernie")),
+        *((f"{name}ForMaskedLM", f"{name}Model") for name in ("Bert", "Roberta", "XLMRoberta", "Camembert", "Ernie")),
+        ("CamembertModel", "CamembertForTokenClassification"),
+        *((name, "BertModel") for name in ("BertSpladeSparseEmbeddingModel", "BgeM3EmbeddingModel", "HF_ColBERT")),
+        ("ColBERTModernBertModel", "ModernBertModel"),
+        ("ModernBertForTokenClassification", "ModernBertModel"),
+        *((name, "NewModel") for name in ("GteNewModel", "GteNewForSequenceClassification", "GteModel")),
+        ("NewForSequenceClassification", "NewModel"),
+    ],
+)
+def test_a_class_is_made_of_the_layers_of_another(name: str, other: str) -> None:
+    assert architectures.ARCHITECTURES[name] == architectures.ARCHITECTURES[other]
+
+
 def test_types_are_called_as_configurations_have_them() -> None:
     known = set(NAMES["model_types"])
-    tables = [sections.LANGUAGE, sections.DEFAULTS, projectors.PROJECTORS, encoders.COUNTED, towers.AUDIO]
+    tables = [sections.LANGUAGE, projectors.PROJECTORS, encoders.COUNTED, towers.AUDIO]
     assert {name for table in tables for name in table} - known == OTHER_TYPES

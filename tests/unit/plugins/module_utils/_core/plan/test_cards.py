@@ -160,7 +160,7 @@ def test_auto_is_the_longest_that_fits() -> None:
 
 
 STATES = {
-    "architectures": ["Qwen3NextForCausalLM"],
+    **{"architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next", "num_experts": 0},
     **{"hidden_size": 2048, "intermediate_size": 5120, "num_hidden_layers": 8, "num_attention_heads": 16},
     **{"num_key_value_heads": 2, "head_dim": 256, "vocab_size": 32000, "max_position_embeddings": 32768},
     **{"torch_dtype": "bfloat16", "full_attention_interval": 4},
@@ -185,7 +185,7 @@ def test_layers_ahead_are_counted_where_there_are_some_and_refused_where_none_is
     weights = {key: part(one, "weights") for key, one in found.items()}
     assert weights[1, False] == weights[2, False] < weights[1, True] < weights[2, True]
     # Its config.json is silent, and it has one.
-    silent = {**model, "config": {**STATES, "model_type": "qwen3_next"}, "extra_args": AHEAD}
+    silent = {**model, "config": STATES, "extra_args": AHEAD}
     assert part(entry(plan([silent], [card("u", 40)])), "weights") == weights[1, True]
     with pytest.raises(
         FleetError, match=r"layers that predict ahead, and Qwen/\S+ has none that is known\. Take method ngram"
