@@ -280,7 +280,7 @@ phi3 vocab_size=32064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=
 phi4_multimodal vocab_size=200064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8
  max_position_embeddings=131072 original_max_position_embeddings=4096 tie_word_embeddings=false partial_rotary_factor=1.0
 phi4_multimodal_audio hidden_size=1024 intermediate_size=1536 num_blocks=24 num_attention_heads=16 kernel_size=3 input_size=80
- downsample_rate=1
+ nemo_conv_channels=1024 downsample_rate=1
 phi4_multimodal_vision hidden_size=1152 intermediate_size=4304 num_hidden_layers=27 num_attention_heads=16 image_size=448 patch_size=14
 pixtral hidden_size=1024 intermediate_size=4096 num_hidden_layers=24 num_attention_heads=16 image_size=1024 patch_size=16
 qianfan_ocr tie_word_embeddings=false

@@ -163,7 +163,8 @@ def _conformer_phi4(section: Config, config: Config) -> tuple[int, int, int]:
     mlp = 2 * hidden + 2 * (hidden + 1) * inner + (inner + 1) * hidden
     convolved = 2 * hidden * (hidden + 1) + 2 * hidden * (hidden + 1) + (kernel + 1) * hidden + 4 * hidden
     layer = 2 * mlp + 4 * hidden * (hidden + 1) + convolved + 4 * hidden
-    heard = 3 * 9 * hidden + 5 * hidden + 2 * hidden * hidden + hidden * hidden * (mels // 8) + hidden
+    channels = section.count("nemo_conv_channels", "nemo_conv_settings.conv_channels") or hidden
+    heard = 3 * 9 * channels + 5 * channels + 2 * channels * channels + channels * hidden * (mels // 8) + hidden
     heard += 2000 * section.needed("attention_heads", "num_attention_heads")
     return layers * layer + heard + 2 * ((hidden + 1) * text + (text + 1) * text), hidden, inner
 
@@ -172,7 +173,7 @@ def _conformer_granite(section: Config, config: Config) -> tuple[int, int, int]:
     """Granite's: two MLPs, attention and a convolution a layer; then a Q-Former that asks with a few queries a window."""
     hidden, layers = section.whole("hidden_dim"), section.whole("num_layers")
     inner, heads = section.whole("feedforward_mult") * hidden, section.whole("num_heads")
-    head = section.whole("dim_head", max(1, hidden // heads))
+    head = section.whole("dim_head")
     attended, wide = heads * head, section.whole("conv_expansion_factor") * hidden
     mlp = 2 * hidden + (hidden + 1) * inner + (inner + 1) * hidden
     attention = 4 * hidden * attended + 3 * hidden + (2 * section.whole("max_pos_emb") + 1) * head

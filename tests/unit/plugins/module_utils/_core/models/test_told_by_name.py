@@ -175,7 +175,7 @@ OTHER_CLASSES = {
 }
 # Of repositories that bring their own code, as their config.json has them.
 OTHER_TYPES = {
-    *("internlm2", "minicpm", "internvl_chat", "interns1", "minicpmv", "minicpmo", "nemotronh_nano_vl_v2"),
+    *("internvl_chat", "interns1", "minicpmv", "minicpmo", "nemotronh_nano_vl_v2"),
     *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5"),
 }
 
