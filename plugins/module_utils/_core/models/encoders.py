@@ -140,7 +140,7 @@ def read(config: Config) -> Encoders:
             max(found.patches, tokens * merged),
             max(found.tokens, tokens),
             max(found.pixels, _pixels(section) if is_vision else 0),
-            first(section, "patch_size", "spatial_patch_size", default=14) if is_vision else found.patch_size,
+            _patch(section) if is_vision else found.patch_size,
         )
     return found
 
@@ -192,8 +192,12 @@ def largest_picture(processor: Mapping[str, Any]) -> int | None:
 
 
 def _pixels(section: Config) -> int:
-    patch = first(section, "patch_size", "spatial_patch_size", default=14)
-    return 3 * patch * patch * (section.count("temporal_patch_size") or 1)
+    return 3 * _patch(section) ** 2 * (section.count("temporal_patch_size") or 1)
+
+
+def _patch(section: Config) -> int:
+    """The edge of a patch; CLIP's where an encoder has none (MobileNet)."""
+    return first(section, "patch_size", "spatial_patch_size", default=14)
 
 
 def check_all_read(outer: Mapping[str, Any], where: str) -> None:

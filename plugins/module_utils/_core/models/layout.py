@@ -17,15 +17,15 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import ATTENTION, Layer, Mixer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 
 
 class Part(enum.Enum):
     """What a linear layer belongs to: some quantizations know only of one."""
 
-    DECODER = "decoder"
-    EXPERTS = "experts"
-    HEAD = "head"
+    DECODER = enum.auto()
+    EXPERTS = enum.auto()
+    HEAD = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,6 @@ class Layout:
     plain: int
     embedding: int
     head: int
-
-    @property
-    def parameters(self) -> int:
-        """Every tensor once, tied embeddings too."""
-        return sum(one.parameters for one in self.matrices) + self.plain + self.embedding + self.head
 
 
 class _Counter:
@@ -394,6 +389,3 @@ def _also(name: str) -> Iterator[str]:
     for ours, theirs in _OTHER_NAMES:
         if ours in name:
             yield name.replace(ours, theirs)
-
-
-__all__ = ["ATTENTION", "Layout", "Matrix", "Part", "decoder", "encoder", "names"]

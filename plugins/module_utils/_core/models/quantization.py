@@ -57,10 +57,10 @@ FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
 class Match(enum.Enum):
     """How a list of layers is matched: whole names, any part of a name, shell patterns, or whole names and "re:" patterns."""
 
-    WHOLE = "whole"
-    PART = "part"
-    WILDCARD = "wildcard"
-    REGEX = "regex"
+    WHOLE = enum.auto()
+    PART = enum.auto()
+    WILDCARD = enum.auto()
+    REGEX = enum.auto()
 
 
 @dataclass(frozen=True)

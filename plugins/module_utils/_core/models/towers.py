@@ -74,7 +74,7 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         + 4 * hidden
         + (0 if gated else 4 * hidden + hidden + inner)
     )
-    patch = first(section, "patch_size", "spatial_patch_size", default=14)
+    patch = section.needed("patch_size", "spatial_patch_size")
     frames = section.count("temporal_patch_size") or 1
     image = section.own("image_size")
     edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0

@@ -94,3 +94,44 @@ def test_lines_say_bytes_rate_and_rest() -> None:
     meter.done = {"o/a": gib, "o/bb": gib}
     assert meter.lines(112.0) == [" 0:12  o/bb  fetched, 1.00 GiB"]
     assert meter.lines(115.0) == [" 0:15  o/a    25 %  1.00 GiB of 4.00 GiB  0 MiB/s, nothing arrives"]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--tokenizer", "--hf-config-path", "--speculative-config", "-sc", "--spec-model", "--speculative-model"),
+        *("--generation-config", "--logits-processors", "--mm-processor-kwargs"),
+    ],
+)
+def test_a_flag_that_may_name_another_repository_is_named(flag: str) -> None:
+    said = f"{flag} may name another repository"
+    for written in (flag, f"{flag}=x", f"{flag}.x", f"{flag} x", flag[:2] + flag[2:].replace("-", "_")):
+        assert fetch.stays_online({"model": "o/m", "extra_args": [written]}) == said
+    assert fetch.stays_online({"model": "o/m", "extra_args": [f"{flag}-more"]}) == ""
+
+
+def test_of_files_of_one_size_the_first_name_comes_first() -> None:
+    assert fetch.order({"r": {"b": 2, "a": 2, "c": 3}, "s": {"z": 1}}) == [
+        ("r", "c"),
+        ("s", "z"),
+        ("r", "a"),
+        ("r", "b"),
+    ]
+    assert fetch.order({}) == [] and fetch.order({"r": {}}) == []
+
+
+def test_sizes_and_times_for_people() -> None:
+    assert [fetch.clock(one) for one in (0, 7.9, 60, 67, 3600)] == ["0:00", "0:07", "1:00", "1:07", "60:00"]
+    assert fetch.size(2**30 // 20) == "0.05 GiB" and fetch.size(2**30 // 20 - 1) == "51.2 MiB"
+    assert fetch.missing({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 1, "c": 3}, ["c"]) == {"b": 2, "c": 3}
+
+
+def test_a_meter_says_what_moves_and_what_stands() -> None:
+    meter = fetch.Meter({"a": 100 * 2**20, "bb": 50 * 2**20}, began=10.0)
+    meter.done = {"a": 30 * 2**20}
+    assert meter.lines(11.9) == [" 0:01  a    30 %  30.0 MiB of 0.10 GiB  16 MiB/s, 0:04 left"]
+    # Nothing for two seconds, and nothing that moved.
+    assert meter.lines(13.8) == [] and meter.lines(14.0) == []
+    assert meter.lines(20.0) == [" 0:10  bb    0 %  0.0 MiB of 50.0 MiB  0 MiB/s, nothing arrives"]
+    meter.done = {"a": 30 * 2**20, "bb": 50 * 2**20}
+    assert meter.lines(20.5) == [" 0:10  bb  fetched, 50.0 MiB"] and meter.lines(20.6) == []

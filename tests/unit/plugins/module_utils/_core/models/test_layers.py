@@ -146,7 +146,7 @@ def test_widths_of_mlps() -> None:
     assert widths(intermediate_size=None, num_experts=8, moe_intermediate_size=8) == [0, 0, 0]
     assert widths(Architecture(norms=1, mixer="mamba1"), intermediate_size=None) == [0, 0, 0]
     # LFM2's: two thirds, times a factor, rounded up.
-    adjusted = {"block_auto_adjust_ff_dim": True, "block_multiple_of": 10, "intermediate_size": 96}
+    adjusted: dict[str, Any] = {"block_auto_adjust_ff_dim": True, "block_multiple_of": 10, "intermediate_size": 96}
     assert widths(**adjusted) == [70, 70, 70]
     assert widths(**adjusted, block_ffn_dim_multiplier=1.5) == [100, 100, 100]
     assert widths(**adjusted, block_ffn_dim_multiplier=True) == [70, 70, 70]

@@ -251,3 +251,30 @@ def test_an_embedding_for_each_layer_with_its_gate_and_projections() -> None:
 def test_a_layer_is_known_by_each_of_its_names(name: str, other: str) -> None:
     ((number, known),) = layout.names(layout.Matrix(name, 1, 1, (3,)), nested=False)
     assert number == 3 and {name.replace("*", "3"), other} <= set(known)
+
+
+def test_zamba_s_shared_block_has_its_names() -> None:
+    sizes: dict[str, Any] = {
+        "hybrid_layer_ids": [0],
+        "intermediate_size": 96,
+        "adapter_rank": 8,
+        "num_mem_blocks": 1,
+        "use_shared_attention_adapter": True,
+    }
+    one = Layer((Mixer.FULL,), heads=4, kv_heads=2, head_dim=32, mlp=0)
+    counted = layout.decoder(config(**sizes), architectures.Architecture(), [one, one], None, tied=True)
+    found = {
+        matrix.name.removeprefix("model.layers.*."): (matrix.inputs, matrix.outputs, matrix.layers)
+        for matrix in counted.matrices
+    }
+    assert found == {
+        **{f"shared_transformer.self_attn.{name}_proj": (128, 128 if name == "q" else 64, (0,)) for name in "qkv"},
+        **{f"linear_{name}_proj_adapter.0": (128, 8, (0, 1)) for name in "qkv"},
+        **{f"linear_{name}_proj_adapter.1": (8, 128 if name == "q" else 64, (0, 1)) for name in "qkv"},
+        "shared_transformer.self_attn.o_proj": (128, 64, (0,)),
+        "shared_transformer.feed_forward.gate_up_proj": (64, 2 * 96, (0,)),
+        "shared_transformer.feed_forward.down_proj": (96, 64, (0,)),
+        "gate_up_proj_adapter.0": (64, 8, (0, 1)),
+        "gate_up_proj_adapter.1": (8, 2 * 96, (0, 1)),
+        "linear": (64, 64, (0, 1)),
+    }

@@ -167,3 +167,55 @@ def test_a_picture_is_no_larger_than_its_processor_makes_it() -> None:
 )
 def test_what_a_processor_says_of_its_largest_picture(processor: dict[str, Any], pixels: int | None) -> None:
     assert encoders.largest_picture(processor) == pixels
+
+
+def test_a_patch_is_as_its_section_says() -> None:
+    def of(**section: Any) -> encoders.Encoders:
+        return encoders.read(
+            Config(TEXT, {**TEXT, "model_type": "gemma3n", "vision_config": {**section, "vocab_size": 128}})
+        )
+
+    mobile = {"architecture": "mobilenetv5_300m_enc", "hidden_size": 2048}
+    assert (of(**mobile).patch_size, of(**mobile).pixels) == (14, 3 * 14 * 14)
+    assert (of(**mobile, patch_size=16).patch_size, of(**mobile, spatial_patch_size=8).pixels) == (16, 3 * 8 * 8)
+    # timm counts 294,126,912 in mobilenetv5_300m_enc, and is four times as wide inside.
+    assert of(**mobile).parameters == 294_126_912 + 128 * 2048 + 2 * 2048 + 2048 * 64
+    assert (of(**mobile).hidden_size, of(**mobile).intermediate_size) == (2048, 8192)
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "layers", "inner"),
+    [
+        # timm's vision transformers: MLPs four times as wide, but for the one of a shape found by search.
+        ("vit_base_patch16_224", 768, 12, 4 * 768),
+        ("vit_large_patch16_224", 1024, 24, 4 * 1024),
+        ("vit_huge_patch16_224", 1280, 32, 4 * 1280),
+        ("vit_so400m_patch16_224", 1152, 27, 4304),
+    ],
+)
+def test_radio_s_encoders_are_timm_s(name: str, hidden: int, layers: int, inner: int) -> None:
+    section = {"model": name, "hidden_size": 8}
+    outer = {**TEXT, "model_type": "nemotronh_nano_vl_v2", "projector_hidden_size": 32, "vision_config": section}
+    found = encoders.read(Config(TEXT, outer))
+    layer = 4 * hidden * hidden + 2 * hidden * inner + 9 * hidden + inner
+    # Patches of 16 pixels, positions for pictures of 2,048.
+    eyes = layers * layer + (2048 // 16) ** 2 * hidden + 3 * 16 * 16 * hidden
+    assert found.parameters == eyes + 4 * hidden * (32 + 1) + 32 * 64
+    assert (found.hidden_size, found.intermediate_size) == (hidden, inner)
+    smaller = {**section, "patch_size": 32, "cpe_max_size": 64}
+    other = encoders.read(Config(TEXT, {**outer, "vision_config": smaller}))
+    assert other.parameters - found.parameters == (4 - 128**2) * hidden + 3 * (32**2 - 16**2) * hidden
+
+
+def test_deepseek_s_eyes_are_two_encoders_or_one() -> None:
+    # SAM's base encoder with its two convolutions, and CLIP's large one: 95.6 and 303.2 million.
+    section = {"width": {"clip-l-14-224": {}, "sam_vit_b": {}}, "model_name": "deeplip_b_l"}
+    outer = {**TEXT, "model_type": "deepseek_vl_v2", "vision_config": section}
+    found = encoders.read(Config(TEXT, outer))
+    assert found.parameters == 95_569_152 + 303_177_728 + (2 * 1024 + 1) * 64 + 2 * 64
+    assert (found.hidden_size, found.intermediate_size, found.tokens) == (1024, 4096, 34**2)
+    # DeepSeek-VL 2's: four patches as one, by two layers.
+    one = encoders.read(Config(TEXT, {**outer, "vision_config": {**SIZES, "model_name": "siglip"}}))
+    clip = encoders.read(Config(TEXT, {**outer, "model_type": "llava", "vision_config": {**SIZES, "model_type": "x"}}))
+    two_layers = 64 * 64 + 64 * 64 + 2 * 64
+    assert one.parameters - (clip.parameters - two_layers) == 4 * 64 * 64 + 64 * 64 + 4 * 64

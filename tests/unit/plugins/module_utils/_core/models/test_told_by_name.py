@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     weights,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import kind_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import TensorGroup
@@ -105,12 +106,28 @@ def test_algorithms_of_eight_bits(algorithm: str) -> None:
         *((f"{family}ForConditionalGeneration", "transcribe") for family in ("Whisper", "CohereAsr", "Qwen3ASR")),
         *((name, "generate") for name in ("XverseChatModel", "ChatGLMModel", "GPT2LMHeadModel")),
         *((name, "embed") for name in ("BertModel", "BertForMaskedLM", "XEncoderModel", "XForTextEncoding")),
-        *((name, "score") for name in ("XForSequenceClassification", "XForRewardModel")),
+        *((name, "score") for name in ("XForSequenceClassification", "XForRewardModel", "JinaVLForRanking")),
+        *((name, "classify") for name in ("XForTokenClassification",)),
+        *((name, "embed") for name in ("XForImageClassification", "TextEncoderModel")),
     ],
 )
 def test_what_a_class_is_for(name: str, task: str) -> None:
     assert tasks.told({"architectures": [name]}, ModelInfo({})) == task
-    assert tasks.is_pooling_class({"architectures": [name]}) is (task in ("embed", "score"))
+    assert tasks.is_pooling_class({"architectures": [name]}) is (task in ("embed", "score", "classify"))
+
+
+@pytest.mark.parametrize(
+    ("config_says", "task"),
+    [
+        ({"num_labels": 1}, "score"),
+        ({"num_labels": 2}, "classify"),
+        ({"num_labels": "2"}, "score"),
+        ({"id2label": {"0": "a"}, "num_labels": 3}, "score"),
+        ({"id2label": {"0": "a", "1": "b"}}, "classify"),
+    ],
+)
+def test_one_label_is_a_score_and_more_are_classes(config_says: dict[str, Any], task: str) -> None:
+    assert tasks.told({"architectures": ["XForSequenceClassification"], **config_says}, ModelInfo({})) == task
 
 
 LOADING = weights.Loading(dtype_bytes=2, tied=False, layers=2)
@@ -165,6 +182,50 @@ def test_what_a_published_vision_section_leaves_out_is_the_library_s(model_type:
     assert (found.hidden_size, found.intermediate_size) == (hidden, inner)
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "kind"),
+    [
+        *(("MiniCPMO", None, "Qwen2ForCausalLM"), ("MiniCPMO", 2.6, "Qwen2ForCausalLM")),
+        *(("MiniCPMO", 4.5, "Qwen3ForCausalLM"), ("MiniCPMV", 4.5, "Qwen3ForCausalLM")),
+        *(("MiniCPMV", 2.0, "MiniCPMForCausalLM"), ("MiniCPMV", 2.6, "Qwen2ForCausalLM")),
+        *(
+            (name, None, "Phi3ForCausalLM")
+            for name in ("Phi4MMForCausalLM", "Phi4MultimodalForCausalLM", "Phi3VForCausalLM")
+        ),
+        *(("KimiK2ForCausalLM", None, "DeepseekV3ForCausalLM"), ("JinaVLForRanking", None, "Qwen2ForCausalLM")),
+        *((f"Qwen2{one}VLForConditionalGeneration", None, "Qwen2ForCausalLM") for one in ("", "_5_")),
+        *(
+            ("PaddleOCRVLForConditionalGeneration", None, "Ernie4_5ForCausalLM"),
+            ("DotsOCRForCausalLM", None, "Qwen2ForCausalLM"),
+        ),
+        ("Ernie4_5_VLMoeForConditionalGeneration", None, "Ernie4_5_MoeForCausalLM"),
+    ],
+)
+def test_a_language_part_at_the_top_of_the_file(name: str, version: float | None, kind: str) -> None:
+    found = {"architectures": [name], **({"version": version} if version else {})}
+    assert kind_of(Config(found, found))[0] == kind
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kind"),
+    [
+        *(
+            ("kimi_k2", "DeepseekV3ForCausalLM"),
+            ("internlm2", "InternLM2ForCausalLM"),
+            ("minicpm", "MiniCPMForCausalLM"),
+        ),
+        *(
+            ("gemma3_text", "Gemma3ForCausalLM"),
+            ("gpt_oss", "GptOssForCausalLM"),
+            ("qwen2_5_vl_text", "Qwen2ForCausalLM"),
+        ),
+        *(("llama", "LlamaForCausalLM"), ("LLaMA-text", "LlamaForCausalLM"), ("of_tomorrow", "")),
+    ],
+)
+def test_a_section_is_of_the_class_that_is_called_like_it(model_type: str, kind: str) -> None:
+    assert sections.language(model_type).replace("LLaMA", "Llama") == kind
+
+
 # What classes and types are called (tests/support/class_names.py).
 NAMES = json.loads((Path(__file__).parents[5] / "data" / "class_names.json").read_text())
 # Served by vLLM through transformers' classes, or under another name of the same class in the repository's own code.
@@ -211,6 +272,8 @@ def test_names_that_one_class_serves_are_of_one_architecture() -> None:
         *((name, "LlamaForCausalLM") for name in ("PanguEmbeddedForCausalLM", "NanbeigeForCausalLM")),
         *((name, "LlamaForCausalLM") for name in ("HyperCLOVAXForCausalLM", "DeciLMForCausalLM")),
         ("MistralLarge3ForCausalLM", "DeepseekV3ForCausalLM"),
+        ("OrionForCausalLM", "StableLmForCausalLM"),
+        ("ErnieModel", "BertModel"),
         *((f"{name}Model", f"{name}ForSequenceClassification") for name in ("Bert", "Roberta", "XLMRoberta", "Ernie")),
         *((f"{name}ForMaskedLM", f"{name}Model") for name in ("Bert", "Roberta", "XLMRoberta", "Camembert", "Ernie")),
         ("CamembertModel", "CamembertForTokenClassification"),
