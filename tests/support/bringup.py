@@ -140,17 +140,28 @@ class Stack:
 
     # The play
 
-    def start(self, playbook: str = "play.yml", *arguments: str, **change: Any) -> Play:
-        """Begin a run; `change` are variables of the inventory that differ from ours."""
-        inventory = self.folder / f"inventory-{len(self.plays)}.json"
-        host = {
+    def host(self, **change: Any) -> dict[str, Any]:
+        """Return the box as an inventory has it."""
+        return {
             "ansible_host": self.box.address,
             "ansible_port": self.box.port,
             "ansible_user": self.box.user,
             "ansible_ssh_private_key_file": self.box.key,
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.box.known_hosts}",
+            **self.variables,
+            **change,
         }
-        inventory.write_text(json.dumps({"all": {"hosts": {"box": {**host, **self.variables, **change}}}}))
+
+    def start(
+        self,
+        playbook: str = "play.yml",
+        *arguments: str,
+        beside: Mapping[str, Mapping[str, Any]] | None = None,
+        **change: Any,
+    ) -> Play:
+        """Begin a run; `change` are variables of the inventory that differ from ours, `beside` other hosts of it."""
+        inventory = self.folder / f"inventory-{len(self.plays)}.json"
+        inventory.write_text(json.dumps({"all": {"hosts": {"box": self.host(**change), **(beside or {})}}}))
         path = PLAYS / playbook if (PLAYS / playbook).exists() else CHECKOUT / "playbooks" / playbook
         environment = {
             **os.environ,

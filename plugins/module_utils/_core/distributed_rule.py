@@ -22,7 +22,7 @@ LOWEST_PORT, HIGHEST_PORT = 1024, 65535
 MEMBER = "member"
 _SETTINGS = ("hosts", "pipeline_parallel", "master_port")
 # Said where engines would be started.
-NOT_STARTED = "spread over several hosts, which is planned and rendered and not started: no such group was brought up on real hosts yet."
+NOT_STARTED = "spread over several hosts, which is planned and rendered and not started: no gateway knows of hosts without an API yet."
 NOT_STARTED_REMEDY = (
     "Take it out of the list here; playbooks/plan.yml --check --diff shows what each of its hosts would run."
 )

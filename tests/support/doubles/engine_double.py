@@ -15,6 +15,8 @@ What it shall hold, how long it shall take and how it shall fail stands in ENGIN
 
 Kinds: `oom`, `no_kernel_image`, `gated`, `missing_repository` end the start at that step with vLLM's own lines; `silent` says and does
 nothing any more from that step on; `mute` is healthy and never answers a prompt; `dies` ends `after_s` seconds after it is ready.
+One of several hosts' (--nnodes) waits for the others before it loads. One without an API (--headless) goes on when the first one has
+ended; the first one stays healthy when another has, and makes no token any more.
 A request with `double_seconds` has a stream that takes so long.
 `times` is how many starts are struck (all where it is not given). A card that is really too full needs no fault: it runs out of memory.
 """
@@ -27,6 +29,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import struct
 import threading
 import time
@@ -169,6 +172,44 @@ def serve_rank(card: Card, asked: Iterable[str], answer: TextIO) -> None:
             print(card.free() if what == "free" else card.total, file=answer)
 
 
+class Others:
+    """The processes of other hosts, joined as by torch's store: at the first host's master port."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.hosts, self.rank, self.port = (
+            int((values or ["0"])[0]) for values in (given.nnodes, given.node_rank, given.master_port)
+        )
+        self.address = (given.master_addr or [""])[0]
+        self._lines: list[socket.socket] = []
+
+    def join(self) -> None:
+        """Return once all of them are there."""
+        if self.hosts < 2:
+            return
+        if self.rank == 0:
+            with socket.create_server(("", self.port)) as server:
+                self._lines = [server.accept()[0] for _other in range(self.hosts - 1)]
+            return
+        while not self._lines:
+            try:
+                self._lines = [socket.create_connection((self.address, self.port), timeout=5)]
+            except OSError:
+                time.sleep(0.2)
+
+    def are_there(self) -> bool:
+        """Tell whether none of them has ended."""
+        for line in self._lines:
+            line.setblocking(False)
+            try:
+                if not line.recv(1):
+                    return False
+            except BlockingIOError:
+                continue
+            except OSError:
+                return False
+        return True
+
+
 class Engine:
     """One start, and what it serves afterwards."""
 
@@ -189,6 +230,7 @@ class Engine:
             whole = self.seconds.pop("whole") - age_s()
             others = sum(seconds for step, seconds in self.seconds.items() if step != "loading")
             self.seconds["loading"] = max(0.0, whole - others)
+        self.others = Others(given)
         self.ready = False
         self.tokens = 0
         self.running = 0
@@ -208,6 +250,13 @@ class Engine:
     def start(self) -> None:
         began = time.monotonic()
         say("APIServer", "api_server.py:1977", f"vLLM API server version {VERSION}")
+        if self.given.headless:
+            say(
+                "APIServer",
+                "serve.py:216",
+                f"Launching vLLM (v{VERSION}) headless multiproc executor, with head node address "
+                f"{self.others.address}:{self.others.port} for torch.distributed process group.",
+            )
         lines = visible()
         card = Ranks(lines) if len(lines) > 1 else Card(lines[0])
         initial = card.free()
@@ -231,6 +280,7 @@ class Engine:
         cache = exact if exact is not None else max(0, wanted - weights - CONTEXT_BYTES)
         card.take(CONTEXT_BYTES)
         self._pass("created")
+        self.others.join()
         self._begin("loading")
         say("EngineCore", "gpu_model_runner.py:4012", f"Starting to load model {self.given.model}...")
         for quarter in range(1, 5):
@@ -285,6 +335,8 @@ class Engine:
         say(
             "EngineCore", "core.py:278", f"init engine (profile, create kv cache, warmup model) took {took:.2f} seconds"
         )
+        if self.given.headless:
+            return
         say("APIServer", "api_server.py:1405", f"Starting vLLM server on http://0.0.0.0:{self.given.port}")
         self.ready = True
         if self.fault.get("kind") == "dies":
@@ -312,7 +364,7 @@ class Engine:
         """Answer a prompt; one that is `mute` never does."""
         self.running += 1
         try:
-            while self.fault.get("kind") == "mute":
+            while self.fault.get("kind") == "mute" or not self.others.are_there():
                 time.sleep(3600)
             count = int(body.get("max_tokens") or 1)
             time.sleep(float(self.settings.get("token_s", 0)) * count)
@@ -521,10 +573,24 @@ def parser() -> argparse.ArgumentParser:
     return known
 
 
+def start(engine: Engine) -> None:
+    """Have it ready, or end with vLLM's own lines."""
+    try:
+        engine.start()
+    except OutOfMemory as error:
+        end([str(error)])
+    except (ValueError, AssertionError) as error:
+        end([f"{type(error).__name__}: {error}"])
+
+
 def main() -> None:
     given = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     engine = Engine(given)
+    if given.headless:
+        start(engine)
+        while True:
+            signal.pause()
     # Bound and not listening until the engine is ready, as vLLM does it: until then nobody is answered.
     Handler.engine = engine
     # As many as uvicorn lets wait.
@@ -538,12 +604,7 @@ def main() -> None:
         server.server_bind()
     except OSError as error:
         end([f"OSError: [Errno {error.errno}] {error.strerror}"])
-    try:
-        engine.start()
-    except OutOfMemory as error:
-        end([str(error)])
-    except (ValueError, AssertionError) as error:
-        end([f"{type(error).__name__}: {error}"])
+    start(engine)
     server.server_activate()
     print(f"(APIServer pid={os.getpid()}) INFO:     Application startup complete.", flush=True)
     server.serve_forever()

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -26,3 +29,34 @@ def test_a_flag_that_nobody_hands_over_ends_it(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         engine_double.parser().parse_args(["model", "--served-model-name", "qwen", "--no-such-flag"])
     assert "unrecognized arguments: --no-such-flag" in capsys.readouterr().err
+
+
+def test_engines_of_several_hosts_wait_for_each_other_and_the_first_knows_of_one_that_ended() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [
+        "model",
+        "--served-model-name",
+        "large",
+        "--nnodes",
+        "2",
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(port),
+    ]
+    first, other = (
+        engine_double.Others(engine_double.parser().parse_args([*words, "--node-rank", rank])) for rank in ("0", "1")
+    )
+    waits = threading.Thread(target=first.join, daemon=True)
+    waits.start()
+    other.join()
+    waits.join(30)
+    assert not waits.is_alive() and first.are_there() and other.are_there()
+    other._lines[0].close()
+    until = time.monotonic() + 30
+    while first.are_there():
+        assert time.monotonic() < until, "it does not see that the other one is gone"
+    alone = engine_double.Others(engine_double.parser().parse_args(words[:3]))
+    alone.join()
+    assert alone.are_there()

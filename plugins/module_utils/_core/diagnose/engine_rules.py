@@ -84,6 +84,8 @@ def _engine(one: Container, host: Sequence[Finding]) -> Iterator[Finding]:
     # One that ends over and over is seen between two ends as often as not.
     states = {RUNNING: again if one.health == "starting" else "it runs and does not answer", "restarting": again}
     text = states.get(one.status, f"it does not run ({harmless(one.status)})")
+    if one.group:
+        text = f"{text}, and its group of hosts makes no token until all of them start it again"
     yield _because(_cause_of(one), subject, Severity.FAIL, text, host)
 
 

@@ -30,6 +30,7 @@ class Container:
     age_s: float = 0
     error: str = ""
     log: Sequence[str] = ()
+    group: str = ""  # an engine's place among those of several hosts, such as 0/2
 
 
 @dataclass(frozen=True)

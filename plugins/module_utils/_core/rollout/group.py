@@ -33,6 +33,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.state
 
 # Hosts that are not heard of for this long are out of reach, or nobody carries their words any more.
 SILENT_S = 300.0
+# Until what one host tells is known on the others: it is carried every few seconds.
+CARRIED_S = 30.0
 
 
 @dataclass(frozen=True)

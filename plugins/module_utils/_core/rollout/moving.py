@@ -197,7 +197,10 @@ def _wait_at_gate(turn: Turn, name: str, closed: Closed) -> None:
         turn.note(name, since=turn.now)
         return
     since, bound_s = track.since, turn.limits.gate_timeout_s
-    if closed.cause is Cause.UNREADABLE and track.committed is None:
+    if closed.cause is Cause.GROUP:
+        # Another host may have to stop what it has first.
+        bound_s = max(bound_s, turn.limits.stop_s + group.CARRIED_S)
+    elif closed.cause is Cause.UNREADABLE and track.committed is None:
         # One bad answer is asked again, however long the wait was by then; a driver that is gone is not waited for.
         since, bound_s = turn.state.unreadable or since, min(bound_s, turn.limits.doubt_s)
     elif turn.gates.is_moving(service) or _others_come(turn, service, closed):

@@ -19,7 +19,8 @@ def boot_sequence(
     """Return the engines that a unit starts one after the other after a boot, as [{container, port}].
 
     Engines with exact KV bytes are started by Docker, in any order; those that size their own caches would disturb each other.
-    Where Docker forgets containers with a GPU the unit starts all. `order` is vllm_stack_order, `services` are compose_stack's.
+    Where Docker forgets containers with a GPU the unit starts all, but for those of a group of hosts, which come back together or not at
+    all. `order` is vllm_stack_order, `services` are compose_stack's.
     """
     planned: dict[str, Mapping[str, Any]] = {}
     needs: dict[str, int] = {}
@@ -29,7 +30,8 @@ def boot_sequence(
             # A model over several GPUs stands on each with its share.
             needs[model["name"]] = needs.get(model["name"], 0) + int(model["total_bytes"])
     everything = device == "cuda" and _forgets(docker_version)
-    due = [service for service in services if everything or not planned[service["name"]]["exact_kv"]]
+    alone = [service for service in services if not service.get("group")]
+    due = [service for service in alone if everything or not planned[service["name"]]["exact_kv"]]
     if order != "listed":
         due.sort(key=lambda service: (needs[service["name"]], service["name"]), reverse=order == "largest_first")
     return [{key: service[key] for key in ("container", "port", "socket") if key in service} for service in due]

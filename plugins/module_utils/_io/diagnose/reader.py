@@ -20,7 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evid
     Process,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import nvml_sentence
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import GROUP, LABEL
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import seconds_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import CONTAINER
@@ -105,6 +105,7 @@ def _container(name: str, model: str, inspected: Mapping[str, Any], log: Sequenc
         age_s=max(0.0, time.time() - (seconds_of(str(state.get("StartedAt", ""))) or time.time())),
         error=str(state.get("Error") or ""),
         log=[harmless(line, LINE) for line in log],
+        group=str(((inspected.get("Config") or {}).get("Labels") or {}).get(GROUP, "")),
     )
 
 

@@ -79,6 +79,19 @@ def test_what_is_wrong_is_named_of_ours_alone(places: dict[str, Any], capsys: py
     assert answer["table"][0] == "gpu01   fail" and TOKEN not in json.dumps(answer)
 
 
+def test_an_engine_of_several_hosts_is_known_by_its_label(
+    places: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(_path: str, endpoint: str) -> Any:
+        answer = ANSWERS.get(endpoint)
+        of_one = isinstance(answer, dict) and "State" in answer
+        return {**answer, "Config": {"Labels": {"fleet.gpuserve.group": "1/2"}}} if of_one else answer
+
+    monkeypatch.setattr(docker_socket, "get", get)
+    found = next(one for one in run(places, capsys)["findings"] if one["subject"] == "engine qwen")
+    assert "its group of hosts makes no token until all of them start it again" in found["text"]
+
+
 def test_a_daemon_that_does_not_answer_is_the_one_finding(
     places: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

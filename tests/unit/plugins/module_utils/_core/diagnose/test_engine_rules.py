@@ -34,6 +34,17 @@ def test_nothing_is_said_of_what_serves() -> None:
     assert engine_rules.healthy(Evidence()) == "nothing is wrong with the host; no engine of ours is on it"
 
 
+def test_a_part_of_a_group_that_has_ended_ends_the_group() -> None:
+    part = Container("vllm-large", "large", group="1/2")
+    assert judge(replace(WELL, containers=[part], expected=["vllm-large"], gateway_expected=False)) == []
+    ended = replace(part, status="exited", exit_code=1, log=OOM)
+    (found,) = judge(replace(WELL, containers=[ended], expected=["vllm-large"], gateway_expected=False))
+    assert (found.rule, found.severity) == ("out_of_memory", Severity.FAIL)
+    assert found.text.startswith(
+        "it does not run (exited), and its group of hosts makes no token until all of them start it again: the card's memory ran out"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "rule", "text"),
     [

@@ -91,15 +91,17 @@ def test_a_member_is_ready_once_the_first_host_has_made_a_token() -> None:
 
 
 def test_no_engine_starts_before_all_hosts_of_its_group_are_there() -> None:
-    two = Two(limits=Limits(gate_timeout_s=30.0))
+    # However short memory is waited for: another host may have to stop what it has first.
+    limits = Limits(gate_timeout_s=0.0, stop_s=10.0)
+    two = Two(limits=limits)
     two.absent = True
-    two.steps(20)
+    two.steps(35)
     assert did(two.head, ActionKind.START) == 0
     two.absent = False
     two.steps(3)
     assert did(two.head, ActionKind.START) == 1
 
-    alone = Two(limits=Limits(gate_timeout_s=30.0))
+    alone = Two(limits=limits)
     alone.absent = True
     alone.steps(60)
     track = alone.head.state.tracks["large"]
@@ -109,7 +111,7 @@ def test_no_engine_starts_before_all_hosts_of_its_group_are_there() -> None:
 
 
 def test_what_serves_is_not_stopped_before_all_hosts_are_there() -> None:
-    world = World(HEAD, limits=Limits(gate_timeout_s=30.0))
+    world = World(HEAD, limits=Limits(gate_timeout_s=30.0, stop_s=10.0))
     old = replace(ANSWERS, digest="d0", restart_policy="unless-stopped")
     for _step in range(60):
         world.step(large=old)

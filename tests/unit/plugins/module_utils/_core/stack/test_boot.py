@@ -49,3 +49,10 @@ def test_engines_with_exact_bytes_are_docker_s_from_28_2_on(version: str, expect
 
 def test_without_a_gpu_docker_brings_them_back_whatever_its_version() -> None:
     assert names("listed", "20.10.24", exact=True, device="cpu") == []
+
+
+def test_a_part_of_a_group_of_hosts_never_comes_back_alone() -> None:
+    services = [{**service, **({"group": "1/2"} if service["name"] == "a" else {})} for service in SERVICES]
+    for version, exact in (("29.0.0", False), ("27.0.0", True)):
+        started = boot_sequence(plan(exact), services, "listed", version, "cuda")
+        assert [engine["container"] for engine in started] == ["vllm-b", "vllm-c"]
