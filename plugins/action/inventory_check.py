@@ -63,7 +63,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 places = fleet.placed(raw, self._templates.read, same, out)
                 members, more = fleet.together(raw, self._value(raw), places.hosts)
                 more += [*groups.not_started(members), *groups.parted(members, hosts)] if starts else []
-                found = fleet.merged(found, [*places.mistakes, *more, *self._edge_mistakes(raw, places.hosts, out)])
+                routes = groups.routes(places.hosts, members)
+                found = fleet.merged(found, [*places.mistakes, *more, *self._edge_mistakes(raw, routes, out)])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
@@ -77,6 +78,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "hosts": hosts,
             "warnings": warnings,
             "placement": served,
+            "routes": groups.routes(served, members),
             "members": members,
             "told": told,
             "quarantine": out,

@@ -29,7 +29,7 @@ options:
     default: gpu_hosts
   placement:
     description:
-      - Which hosts serve the models that have a rule, as M(gpuserve.fleet.inventory_check) returns it.
+      - Which hosts answer for the models that have a rule, RV(gpuserve.fleet.inventory_check#module:routes) of that module.
     type: dict
     default: {}
   quarantine:

@@ -65,6 +65,10 @@ placement:
   returned: success
   type: dict
   sample: {"qwen": ["gpu01", "gpu03"]}
+routes:
+  description: Of RV(placement), the hosts that answer for each model; of a model that is C(distributed) the first one alone.
+  returned: success
+  type: dict
 members:
   description:
     - Of each model that is C(distributed) over several hosts, what its hosts are told, C(rank) (the first one serves), C(address) and

@@ -52,6 +52,14 @@ def members(model: str, hosts: Sequence[Host]) -> dict[str, dict[str, Any]]:
     }
 
 
+def routes(placed: Mapping[str, Sequence[str]], groups: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return which hosts answer for each placed model: of a group the first one alone, since the others have no API."""
+    return {
+        model: [host for host in hosts if int(groups.get(model, {}).get(host, {}).get("rank", 0)) == 0]
+        for model, hosts in placed.items()
+    }
+
+
 def mistakes(model: str, hosts: Sequence[Host]) -> list[FleetError]:
     """Return why hosts can't serve a model together."""
     first, *others = hosts

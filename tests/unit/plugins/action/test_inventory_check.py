@@ -83,6 +83,7 @@ def test_a_right_inventory_passes() -> None:
         "hosts": ["gpu01", "gpu02"],
         "warnings": [],
         "placement": {},
+        "routes": {},
         "members": {},
         "told": [],
         "quarantine": {},
@@ -607,6 +608,7 @@ def test_hosts_that_serve_a_model_together_are_told_who_they_are() -> None:
     assert answer["told"] == [
         f"large: 2 hosts together, the first one serves: {first}, {next(host for host in members if host != first)}"
     ]
+    assert answer["routes"] == {"large": [first]}, "an edge asks nobody who has no API"
     limited = run(of_a_group(), {"ansible_limit": "gpu1"})
     assert limited["members"] == answer["members"], "no limit makes another group"
 

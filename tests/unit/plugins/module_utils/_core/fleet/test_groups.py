@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.groups 
     not_started,
     parted,
     ranked,
+    routes,
     together,
 )
 
@@ -130,6 +131,13 @@ def test_nothing_is_said_of_hosts_that_were_not_planned() -> None:
     told = {"large": {"gpu01": {"rank": 1}, "gpu02": {"rank": 0}}}
     assert together(told, {"gpu02": stage(40960)}) == []
     assert together({}, {"gpu02": stage(40960)}) == []
+
+
+def test_the_first_host_of_a_group_answers_for_it() -> None:
+    groups = {"large": members("large", [ONE, TWO])}
+    first, second = ranked("large", [ONE, TWO])
+    placed = {"large": [second.name, first.name], "small": ["gpu01", "gpu03"]}
+    assert routes(placed, groups) == {"large": [first.name], "small": ["gpu01", "gpu03"]}
 
 
 def test_a_run_is_for_all_hosts_of_a_group_or_for_none() -> None:
