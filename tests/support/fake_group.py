@@ -125,7 +125,11 @@ class Engine(fake_host.Engine):
         host = self._host
         if one is None or not isinstance(host, GroupHost) or f"{LABEL}.group" not in one.labels:
             return super().proves(task, timeout_s)
-        return host.is_whole(one.labels[f"{LABEL}.model"]) and self.names_model(), ""
+        if not host.is_whole(one.labels[f"{LABEL}.model"]):
+            # It hangs as long as anybody waits.
+            host.clock.sleep(timeout_s)
+            return False, ""
+        return self.names_model(), ""
 
 
 class Action(action.ActionModule):
@@ -249,7 +253,7 @@ class Hosts:
             self.one_time.join(host.clock)
             host.done.clear()
             (host.folder / "progress").unlink(missing_ok=True)
-            host.task = Action(host, rendered[host.name], {"gateway_interval_s": 0.0})
+            host.task = Action(host, rendered[host.name], {"gateway_interval_s": 0.0, "token_timeout_s": 60.0})
         threads = [threading.Thread(target=work, args=(host,), daemon=True) for host in taking_part]
         for thread in threads:
             thread.start()

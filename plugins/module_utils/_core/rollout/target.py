@@ -31,6 +31,9 @@ class Watched:
     left: bool = False  # it is no part of the stack any more
     socket: str = ""  # where it answers in place of its port
     headless: bool = False  # it answers nowhere: it computes for the first host of its group
+    anew: bool = (
+        False  # it is started again whatever it says: one that hangs without the others of its group is not waited for
+    )
 
     @property
     def generates(self) -> bool:
@@ -84,15 +87,16 @@ class Target:
             kept["plan"],
             kept.get("endpoints") or [],
             tuple(_service(entry, planned[name], name in anew) for name, entry in entries.items()),
-            tuple(_watched(entry, planned[name]) for name, entry in entries.items()),
+            tuple(_watched(entry, planned[name], name in anew) for name, entry in entries.items()),
         )
 
     def anew_but(self, untouched: Collection[str], failed: Target) -> Target:
         """Return it to come back: parts of groups are started again, but for those that the set which failed had and left as they were."""
         kept = {name for name in untouched if failed.digests[name] == self.digests.get(name)}
+        services = tuple(replace(one, anew=one.part is not None and one.name not in kept) for one in self.services)
+        anew = {one.name for one in services if one.anew}
         return replace(
-            self,
-            services=tuple(replace(one, anew=one.part is not None and one.name not in kept) for one in self.services),
+            self, services=services, watched=tuple(replace(one, anew=one.name in anew) for one in self.watched)
         )
 
     @property
@@ -175,7 +179,8 @@ def _task(model: Mapping[str, Any]) -> str:
     return "embed" if said == proofs.GENERATE and not model["kv_cache_bytes"] else said
 
 
-def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
+def _watched(entry: Mapping[str, Any], model: Mapping[str, Any], anew: bool) -> Watched:
+    part = part_of(entry)
     return Watched(
         name=entry["name"],
         container=entry["container"],
@@ -185,5 +190,6 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Watched:
         planned_bytes=int(model["total_bytes"]),
         task=_task(model),
         socket=str(entry.get("socket", "")),
-        headless=bool((part := part_of(entry)) and part.is_headless),
+        headless=part is not None and part.is_headless,
+        anew=anew and part is not None,
     )

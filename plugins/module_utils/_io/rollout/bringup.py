@@ -245,6 +245,7 @@ class Bringup:
         fallback = self.fallback
         if fallback is not None and fallback.digests == target.digests:
             fallback = None
+        loop.announce(target)
         # Under the lock the world may be another one than at the first probe.
         seen = self.watch.observe(target.watched, None)
         mode = self.mode(target, seen)
@@ -282,6 +283,7 @@ class Bringup:
         leavers = self._leavers(proved)
         loop.executor.clear_drains(self._engines(failed, leavers))
         loop.failures = {}
+        loop.announce(proved, attempt=2)
         limits = self.limits(self.mode(proved, self.watch.observe(proved.watched, None)))
         state = loop.drive(proved, limits, self.params["order"], leavers, stop_at_failure=False, surge=False, attempt=2)
         return state.serving, loop.failures

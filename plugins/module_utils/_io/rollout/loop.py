@@ -95,6 +95,10 @@ class RolloutLoop:
         self._gpus.sample()
         self._foreign = self._gpus.foreign_processes()
 
+    def announce(self, target: Target, attempt: int = 1) -> None:
+        """Tell the other hosts of groups that this one is about to start its parts: a first probe may take its time."""
+        self._peers.tell(begin(target.services, "listed", 0.0, attempt), Observation({}, {}), False)
+
     def drive(
         self,
         target: Target,

@@ -128,6 +128,8 @@ class Watch:
         if headless:
             # It answers nowhere: what listens at its model's port is somebody else.
             asked = replace(asked, health=False, token=False, figures=False, sleep=False)
+        if one.anew and track is None:
+            asked = replace(asked, token=False)
         container = state_of(found["State"]["Status"])
         running = container is Container.RUNNING
         matters = track is None or track.step not in SETTLED
