@@ -17,3 +17,7 @@ gpu-proof: ## a proof of all that serves on this machine's real card, in calls o
 .PHONY: test-proof
 test-proof: $(VENV)/.ready ## a whole proof on a simulated box with doubles of engines and card; a quarter of an hour, no part of make test
 	@PYTHONPATH=.collections python -m pytest tests/integration/proof -v --override-ini=addopts=--import-mode=importlib -p no:pytest-ansible -p no:cacheprovider
+
+.PHONY: test-group
+test-group: $(VENV)/.ready ## a model over two simulated boxes with doubles of engines; five minutes, no part of make test
+	@PYTHONPATH=.collections python -m pytest tests/integration/group -v --override-ini=addopts=--import-mode=importlib -p no:pytest-ansible -p no:cacheprovider

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import shlex
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import 
     observer,
     peers,
 )
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
 from ansible_collections.gpuserve.fleet.tests.support import fake_host
 from ansible_collections.gpuserve.fleet.tests.support.fake_host import LABEL, Clock, Container, FakeHost
@@ -173,7 +174,8 @@ class Action(action.ActionModule):
             if line.startswith(NEWS):
                 self._board.tell(line.removeprefix(NEWS))
         self._read_to = len(lines)
-        subprocess.run(["sh", "-c", f"{self._board.command(self._peers)}:"], check=True)
+        # The text that the host's shell would print into it.
+        atomic.write(self._peers, shlex.split(self._board.command(self._peers))[4])
 
     def _say(self, verbosity: int, line: str) -> None:
         pass

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import json
-import stat
-import subprocess
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,11 @@ def part(rank: int, *, settled: bool = False) -> dict[str, dict[str, Any]]:
     return {"large": {"group": GROUP, "rank": rank, "hosts": 2, "settled": settled}}
 
 
-def brought(board: Board, folder: Path) -> dict[str, Any]:
+def brought(board: Board) -> dict[str, Any]:
     """What the host's bring-up reads, by the command that its shell gets."""
-    path = folder / "it's a file"
-    subprocess.run(["sh", "-c", board.command(str(path))], check=True)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    return dict(json.loads(path.read_text()))
+    words = shlex.split(board.command("/it's a file"))
+    assert words[:4] == ["(umask", "077;", "printf", "%s"] and words[-2:] == ["/it's a file.new", "/it's a file;"]
+    return dict(json.loads(words[4]))
 
 
 def test_hosts_wait_for_each_other_and_start_together(tmp_path: Path) -> None:
@@ -55,13 +53,11 @@ def test_parts_that_all_can_stay_are_left_alone(tmp_path: Path) -> None:
 def test_what_one_tells_the_others_are_brought(tmp_path: Path) -> None:
     one, two = (Board(tmp_path / "b", f"gpu{rank}", part(rank)) for rank in (0, 1))
     waiting = {"rank": 0, "stage": "waiting", "progress": 0, "reason": ""}
-    assert brought(two, tmp_path) == {
-        "gpu0": {"attempt": 0, "parts": {GROUP: waiting}, "is_done": False, "has_ended": False}
-    }
+    assert brought(two) == {"gpu0": {"attempt": 0, "parts": {GROUP: waiting}, "is_done": False, "has_ended": False}}
     one.tell(json.dumps(NEWS))
-    assert brought(two, tmp_path) == {"gpu0": {**NEWS, "has_ended": False}}
+    assert brought(two) == {"gpu0": {**NEWS, "has_ended": False}}
     one.end()
-    assert brought(two, tmp_path)["gpu0"]["has_ended"] is True
+    assert brought(two)["gpu0"]["has_ended"] is True
 
 
 def test_one_that_cannot_begin_is_told_at_once(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
 
 """One model over two boxes, with real Docker, SSH and Ansible between them: both parts serve, or neither. The engines are doubles.
 
-A box of its own besides the one of these tests, since a group needs two: what two bring-ups tell each other is seen nowhere else.
+Five minutes with its boxes, and no part of make test while no playbook starts such a group: what two bring-ups tell each other is seen
+there on made-up hosts. `make test-group`, whose play is in tests/integration/bringup.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from ansible_collections.gpuserve.fleet.tests.support import bringup
 from ansible_collections.gpuserve.fleet.tests.support.bringup import Play, Stack
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes, doubles
 
-OTHER = "bringup-other"
 LARGE = {
     "name": "large",
     "model": "Qwen/Qwen2.5-3B-Instruct",
@@ -98,16 +98,15 @@ def failures(play: Play) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def group(box: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    """Make the second box and take it away in the end."""
-    box.clear()
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    """Make the boxes and take them away in the end."""
+    names = {"box": "group", "other": "group-other"}
     try:
-        other = bringup.make(OTHER, tmp_path_factory.mktemp("other"))
-        yield Group({"box": box, "other": other})
+        yield Group({host: bringup.make(name, tmp_path_factory.mktemp(name)) for host, name in names.items()})
     finally:
-        box.clear()
         if os.environ.get("GPUSERVE_KEEP") != "1":
-            boxes.down(OTHER)
+            for name in names.values():
+                boxes.down(name)
 
 
 def test_a_model_over_two_boxes_serves_as_one(group: Group) -> None:
