@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 SUFFIX = ".json"
 
@@ -100,9 +101,7 @@ class Board:
 
     def _write(self) -> None:
         """Keep all of it at once: another host's process may read it now."""
-        new = self._file.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"host": self._host, **self._own}), encoding="utf-8")
-        new.replace(self._file)
+        atomic.write(self._file, json.dumps({"host": self._host, **self._own}))
 
 
 def _has(one: Mapping[str, Any], group: str) -> Mapping[str, Any] | None:

@@ -57,8 +57,9 @@ class Group:
 
     def play(self, *arguments: str, **change: Any) -> Play:
         models = [{**LARGE, **change}]
-        beside = {"other": self.stacks["other"].host(vllm_stack_models=models)}
-        play = self.stacks["box"].start("group.yml", *arguments, beside=beside, vllm_stack_models=models).follow()
+        box, other = self.stacks["box"], self.stacks["other"]
+        box.beside = {"other": other.host(vllm_stack_models=models)}
+        play = box.start("group.yml", *arguments, vllm_stack_models=models).follow()
         print(play.text)
         return play
 

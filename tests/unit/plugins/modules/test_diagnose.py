@@ -83,7 +83,7 @@ def test_an_engine_of_several_hosts_is_known_by_its_label(
     places: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get(_path: str, endpoint: str) -> Any:
-        answer = ANSWERS.get(endpoint)
+        answer: Any = ANSWERS.get(endpoint)
         of_one = isinstance(answer, dict) and "State" in answer
         return {**answer, "Config": {"Labels": {"fleet.gpuserve.group": "1/2"}}} if of_one else answer
 
