@@ -135,7 +135,7 @@ class Stack:
         self.box, self.folder = box, folder
         self.variables = {**VARIABLES, **variables, "vllm_stack_models": MODELS}
         self.plays: list[Play] = []
-        self.beside: dict[str, dict[str, Any]] = {}  # other hosts of its inventory
+        self.neighbors: dict[str, dict[str, Any]] = {}  # other hosts of its inventory
         self._sizes: dict[str, dict[str, int]] = {}
         self._kept = ""
 
@@ -156,7 +156,7 @@ class Stack:
     def start(self, playbook: str = "play.yml", *arguments: str, **change: Any) -> Play:
         """Begin a run; `change` are variables of the inventory that differ from ours."""
         inventory = self.folder / f"inventory-{len(self.plays)}.json"
-        inventory.write_text(json.dumps({"all": {"hosts": {"box": self.host(**change), **self.beside}}}))
+        inventory.write_text(json.dumps({"all": {"hosts": {"box": self.host(**change), **self.neighbors}}}))
         path = PLAYS / playbook if (PLAYS / playbook).exists() else CHECKOUT / "playbooks" / playbook
         environment = {
             **os.environ,

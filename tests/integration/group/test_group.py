@@ -58,7 +58,7 @@ class Group:
     def play(self, *arguments: str, **change: Any) -> Play:
         models = [{**LARGE, **change}]
         box, other = self.stacks["box"], self.stacks["other"]
-        box.beside = {"other": other.host(vllm_stack_models=models)}
+        box.neighbors = {"other": other.host(vllm_stack_models=models)}
         play = box.start("group.yml", *arguments, vllm_stack_models=models).follow()
         print(play.text)
         return play
