@@ -219,3 +219,43 @@ def test_deepseek_s_eyes_are_two_encoders_or_one() -> None:
     clip = encoders.read(Config(TEXT, {**outer, "model_type": "llava", "vision_config": {**SIZES, "model_type": "x"}}))
     two_layers = 64 * 64 + 64 * 64 + 2 * 64
     assert one.parameters - (clip.parameters - two_layers) == 4 * 64 * 64 + 64 * 64 + 4 * 64
+
+
+# Whisper's encoder: two convolutions, layers of attention (keys without a bias) and an MLP, a norm; positions where they are stored.
+EARS_OF_WHISPER = {
+    **{"d_model": 32, "encoder_layers": 3, "encoder_ffn_dim": 80, "num_mel_bins": 16, "max_source_positions": 50},
+    "output_dim": 64,
+}
+HEARING = 3 * (4 * 32 * 32 + 3 * 32 + 2 * 32 * 80 + 80 + 32 + 4 * 32) + 3 * 16 * 32 + 3 * 32 * 32 + 2 * 32 + 2 * 32
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        # One layer to the language model's width of 64, with a bias.
+        ("qwen2_audio", 50 * 32 + 32 * 64 + 64),
+        # As wide as the MLP, then at the language model's width; no bias.
+        ("voxtral", 50 * 32 + 80 * 64 + 64 * 64),
+        ("ultravox", 50 * 32 + 80 * 64 + 64 * 64),
+        ("minicpmo", 50 * 32 + 33 * 64 + 65 * 64),
+        # Positions are computed: a layer, and two words that begin and end what is heard.
+        ("qwen2_5_omni_thinker", 32 * 64 + 3 * 64),
+        # Steps put together, through twice the language model's width.
+        ("glmasr", 80 * 128 + 128 + 128 * 64 + 64),
+    ],
+)
+def test_what_whisper_hears_and_how_it_is_told_on(family: str, more: int) -> None:
+    outer = {**TEXT, "model_type": family, "audio_config": {**EARS_OF_WHISPER, "model_type": "x"}}
+    found = encoders.read(Config(TEXT, outer))
+    assert found.parameters == HEARING + more
+    assert (found.kinds, found.hidden_size, found.intermediate_size) == (("audio",), 32, 80)
+
+
+def test_ears_nobody_knows_are_refused() -> None:
+    for family, ears in (
+        ("of_tomorrow", EARS_OF_WHISPER),
+        ("voxtral", {"d_model": 32}),
+        ("voxtral", {"encoder_layers": 3}),
+    ):
+        with pytest.raises(FleetError):
+            encoders.read(Config(TEXT, {**TEXT, "model_type": family, "audio_config": {**ears, "model_type": "x"}}))
