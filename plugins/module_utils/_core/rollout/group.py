@@ -71,19 +71,17 @@ class Others:
 
 def observed(state: State, observation: Observation) -> Observation:
     """Return a probe in which each part of a group is seen with what its other hosts tell."""
-    parts = {name: service for name, service in state.services.items() if service.part is not None}
+    parts = {name: service.part for name, service in state.services.items() if service.part is not None}
     if not parts:
         return observation
     seen = {
-        name: _seen(service, state.tracks[name], observation.services.get(name, Seen()), state.attempt, observation)
-        for name, service in parts.items()
+        name: _seen(part, state.tracks[name], observation.services.get(name, Seen()), state.attempt, observation)
+        for name, part in parts.items()
     }
     return replace(observation, services={**observation.services, **seen})
 
 
-def _seen(service: Service, track: Track, seen: Seen, attempt: int, observation: Observation) -> Seen:
-    part = service.part
-    assert part is not None
+def _seen(part: Part, track: Track, seen: Seen, attempt: int, observation: Observation) -> Seen:
     others = Others.of(part, observation.news)
     if part.is_headless:
         # It has no API: it runs, and whether it is of use is for the first host to say.
