@@ -132,7 +132,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 "gpuserve_after_host": str(proof_run.PLAYBOOKS / "tasks" / "prove_result.yml"),
                 "prove_result": str(result),
             },
-            "benchmark": {"benchmark_profile": "guide", "benchmark_json": str(result), "benchmark_fail_on": "never"},
+            "benchmark": {
+                "benchmark_profile": "guide",
+                "benchmark_together": False,
+                "benchmark_json": str(result),
+                "benchmark_fail_on": "never",
+            },
             "diagnose": {"diagnose_json": str(result), "diagnose_fail_on": "never"},
         }
         return {**told, **by_playbook.get(stem, {})}

@@ -28,7 +28,11 @@ REFERENCE = "vllm-0.26.0-h200-memory.json"
 # Starts of the release that the constants are measured with, and of another one.
 SOURCES = (REFERENCE, "vllm-0.26.0-h200-memory-architectures.json", "vllm-0.26.0-h100-memory.json")
 # Starts that no constant was found with: of other architectures, encoders, quantizations and batches.
-NEW = ("vllm-0.26.0-h100-memory-2026-11.json", "vllm-0.26.0-h100-memory-architectures.json")
+NEW = (
+    "vllm-0.26.0-h100-memory-2026-11.json",
+    "vllm-0.26.0-h100-memory-architectures.json",
+    "vllm-0.26.0-h200-memory-2026-11.json",
+)
 # Some of those again with one size changed, to see what an error comes from.
 VARIANTS = "vllm-0.26.0-h100-memory-variants.json"
 MOMENTS = ("load", "saturation", "pictures")
@@ -97,7 +101,8 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
         draft = drafts.shape_of(configs[memory.draft_model], entry["dtype"], memory.draft_model)
         shape = dataclasses.replace(shape, draft=draft)
     ranks = entry.get("tensor_parallel_size", 1)
-    pool = shape.kv_pool(1 if fp8 else shape.dtype_bytes, ranks)
+    one_more = shape.ahead_layers if memory.ahead else 0
+    pool = shape.kv_pool(1 if fp8 else shape.dtype_bytes, ranks, ahead=one_more)
     kv_bytes = entry["kv_cache_memory_bytes"] // pool.block_bytes * pool.block_bytes if shape.has_kv_cache else 0
     load = Load(
         max_num_seqs=entry["max_num_seqs"],
@@ -118,6 +123,7 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
         encodes=not memory.language_alone,
         drafts=memory.drafts,
         reads_hidden=memory.reads_hidden,
+        ahead=memory.ahead,
     )
     more = [*extra, *(["two cards"] if ranks > 1 else [])]
     return Row(

@@ -13,6 +13,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensor
 COUNTS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
 # Their config.json is silent, and the engine takes one layer (vLLM, config/speculative.py).
 _SILENT = ("qwen3_next", "longcat_flash", "step3p5")
+# Their layer ahead is a Llama's, whatever the model's own are (vLLM, models/ernie_mtp.py).
+WITHOUT_EXPERTS = ("Ernie4_5_Moe",)
 _ELSEWHERE = ("nextn.", "eagle_module.", "draft_model.")
 # What the engine takes from the model itself once it has loaded both (vLLM, spec_decode/llm_base_proposer.py).
 _SHARED = ("embed_tokens.weight", "shared_head.head.weight", "lm_head.weight")

@@ -267,7 +267,7 @@ class ModelShape:
         if self.latent:
             # The latent's up-projection is kept a second time, split for decoding.
             up = self.latent.kv_rank * self.heads * (self.latent.nope_dim + self.latent.value_dim)
-            copies = up * self.layers * self.dtype_bytes
+            copies = up * max((count for one, count in self.keeps if one.latent), default=0) * self.dtype_bytes
         tables = self.tables_bytes
         if self.tensor_bytes is not None:
             return self.tensor_bytes + tables + copies
@@ -279,7 +279,7 @@ class ModelShape:
     @property
     def tables_bytes(self) -> int:
         """Bytes of one table of cosines and sines, as long as the context, or as written; others learned positions, or have none."""
-        rotary = self.latent.rope_dim if self.latent else int(self.head_dim * self.rotary_share)
+        rotary = int((self.latent.rope_dim if self.latent else self.head_dim) * self.rotary_share)
         learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
         learned = learned or self.kind.learned_positions is not None or self.only_states
         return 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
@@ -348,6 +348,9 @@ def _latent(read: Config) -> Latent:
 
 
 def _rotary_share(read: Config) -> float:
+    # Kimi's latent attention knows no positions (vLLM, models/kimi_linear.py).
+    if read.get("mla_use_nope", default=False) is True:
+        return 0.0
     said = read.get("rope_parameters.partial_rotary_factor", "partial_rotary_factor", "rotary_pct", default=1.0)
     return float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < said <= 1 else 1.0
 

@@ -9,6 +9,7 @@ errors.
 
 from __future__ import annotations
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import ahead
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import overheads
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
@@ -95,7 +96,11 @@ def weights_bytes(shape: ModelShape, load: Load) -> int:
 
 def _layer_ahead(shape: ModelShape) -> int:
     """A layer like one of the model's own, and what joins it to the last."""
-    return shape.linear_bytes // max(1, shape.layers) + 2 * shape.hidden_size**2 * shape.dtype_bytes
+    joined = 2 * shape.hidden_size**2 * shape.dtype_bytes
+    if shape.architecture.startswith(ahead.WITHOUT_EXPERTS):
+        attention = 2 * shape.hidden_size * (shape.heads + shape.kv_heads) * shape.head_dim
+        return (attention + 3 * shape.hidden_size * shape.intermediate_size) * shape.dtype_bytes + joined
+    return shape.linear_bytes // max(1, shape.layers) + joined
 
 
 def traffic_bytes(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> int:
@@ -238,9 +243,9 @@ def _activations(shape: ModelShape, load: Load, measured: Constants) -> Part:
     reason = f"the largest batch, {tokens} tokens"
     routed = shape.experts.per_token if shape.experts else 0
     if shape.latent:
-        return Part(
-            "activations", int(measured.latent_bytes + measured.latent_tensors * latent_layer(shape, load)), reason
-        )
+        size = int(measured.latent_bytes + measured.latent_tensors * latent_layer(shape, load))
+        states = tokens * width * shape.state_units // load.tensor_parallel
+        return Part("activations", max(size, states), reason)
     if routed:
         router = 2 if shape.kind.wide_router else 0
         router_bytes = tokens * width * shape.hidden_size * (measured.expert_hidden + router)

@@ -151,11 +151,11 @@ def test_a_state_is_as_large_as_the_engine_makes_it(
 @pytest.mark.parametrize(
     ("mixer", "values", "units"),
     [
-        # docs/memory-model.md: what goes in twice, what is convolved and what comes of it, chunks of the scan, the MLP beside.
+        # docs/memory-model.md: what goes in twice, what is convolved and what comes of it, chunks of the scan, the MLP small_files.
         (Mixer.MAMBA2, MAMBA2, 2 * 64 + 7 * 48 + 3 * 100 // 2 + 4 * 2 * 10 + 3),
         (Mixer.DELTA, DELTA, 2 * 64 + 4 * 16 + 9 * 96),
         (Mixer.MAMBA1, {"expand": 3, "state_size": 10, "conv_kernel": 5}, 2 * 64 + 7 * 192 + 3 * 100 // 2),
-        (Mixer.KDA, KDA, 2 * 64 + 12 * 3 * 8),
+        (Mixer.KDA, KDA, 2 * 64 + 38 * 3 * 8),
         (Mixer.LIGHTNING, {}, 4 * 2 * 64),
         (Mixer.CONV, {}, 4 * 2 * 64),
         (Mixer.FULL, {}, 0),
@@ -222,7 +222,7 @@ def test_the_longest_request_is_derived_as_the_engine_derives_it(
 
 
 @pytest.mark.parametrize(
-    ("values", "beside", "most", "key"),
+    ("values", "small_files", "most", "key"),
     [
         ({}, {}, 4096, "max_position_embeddings"),
         ({}, {"tokenizer_config": {"model_max_length": 512}}, 512, "tokenizer_config.json"),
@@ -244,14 +244,14 @@ def test_the_longest_request_is_derived_as_the_engine_derives_it(
     ],
 )
 def test_a_pooling_model_is_as_long_as_its_small_files_say(
-    values: dict[str, Any], beside: dict[str, Any], most: int, key: str
+    values: dict[str, Any], small_files: dict[str, Any], most: int, key: str
 ) -> None:
     sizes = {"position_embedding_type": "absolute", "max_position_embeddings": 4096, "model_type": "bert", **values}
-    found = lengths.derive(Config(sizes, sizes), ModelInfo({}, **beside), pools=True)
+    found = lengths.derive(Config(sizes, sizes), ModelInfo({}, **small_files), pools=True)
     assert found == lengths.Length(most, most, key)
     # One that makes tokens is not held to its tokenizer's.
-    if "sentence_bert_config" not in beside:
-        assert lengths.derive(Config(sizes, sizes), ModelInfo({}, **beside), pools=False).most == 4096
+    if "sentence_bert_config" not in small_files:
+        assert lengths.derive(Config(sizes, sizes), ModelInfo({}, **small_files), pools=False).most == 4096
 
 
 def test_a_length_has_its_key() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info i
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind, build
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import Tensor, group
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB
 from tests.bench.measured import NEW, VARIANTS, Row, rows
 
@@ -42,8 +43,15 @@ HEAD = 4096 * 128256
     ids=lambda row: f"{row.model}-{row.load.max_num_seqs}",
 )
 def test_tokens_of_every_kind_of_cache_are_those_logged(row: Row) -> None:
-    pool = row.shape.kv_pool(row.shape.dtype_bytes)
+    pool = row.shape.kv_pool(row.shape.dtype_bytes, ahead=row.shape.ahead_layers if row.load.ahead else 0)
     assert pool.tokens(row.kv_bytes, row.load.max_model_len, row.load.max_num_batched_tokens) == row.kv_tokens
+
+
+@pytest.mark.parametrize("row", rows(["vllm-0.26.0-h200-memory-2026-11.json"]), ids=lambda row: row.model)
+def test_weights_are_those_logged_with_a_layer_ahead_and_without_positions(row: Row) -> None:
+    # Ernie's layer ahead has no experts; Kimi's latent attention has no table of positions, and is in every fourth layer.
+    assert estimate.weights_bytes(row.shape, row.load) / GIB == pytest.approx(row.weights_gib, abs=0.04)
+    assert abs(row.error_mib()) < 100
 
 
 def test_attention_blocks_grow_until_their_page_holds_a_state() -> None:
