@@ -151,7 +151,7 @@ def test_a_state_is_as_large_as_the_engine_makes_it(
 @pytest.mark.parametrize(
     ("mixer", "values", "units"),
     [
-        # docs/memory-model.md: what goes in twice, what is convolved and what comes of it, chunks of the scan, the MLP small_files.
+        # docs/memory-model.md: what goes in twice, what is convolved and what comes of it, chunks of the scan, the MLP beside.
         (Mixer.MAMBA2, MAMBA2, 2 * 64 + 7 * 48 + 3 * 100 // 2 + 4 * 2 * 10 + 3),
         (Mixer.DELTA, DELTA, 2 * 64 + 4 * 16 + 9 * 96),
         (Mixer.MAMBA1, {"expand": 3, "state_size": 10, "conv_kernel": 5}, 2 * 64 + 7 * 192 + 3 * 100 // 2),
