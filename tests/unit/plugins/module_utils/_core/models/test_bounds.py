@@ -20,7 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     tensors,
     weights,
 )
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config, read
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.nearest import MOST, nearest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
@@ -356,3 +356,85 @@ def test_a_size_for_each_layer_is_one_for_all_or_a_list_of_enough() -> None:
     assert Config({"n": [0, 5, 6]}, {}).by_layer("n", 2, 1) == (0, 5)
     with pytest.raises(FleetError, match=r"config\.n: '\[5\]' is no size of a model"):
         Config({"n": [5]}, {}).by_layer("n", 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        # GPT-2 and Bloom, ChatGLM and Falcon of old, MPT, Whisper, LFM2, OPT, in any order.
+        ("hidden_size", ("n_embd", "n_embed", "d_model", "model_dim")),
+        ("num_hidden_layers", ("n_layer", "num_layers", "n_layers")),
+        ("num_attention_heads", ("n_head", "num_heads", "n_heads", "decoder_attention_heads")),
+        ("num_key_value_heads", ("n_head_kv", "num_kv_heads", "multi_query_group_num")),
+        (
+            "intermediate_size",
+            ("n_inner", "ffn_dim", "ffn_hidden_size", "decoder_ffn_dim", "block_ff_dim", "mlp_hidden_size"),
+        ),
+        ("max_position_embeddings", ("n_positions", "max_seq_len", "seq_length", "max_target_positions")),
+        ("vocab_size", ("padded_vocab_size",)),
+    ],
+)
+def test_a_size_goes_by_any_of_its_names(key: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert Config({name: 7}, {}).whole(key) == 7
+        # Its own name goes before, and what the class takes by itself behind any.
+        assert Config({name: 7, key: 8}, {}).whole(key) == 8
+        assert read({"model_type": "llama", name: 7}, "config").whole(key) == 7
+    assert Config({"attn_config": {"kv_n_heads": 7}}, {}).whole("num_key_value_heads") == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [
+        ([1, 2], (1, 2)),
+        ((3,), (3,)),
+        ([], ()),
+        ([1, "2"], None),
+        ([1, True], None),
+        ([True, 1], None),
+        (3, None),
+        ("12", None),
+    ],
+)
+def test_a_list_of_numbers_is_one_of_whole_numbers_alone(value: Any, numbers: tuple[int, ...] | None) -> None:
+    assert Config({"n": value}, {}).numbers("n") == numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(["a", "b"], ("a", "b")), ([], None), (["a", 1], None), ("ab", None), (b"ab", None), (None, None)],
+)
+def test_a_list_of_words_is_one_of_words_alone(value: Any, words: tuple[str, ...] | None) -> None:
+    assert Config({"n": value}, {}).words("n") == words
+
+
+def test_a_switch_is_a_word_of_the_part_or_of_the_whole() -> None:
+    assert Config({"a": True}, {"a": False}).flag("a") and Config({}, {"a": True}).flag("x", "a")
+    assert not Config({"a": 1}, {}).flag("a") and Config({"a": "x"}, {}).flag("a", default=True)
+    assert Config({"a": None}, {"a": 3}).get("a") == 3 and Config({}, {}).get("a", default=4) == 4
+    assert Config({"a": {"b": 5}}, {}).get("a.b") == 5 and Config({"a": 5}, {}).get("a.b") is None
+
+
+def test_what_is_left_out_is_what_the_class_takes_and_null_is_nothing() -> None:
+    left = read({"model_type": "mixtral"}, "config")
+    assert (left.whole("num_local_experts"), left.nested) == (8, False)
+    assert read({"model_type": "mixtral", "num_local_experts": None}, "config").own("num_local_experts") is None
+    nested = read({"model_type": "llava", "text_config": {"hidden_size": 64}}, "config")
+    # LLaVA asks the section for its type, and takes a Llama where it says none.
+    assert nested.nested and (nested.whole("hidden_size"), nested.whole("vocab_size")) == (64, 32000)
+    other = read({"model_type": "llava", "text_config": {"model_type": "mistral", "hidden_size": 64}}, "config")
+    assert other.whole("intermediate_size") == 14336
+    # Qwen2-VL's own class is asked whatever its section says.
+    seeing = read({"model_type": "qwen2_vl", "text_config": {"model_type": "llama", "hidden_size": 64}}, "config")
+    assert seeing.whole("vocab_size") == 152064
+    # Voxtral hands a Llama of its own sizes on; an older file has the language part at its top.
+    assert read({"model_type": "voxtral", "text_config": {"hidden_size": 64}}, "config").whole("vocab_size") == 131072
+    assert read({"model_type": "qwen2_vl", "hidden_size": 64}, "config").whole("vocab_size") == 152064
+    whole = {
+        "model_type": "qwen2_5_omni",
+        "thinker_config": {"model_type": "qwen2_5_omni_thinker", "text_config": {"hidden_size": 64}},
+    }
+    assert read(whole, "config").whole("vocab_size") == 152064
+    for wrong in (None, 3, "x"):
+        with pytest.raises(FleetError, match="it is not a mapping"):
+            read(wrong, "config")

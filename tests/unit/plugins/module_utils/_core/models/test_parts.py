@@ -278,3 +278,37 @@ def test_zamba_s_shared_block_has_its_names() -> None:
         "gate_up_proj_adapter.1": (8, 2 * 96, (0, 1)),
         "linear": (64, 64, (0, 1)),
     }
+
+
+def test_a_latent_has_its_names_and_an_indexer_its_own() -> None:
+    sizes: dict[str, Any] = {
+        **{"kv_lora_rank": 16, "q_lora_rank": 24, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 12},
+    }
+    plain, few = matrices(Mixer.LATENT, **sizes)
+    assert plain == {
+        "self_attn.q_a_proj": (64, 24),
+        "self_attn.q_b_proj": (24, 4 * 12),
+        "self_attn.kv_a_proj_with_mqa": (64, 16 + 4),
+        "self_attn.kv_b_proj": (16, 4 * (8 + 12)),
+        "self_attn.o_proj": (4 * 12, 64),
+    }
+    found, more = matrices(Mixer.LATENT, **sizes, index_head_dim=10, index_n_heads=3)
+    assert {name: size for name, size in found.items() if name not in plain} == {
+        "self_attn.indexer.wq_b": (24, 30),
+        "self_attn.indexer.wk": (64, 10),
+        "self_attn.indexer.weights_proj": (64, 3),
+    }
+    assert (few, more - few) == (16 + 24, 2 * 10)
+    alone, _few = matrices(Mixer.LATENT, **{**sizes, "q_lora_rank": 0})
+    assert alone["self_attn.q_proj"] == (64, 4 * 12) and "self_attn.q_a_proj" not in alone
+    # Where the last size is left out a head's share of the width is taken.
+    bare, _few = matrices(Mixer.LATENT, **{**sizes, "v_head_dim": None})
+    assert bare["self_attn.o_proj"] == (4 * 16, 64)
+
+
+def test_a_head_behind_an_embedding_model_s_name() -> None:
+    assert (
+        architectures.find("MistralBidirectionalModel")
+        == architectures.find("MistralModel")
+        == architectures.find("LlamaModel")
+    )
