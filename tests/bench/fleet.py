@@ -1,14 +1,14 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet costs its controller: plans and a run with nothing to do for up to a thousand hosts, and the moves when a host leaves.
+"""What a fleet costs: runs of site.yml for one to four boxes, its controller's part for up to a thousand, plans, and moves of models.
 
-python -m tests.bench.fleet [--plans 10,100,1000] [--converged INVENTORY --noops 10,100,1000]      the figures, the last line as JSON
+python -m tests.bench.fleet [--plans 10,100,1000] [--noops 10,100,1000] [--converged INVENTORY]      the figures, the last line as JSON
 
-INVENTORY has one host on which site.yml has nothing to do. What it answers is recorded, and told again by hosts that are not there, so
-that what is measured is the controller's own cost: nothing travels, and nobody has to be waited for. Seconds of its processors are shown
-beside those that passed, since they hold on a machine that has much else to do. A figure that was not measured is null, and a line says
-why.
+Simulated boxes and an edge are made and taken away again. What one of them answers to a run with nothing to do is recorded, and told again
+by hosts that are not there, so that what is measured is the controller's own cost: nothing travels, and nobody has to be waited for.
+Seconds of its processors are shown beside those that passed, since they hold on a machine that has much else to do. With INVENTORY, one
+real host on which site.yml has nothing to do is recorded instead, and no boxes are made. A figure that was not measured is null.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -31,9 +28,10 @@ import yaml
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import Host, Request, place
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.placement_rule import PlacementRule
-from ansible_collections.gpuserve.fleet.tests.bench import answers
+from ansible_collections.gpuserve.fleet.tests.bench import answers, fleet_boxes
+from ansible_collections.gpuserve.fleet.tests.bench.run_cost import CHECKOUT, Cost, playbook, unchanged
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+SITE, PLAN = (CHECKOUT / "playbooks" / name for name in ("site.yml", "plan.yml"))
 RACKS = ("rack_a", "rack_b", "rack_c", "rack_d")
 # Sets of names, and how many models may move when a host leaves.
 NAMES, MOVED = 30, 2
@@ -47,15 +45,6 @@ MODELS = [
     },
     {"name": "yi", "model": "01-ai/Yi-6B-Chat", "max_model_len": 2048},
 ]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run cost its controller: seconds that passed, those of its processors, and the most MiB that one of its processes took."""
-
-    seconds: float
-    processor_s: float
-    most_mib: float
 
 
 def moves(prefix: str = "gpu") -> list[int]:
@@ -73,30 +62,6 @@ def moves(prefix: str = "gpu") -> list[int]:
     return [len(served([host for host in hosts if host is not leaving]) - before) for leaving in hosts]
 
 
-def playbook(name: str, inventory: Path, environment: Mapping[str, str], *words: str) -> tuple[Cost, str]:
-    """Run a playbook; return what it cost, and what it said."""
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    always = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "HF_HUB_OFFLINE": "1", "ANSIBLE_NOCOLOR": "1"}
-    began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        child = subprocess.Popen(
-            [program, "-i", str(inventory), str(CHECKOUT / "playbooks" / name), *words],
-            cwd=CHECKOUT,
-            env={**os.environ, **always, **environment},
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        # The use of this child alone, and of what it waited for: its own workers.
-        _pid, status, used = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        said.seek(0)
-        text = said.read()
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{name} failed ({child.returncode}):\n{text[-4000:]}")
-    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024), text
-
-
 def plan(hosts: int) -> Cost:
     """Return what playbooks/plan.yml cost for so many hosts."""
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +69,7 @@ def plan(hosts: int) -> Cost:
         variables = {"vllm_stack_gpus": [{"name": "NVIDIA GeForce RTX 5090"}], "vllm_stack_models": MODELS}
         inventory = Path(folder, "inventory.json")
         inventory.write_text(json.dumps({"all": {"children": {"gpu_hosts": {"hosts": each, "vars": variables}}}}))
-        return playbook("plan.yml", inventory, {})[0]
+        return playbook(PLAN, inventory, {})[0]
 
 
 @contextlib.contextmanager
@@ -119,10 +84,9 @@ def recorded(converged: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     variables = listed["_meta"]["hostvars"][host]
     with tempfile.TemporaryDirectory() as folder:
         recorder = answers.recorder(Path(folder))
-        _cost, text = playbook("site.yml", converged, recorder)
-        recap = text.rpartition("PLAY RECAP")[2]
-        if "changed=0" not in recap:
-            raise SystemExit(f"{host} is not converged: {recap}")
+        _cost, text = playbook(SITE, converged, recorder)
+        if not unchanged(text):
+            raise SystemExit(f"{host} is not converged:\n{text[-4000:]}")
         yield answers.sorted_out(Path(folder, "answers.jsonl"), Path(folder, "answers")), variables
 
 
@@ -139,10 +103,9 @@ def noop(hosts: int, known: Path, variables: Mapping[str, Any]) -> Cost:
         inventory = Path(folder, "inventory.yml")
         tree = {"all": {"children": {"gpu_hosts": {"hosts": each, "vars": common}}}}
         inventory.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-        cost, text = playbook("site.yml", inventory, answers.told(known, Path(folder, "asked")))
-    served = text.rpartition("PLAY RECAP")[2].count("changed=0")
-    if served < hosts:
-        raise SystemExit(f"{hosts - served} of {hosts} hosts were changed, or failed:\n{text[-4000:]}")
+        cost, text = playbook(SITE, inventory, answers.told(known, Path(folder, "asked")))
+    if (same := unchanged(text)) < hosts:
+        raise SystemExit(f"{hosts - same} of {hosts} hosts were changed, or failed:\n{text[-4000:]}")
     return cost
 
 
@@ -166,18 +129,22 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--plans", default="10,100,1000")
-    parser.add_argument("--converged", type=Path)
     parser.add_argument("--noops", default="10,100,1000")
+    parser.add_argument("--converged", type=Path)
     given = parser.parse_args()
-    plans = measured("plan.yml", [int(count) for count in given.plans.split(",") if count], plan)
-    noops: dict[int, Cost] = {}
-    if given.converged:
-        with recorded(given.converged) as (known, variables):
-            noops = measured(
-                "site.yml with nothing to do",
-                [int(count) for count in given.noops.split(",")],
-                lambda count: noop(count, known, variables),
-            )
+    plans = measured("plan.yml", numbers(given.plans), plan)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as kept:
+        if given.converged:
+            of_boxes = dict.fromkeys(fleet_boxes.FIGURES)
+            known, variables = kept.enter_context(recorded(given.converged))
+        else:
+            with fleet_boxes.serving(Path(scratch)) as fleet:
+                known, variables = kept.enter_context(recorded(fleet.alone))
+                of_boxes = fleet_boxes.figures(fleet)
+        # By now the boxes are gone: the controller has the machine for itself.
+        noops = measured(
+            "site.yml with nothing to do", numbers(given.noops), lambda count: noop(count, known, variables)
+        )
     moved = moves()
     print(f"models that move when one of 20 hosts leaves: {max(moved)} at most, {mean(moved):.2f} on average")
     # The most is how many models one of the hosts serves, which their names decide.
@@ -186,18 +153,18 @@ def main() -> None:
     print(f"with other names of hosts: {MOVED} at most with {within} of {NAMES} sets, {max(most)} at most with any")
     answer = {
         "bench": "fleet",
-        "lost": None,
-        "noop_4_over_1": None,
-        "change_4_over_1": None,
+        **of_boxes,
         "hosts_1000_s": round(noops[1000].seconds, 1) if 1000 in noops else None,
         "plan_1000_hosts_s": round(plans[1000].seconds, 1) if 1000 in plans else None,
         "mib_per_host": per_host(noops or plans),
         "moved_models_when_one_of_20_leaves": max(moved),
     }
-    print("null: lost, noop_4_over_1 and change_4_over_1 need several boxes with a client, which this does not make.")
-    if answer["hosts_1000_s"] is None:
-        print("null: hosts_1000_s was not asked for, or no --converged host was named to record.")
     print(json.dumps(answer))
+
+
+def numbers(text: str) -> list[int]:
+    """Return numbers of hosts as they are written, with commas between them."""
+    return [int(count) for count in text.split(",") if count]
 
 
 if __name__ == "__main__":
