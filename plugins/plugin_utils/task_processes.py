@@ -19,5 +19,5 @@ def prepare() -> None:
     A collection of garbage writes into every object that it looks at, and the kernel copies each page that is written to. What was there
     before the fork is frozen in the fork alone: here garbage is collected as ever.
     """
-    test_loader.get("ansible.builtin.defined")
+    test_loader.get("ansible.builtin.match")
     os.register_at_fork(after_in_child=gc.freeze)

@@ -30,6 +30,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placeme
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.placement_rule import PlacementRule
 from ansible_collections.gpuserve.fleet.tests.bench import answers, fleet_boxes
 from ansible_collections.gpuserve.fleet.tests.bench.run_cost import CHECKOUT, Cost, playbook, unchanged
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError
 
 SITE, PLAN = (CHECKOUT / "playbooks" / name for name in ("site.yml", "plan.yml"))
 RACKS = ("rack_a", "rack_b", "rack_c", "rack_d")
@@ -168,4 +169,7 @@ def numbers(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LabError as error:
+        raise SystemExit(f"make bench-fleet: {error}") from None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,23 +58,39 @@ class Replica(Stub):
     def __init__(self) -> None:
         super().__init__(State(model="qwen"))
         self.cache, self.computing = PrefixCache(), asyncio.Lock()
+        # What else was asked and is no inference, by path: vllm-router has each replica make tokens of each prompt.
+        self.others: dict[str, int] = {}
 
     async def answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; what the cache had is told under a path of its own."""
+        """Answer one request; what came is told under a path of its own."""
         if request.path == "/_cache":
-            self.plain(writer, {"asked": self.cache.asked, "had": self.cache.had})
+            self.plain(writer, {"asked": self.cache.asked, "had": self.cache.had, "others": self.others})
             await writer.drain()
             return
-        await super().answer(request, writer)
+        if request.path in ("/health", "/v1/chat/completions"):
+            await super().answer(request, writer)
+            return
+        self.others[request.path] = self.others.get(request.path, 0) + 1
+        if request.path == "/tokenize":
+            tokens = [zlib.crc32(word.encode()) >> 1 for word in words_of(json.loads(request.body))]
+            self.plain(writer, {"count": len(tokens), "max_model_len": 32768, "tokens": tokens, "token_strs": None})
+            await writer.drain()
+            return
+        self.plain(writer, {"detail": "Not Found"}, 404)
+        await writer.drain()
 
     async def stream(
         self, path: str, body: dict[str, Any], writer: asyncio.StreamWriter, extra: dict[str, str]
     ) -> None:
         """Compute the prompt, then send tokens."""
-        words = " ".join(str(message["content"]) for message in body["messages"]).split()
         async with self.computing:
-            await asyncio.sleep(self.cache.take(words) / PREFILL_TOKENS_PER_S)
+            await asyncio.sleep(self.cache.take(words_of(body)) / PREFILL_TOKENS_PER_S)
         await super().stream(path, body, writer, extra)
+
+
+def words_of(body: dict[str, Any]) -> list[str]:
+    """Return the tokens of a chat."""
+    return " ".join(str(message["content"]) for message in body["messages"]).split()
 
 
 async def main() -> None:

@@ -53,6 +53,14 @@ def test_a_replica_computes_what_follows_the_first_block_that_it_does_not_have()
     assert (cache.asked, cache.had) == (34 + 33 + 32 + 32, 32)
 
 
+def test_a_chat_s_tokens_are_the_words_of_its_messages() -> None:
+    assert prefix_engine.words_of({"messages": [{"content": "a text"}, {"content": "question"}]}) == [
+        "a",
+        "text",
+        "question",
+    ]
+
+
 def test_no_replica_keeps_all_texts_and_all_replicas_do() -> None:
     blocks = prefixes.TEXTS * prefixes.TEXT_TOKENS / prefix_engine.BLOCK_TOKENS
     assert prefix_engine.KEPT_BLOCKS < blocks < prefix_engine.KEPT_BLOCKS * len(prefixes.REPLICAS)
