@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -13,6 +16,7 @@ import yaml
 from ansible_collections.gpuserve.fleet.tests.bench import fleet_boxes
 from ansible_collections.gpuserve.fleet.tests.bench.gateway import prefix_engine, prefixes
 from ansible_collections.gpuserve.fleet.tests.bench.run_cost import unchanged
+from ansible_collections.gpuserve.fleet.tests.support.edge_clients import Clients
 from ansible_collections.gpuserve.fleet.tests.support.lab.boxes import Box
 
 RECAP = """fatal: changed=0 is no recap
@@ -38,6 +42,26 @@ def test_boxes_of_the_bench_are_the_scenario_s_but_whole_and_by_default_steps(tm
     assert groups["canary"]["vars"]["nvidia_driver_source"] == "host" and list(groups["edge"]["hosts"]) == [
         "bench-edge"
     ]
+
+
+def test_runs_for_one_and_for_more_boxes_take_turns_and_the_least_of_each_counts(tmp_path: Path) -> None:
+    ran: list[int] = []
+
+    class Timed(fleet_boxes.Fleet):
+        def noop(self, count: int) -> float:
+            ran.append(count)
+            return 10.0 * count + len(ran)
+
+        def change(self, count: int) -> float:
+            return 30.0 * count
+
+        @contextlib.contextmanager
+        def asked(self) -> Iterator[Clients]:
+            yield Clients("", Counter({"plain": 20, "stream": 10, "lost: 502": 2}))
+
+    found = fleet_boxes.figures(Timed(tmp_path, tmp_path, tmp_path, ""))
+    assert ran == [1, 2, 4] * fleet_boxes.ROUNDS
+    assert found == {"lost": 2, "noop_4_over_1": round(43 / 11, 2), "change_4_over_1": 4.0}
 
 
 def test_a_replica_computes_what_follows_the_first_block_that_it_does_not_have() -> None:
