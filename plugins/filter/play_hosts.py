@@ -24,7 +24,8 @@ options:
 """
 
 EXAMPLES = r"""
-- hosts: "{{ [my_group | default('gpu_hosts'), 'localhost'] | gpuserve.fleet.play_hosts }}"
+- name: Check hosts of my own group, or the usual ones
+  hosts: "{{ [my_group | default('gpu_hosts'), 'localhost'] | gpuserve.fleet.play_hosts }}"
 """
 
 RETURN = r"""

@@ -379,7 +379,7 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     # Somebody at another controller has a host: nobody's is changed, and what was taken is given back.
     other = {
         "run": "0123456789abcdef",
-        "who": "kim",
+        "who": "operator-b",
         "controller": "desk-7",
         "pid": 1,
         "since": "2026-11-26 12:01:00 UTC",
@@ -387,7 +387,7 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     notes[1].write_text(json.dumps(other))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (2, ""), output
-    told = "gpuserve_take_over: b is being changed by a run of kim on desk-7, since 2026-11-26 12:01:00 UTC. Wait until it has ended"
+    told = "gpuserve_take_over: b is being changed by a run of operator-b on desk-7, since 2026-11-26 12:01:00 UTC. Wait until it has ended"
     assert told in " ".join(output.split()) and "Nothing was changed." in output
     assert [note.exists() for note in notes] == [False, True, False] and json.loads(notes[1].read_text()) == other
     status, changed, output = rolled_out(tmp_path, path, "-l", "a,c")
@@ -416,7 +416,7 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     journal.write_text(json.dumps({**kept, "run": {**other, "controller": socket.gethostname(), "pid": os.getpid()}}))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (2, ""), output
-    assert f"these hosts are being changed by a run of kim on {socket.gethostname()}" in " ".join(output.split())
+    assert f"these hosts are being changed by a run of operator-b on {socket.gethostname()}" in " ".join(output.split())
     assert json.loads(journal.read_text())["run"]["pid"] == os.getpid()
 
 

@@ -123,8 +123,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "gpuserve_upgrade_seriel: there is no such variable. Did you mean gpuserve_upgrade_serial?",
     ),
     "a text where a list belongs": (
-        {"docker_engine_users": "alice"},
-        "docker_engine_users: 'alice' is no list. Write each entry in a line of its own, after a dash.",
+        {"docker_engine_users": "deploy"},
+        "docker_engine_users: 'deploy' is no list. Write each entry in a line of its own, after a dash.",
     ),
     "a word where a number belongs": (
         {"gateway_port": "eight"},
@@ -375,8 +375,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "vllm_stack_models[0]: it must be a mapping. Write name: and model: below it.",
     ),
     "a list of a command line": (
-        {"docker_engine_users": "[alice]"},
-        "docker_engine_users: '[alice]' is no list. On a command line write it in JSON: -e '{\"docker_engine_users\": [...]}'.",
+        {"docker_engine_users": "[deploy]"},
+        "docker_engine_users: '[deploy]' is no list. On a command line write it in JSON: -e '{\"docker_engine_users\": [...]}'.",
     ),
     "a card that is none": (
         {"vllm_stack_models": [{**MODEL, "gpus": [True]}]},
@@ -464,7 +464,7 @@ def test_a_mistake_is_said_in_one_sentence(mistake: str) -> None:
 
 def test_all_mistakes_of_a_run_are_said_together_and_each_once() -> None:
     wrong = {"gateway_prot": 1, "vllm_stack_preset": "wild"}
-    answer = run({"gpu01": wrong, "gpu02": {**wrong, "docker_engine_users": "alice"}})
+    answer = run({"gpu01": wrong, "gpu02": {**wrong, "docker_engine_users": "deploy"}})
     lines = answer["msg"].splitlines()
     assert lines[0] == "3 mistakes in the inventory. Nothing was changed."
     assert len([line for line in lines if "gateway_prot" in line]) == 1
@@ -524,7 +524,7 @@ def test_where_nothing_is_served_only_what_is_written_counts() -> None:
 
 
 def test_options_of_playbooks_are_checked_where_names_alone_are() -> None:
-    answer = run({"gpu01": {"usage_by": "year", "docker_engine_users": "alice"}}, names_only=True)
+    answer = run({"gpu01": {"usage_by": "year", "docker_engine_users": "deploy"}}, names_only=True)
     assert answer["msg"] == "usage_by: there is no 'year'. Take one of day, month. Nothing was changed."
 
 

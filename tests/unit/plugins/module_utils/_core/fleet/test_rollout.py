@@ -179,16 +179,16 @@ def test_a_run_begins_its_journal_anew_unless_it_goes_on_or_is_for_some_hosts_on
 
 
 def test_two_runs_of_one_controller_are_not_at_one_journal() -> None:
-    mine, theirs = Claim("aaaa", "lee", "desk-1", 11), Claim("bbbb", "kim", "desk-1", 12, "noon")
+    mine, theirs = Claim("aaaa", "operator-a", "desk-1", 11), Claim("bbbb", "operator-b", "desk-1", 12, "noon")
     journal = Journal.read({"hosts": ["a"], "run": theirs.data()})
     assert journal.run == theirs and Journal.read(journal.data()) == journal
     with pytest.raises(FleetError) as refused:
         check_alone(journal, mine, lambda _run: False)
     assert str(refused.value).startswith(
-        "these hosts are being changed by a run of kim on desk-1, since noon (process 12)."
+        "these hosts are being changed by a run of operator-b on desk-1, since noon (process 12)."
     )
     # It is no more; of another controller, where a process of that number is somebody else's; mine; nobody's.
     check_alone(journal, mine, lambda _run: True)
-    check_alone(journal, Claim("aaaa", "lee", "desk-2"), lambda _run: False)
+    check_alone(journal, Claim("aaaa", "operator-a", "desk-2"), lambda _run: False)
     check_alone(journal, theirs, lambda _run: False)
     check_alone(Journal(hosts=("a",)), mine, lambda _run: False)
