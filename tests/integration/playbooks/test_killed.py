@@ -42,7 +42,8 @@ class Controller:
     """The action as it follows a host: its commands run in a shell here."""
 
     _read = staticmethod(ActionModule._read)
-    _what, _name = ActionModule._what, "box"
+    _clear = ActionModule._clear
+    _what, _name, _board = ActionModule._what, "box", ActionModule._board
 
     def __init__(self) -> None:
         self.said: list[str] = []
