@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,15 +71,8 @@ class Fleet:
     def asked(self) -> Iterator[Clients]:
         """Have clients ask the edge meanwhile: plain requests, and streams."""
         clients = Clients(self.edge_address)
-        threads = [threading.Thread(target=clients.ask, args=(stream,)) for stream in (False, True)]
-        for thread in threads:
-            thread.start()
-        try:
+        with clients.asking(1, 1):
             yield clients
-        finally:
-            clients.enough.set()
-            for thread in threads:
-                thread.join(120)
 
 
 @contextlib.contextmanager

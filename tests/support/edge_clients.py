@@ -11,6 +11,8 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +31,20 @@ class Clients:
     address: str
     answers: Counter[str] = field(default_factory=Counter)
     enough: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def asking(self, plain: int, streams: int) -> Iterator[None]:
+        """Ask by so many threads each until the block is over."""
+        kinds = [False] * plain + [True] * streams
+        threads = [threading.Thread(target=self.ask, args=(stream,)) for stream in kinds]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.enough.set()
+            for thread in threads:
+                thread.join(120)
 
     def ask(self, stream: bool) -> None:
         """Ask on and on."""

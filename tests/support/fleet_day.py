@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,16 +52,8 @@ class Fleet:
     def asked(self, part: str, allowed: int = 0) -> Iterator[Clients]:
         """Ask the edge during a part of the day; no more than so many answers may be lost."""
         clients = Clients(self.address)
-        kinds = [False] * PLAIN + [True] * STREAMS
-        threads = [threading.Thread(target=clients.ask, args=(stream,)) for stream in kinds]
-        for thread in threads:
-            thread.start()
-        try:
+        with clients.asking(PLAIN, STREAMS):
             yield clients
-        finally:
-            clients.enough.set()
-            for thread in threads:
-                thread.join(120)
         told = {kind: clients.answers[kind] for kind in ("plain", "stream")}
         print(json.dumps({"part": part, **told, "lost": len(clients.lost)}), flush=True)
         check(told["plain"] > PLAIN and told["stream"] > STREAMS, f"{part}: too little was asked: {told}")

@@ -85,18 +85,18 @@ VARIANTS = ("uncounted", "sockets")
 MET = "/run/met"
 
 
-def litellm() -> Path:
-    """Return LiteLLM's program, installed once."""
-    lock = CHECKOUT / "requirements" / "litellm.txt"
-    venv = CACHE / f"venv-litellm-{key_of(lock.read_text(), sys.version)}"
-    with locked("litellm"):
+def installed(name: str) -> Path:
+    """Return a program of PyPI, installed once into an environment of its own: by requirements/NAME.txt."""
+    lock = CHECKOUT / "requirements" / f"{name}.txt"
+    venv = CACHE / f"venv-{name}-{key_of(lock.read_text(), sys.version)}"
+    with locked(name):
         if not (venv / ".ready").exists():
-            say("installing LiteLLM into a venv of its own (once, about a minute)")
+            say(f"installing {name} into a venv of its own (once, about a minute)")
             run([sys.executable, "-m", "venv", "--clear", venv])
             pip: list[str | Path] = [venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "-r", lock]
-            run(pip, log=CACHE / "log" / "pip-litellm.log", timeout_s=1200)
+            run(pip, log=CACHE / "log" / f"pip-{name}.log", timeout_s=1200)
             (venv / ".ready").touch()
-    return venv / "bin" / "litellm"
+    return venv / "bin" / name
 
 
 def wait_for(port: int, path: str) -> None:
@@ -286,7 +286,7 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
 def measure() -> dict[str, Any]:
     """Set everything up, measure, take it down."""
     image = bases.ensure_base(BASE)
-    program_of_litellm = litellm()
+    program_of_litellm = installed("litellm")
     stub = CHECKOUT / "tests" / "support" / "gateway" / "engine_stub.py"
     found: dict[str, Any] = {"paced": {}, "first": {}, "memory": {}}
     with tempfile.TemporaryDirectory(prefix="gpuserve-bench-") as made, contextlib.ExitStack() as stack:

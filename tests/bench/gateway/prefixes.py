@@ -30,18 +30,17 @@ from typing import Any
 import yaml
 
 from ansible_collections.gpuserve.fleet.tests.bench.gateway import clients
-from ansible_collections.gpuserve.fleet.tests.bench.gateway.measure import BASE, HERE, nginx, program, wait_for
+from ansible_collections.gpuserve.fleet.tests.bench.gateway.measure import (
+    BASE,
+    HERE,
+    installed,
+    nginx,
+    program,
+    wait_for,
+)
 from ansible_collections.gpuserve.fleet.tests.support.gateway.render import render
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
-from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
-    CACHE,
-    CHECKOUT,
-    LabError,
-    key_of,
-    locked,
-    run,
-    say,
-)
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import LabError, locked, say
 
 REPLICAS = (18121, 18122, 18123)
 ROUTER, GATEWAY, METRICS = 18124, 18125, 18126
@@ -68,20 +67,6 @@ class Found:
     # Of the prompts' tokens those that a cache had, and those that the busiest replica was asked.
     had: float
     busiest: float
-
-
-def vllm_router() -> Path:
-    """Return vllm-router's program, installed once."""
-    lock = CHECKOUT / "requirements" / "vllm-router.txt"
-    venv = CACHE / f"venv-vllm-router-{key_of(lock.read_text(), sys.version)}"
-    with locked("vllm-router"):
-        if not (venv / ".ready").exists():
-            say("installing vllm-router into a venv of its own (once)")
-            run([sys.executable, "-m", "venv", "--clear", venv])
-            pip: list[str | Path] = [venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "-r", lock]
-            run(pip, log=CACHE / "log" / "pip-vllm-router.log", timeout_s=600)
-            (venv / ".ready").touch()
-    return venv / "bin" / "vllm-router"
 
 
 def order(load: str) -> list[int]:
@@ -146,7 +131,7 @@ def way(name: str, image: str, folder: Path) -> Iterator[None]:
         if behind:
             urls = [f"http://127.0.0.1:{port}" for port in REPLICAS]
             argv: list[str | Path] = [
-                vllm_router(),
+                installed("vllm-router"),
                 "--host",
                 "127.0.0.1",
                 "--port",
