@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 from dataclasses import asdict, dataclass
 
 from ansible_collections.gpuserve.fleet.tests.support.lab.bases import ensure_base, host_base
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
+    CHECKOUT,
     CHECKOUT_ID,
     MINE,
     NAME,
@@ -42,6 +44,10 @@ def second_octet(name: str) -> int:
 SUBNET, GIVEN_OUT = (f"10.{second_octet(NAME)}.0.0/{bits}" for bits in (16, 17))
 KEY = CACHE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = CACHE / "ssh" / "known_hosts"
+
+# What its Python reads at each start, and what that keeps compiled modules with.
+DIST_PACKAGES = "/usr/lib/python3/dist-packages"
+KEEPS_CODE = CHECKOUT / "tests" / "support" / "lab" / "site" / "sitecustomize.py"
 
 # Full --privileged asks for capabilities (CAP_SYS_RESOURCE) that small machines don't have; these are the ones that
 # systemd, dockerd and the containers inside need. With cgroupns private, inner containers can't mount their cgroup.
@@ -198,6 +204,15 @@ def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options
         " && { cp /var/cache/gpuserve-lab/*.deb /var/cache/apt/archives/ 2>/dev/null || true; }"
     )
     docker("exec", "-i", container, "sh", "-c", seed, stdin=public + "\n")
+    if os.environ.get("GPUSERVE_LAB_CODE"):
+        _keep_code(container)
+
+
+def _keep_code(container: str) -> None:
+    """Have its Python keep what it compiles of modules, with the other boxes: a test run has it, and nothing that is measured."""
+    docker("cp", KEEPS_CODE, f"{container}:{DIST_PACKAGES}/gpuserve_lab_code.py")
+    line = f"echo import gpuserve_lab_code > {DIST_PACKAGES}/gpuserve-lab.pth"
+    docker("exec", container, "sh", "-c", f"mkdir -p /var/cache/gpuserve-lab/python && {line}")
 
 
 def _reach(name: str, container: str) -> Box:

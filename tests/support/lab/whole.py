@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases, engine, images
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, CHECKOUT, docker_ok
@@ -35,20 +36,31 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.failures import (
 LOGS = CACHE / "log" / "test"
 TIMES = CACHE / "test" / "times.json"
 TALLY = CACHE / "test" / "tally"
+CODE = CACHE / "test" / "code"
+SITE = CHECKOUT / "tests" / "support" / "lab" / "site"
 # Begun before all else. The real vLLM takes what processor there is while it starts: what runs beside it had better not watch for seconds.
 FIRST = ("end to end", "quick tier")
 # Most of a scenario is waiting for its box; with one more than there are cores, tests that watch for seconds came late.
 AT_ONCE = max(2, os.cpu_count() or 1)
-# Seconds of what takes long, alone on two cores: what is begun last is waited for alone.
+# Seconds of what takes long, on two cores beside another part, as long as no run here has kept its own: what is begun last is waited for
+# alone.
 LONG_S = {
-    "bring-up on doubles": 800,
-    "molecule fleet": 480,
-    "molecule gateway": 400,
-    "molecule security": 380,
-    "molecule default": 360,
-    "molecule vllm_stack": 350,
-    "molecule nvidia_driver": 330,
-    "molecule nvidia_container_toolkit": 290,
+    "bring-up on doubles": 745,
+    "molecule gateway": 513,
+    "molecule default": 464,
+    "molecule fleet": 451,
+    "molecule vllm_stack": 377,
+    "playbooks on this machine": 352,
+    "molecule nvidia_driver": 301,
+    "molecule nvidia_container_toolkit": 292,
+    "molecule security": 273,
+    "models from the hub's double": 225,
+    "molecule airgap": 144,
+    "molecule docker_engine_repository": 116,
+    "molecule docker_engine": 108,
+    "molecule rpm": 78,
+    "molecule docker_engine_service": 74,
+    "flags through vLLM's parsers": 43,
 }
 SCREEN = threading.Lock()
 # Sessions of the parts at work: a terminal's Ctrl-C reaches none of them.
@@ -75,6 +87,19 @@ OVER_TIME = 124
 AGAIN_AT_MOST = 3
 
 
+def processors() -> tuple[int, int]:
+    """Return for how long processors have been idle, and altogether, since this machine started, in ticks."""
+    # The last two count a guest's time once more.
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def idle_share(since: tuple[int, int]) -> float:
+    """Return which share of the processors' time has been idle since then: what is idle, one more part at once would use."""
+    idle, altogether = (now - then for now, then in zip(processors(), since, strict=True))
+    return idle / altogether if altogether else 0.0
+
+
 @dataclass
 class Outcome:
     """What came of one part: how many passed, failed and were skipped, and each that failed."""
@@ -93,6 +118,8 @@ class Tally:
     again: dict[str, Callable[[], Outcome]] = field(default_factory=dict)
     by_chance: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    idle: dict[str, float] = field(default_factory=dict)
+    since: tuple[int, int] = field(default_factory=processors)
 
     def left_s(self) -> float:
         """Seconds that a part which begins now may take."""
@@ -118,7 +145,14 @@ def jobs_of(tally: Tally) -> list[tuple[str, Callable[[], None]]]:
     jobs |= {name: partial(_suite, tally, name, path, False) for name, path in SUITES.items()}
     jobs["quick tier"] = partial(_quick, tally)
     jobs["end to end"] = partial(_suite, tally, "end to end", "tests/e2e", True)
-    return sorted(jobs.items(), key=lambda job: (job[0] not in FIRST, -LONG_S.get(job[0], 0), job[0]))
+    expected = LONG_S | _times().get("parts", {})
+    return sorted(jobs.items(), key=lambda job: (job[0] not in FIRST, -expected.get(job[0], 0), job[0]))
+
+
+def _times() -> dict[str, Any]:
+    """Return the seconds that runs before have kept: of the whole by its caches, and of each part."""
+    kept: dict[str, Any] = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    return kept
 
 
 def _quick(tally: Tally) -> None:
@@ -131,6 +165,7 @@ def whole_test() -> bool:
     TALLY.unlink(missing_ok=True)
     kind = "warm" if _is_warm() else "cold"
     tally = Tally()
+    CODE.mkdir(parents=True, exist_ok=True)
     engine.ensure_engine()
     # Each has boxes of its own.
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -163,10 +198,11 @@ def _suite(tally: Tally, name: str, path: str, shown: bool) -> None:
 
 
 def _part(tally: Tally, name: str, do: Callable[[], Outcome], again: Callable[[], Outcome]) -> None:
-    started = time.monotonic()
+    started, since = time.monotonic(), processors()
     outcome = do()
     seconds = time.monotonic() - started
     with SCREEN:
+        tally.idle[name] = idle_share(since)
         tally.outcomes[name], tally.seconds[name], tally.again[name] = outcome, seconds, again
         print(f"== {name}: {'FAILED' if outcome.failures else 'ok'} in {seconds:.0f} s", flush=True)
 
@@ -236,14 +272,17 @@ def try_again(tally: Tally) -> None:
 
 
 def _report(tally: Tally, kind: str, whole: float) -> None:
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    times = _times()
     if not tally.failures:
         times[kind] = round(whole)
+        times["parts"] = {name: round(seconds) for name, seconds in tally.seconds.items()}
+        times["parts"]["quick tier"] = sum(times["parts"].get(target, 0) for target in QUICK)
         TIMES.parent.mkdir(parents=True, exist_ok=True)
         TIMES.write_text(json.dumps(times) + "\n")
-    print()
+    print("\n  seconds, and the processors' idle share meanwhile:")
     for name, seconds in tally.seconds.items():
-        print(f"  {seconds:6.0f} s  {name}")
+        print(f"  {seconds:6.0f} s {tally.idle.get(name, 0):4.0%}  {name}")
+    print(f"  {sum(tally.seconds.values()):6.0f} s {idle_share(tally.since):4.0%}  together")
     if tally.failures or tally.by_chance:
         print(f"\nLogs: {LOGS}")
     other = {"cold": "warm", "warm": "cold"}[kind]
@@ -273,7 +312,8 @@ def _logged(command: list[str], log: Path, limit_s: float) -> int:
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            # The quick tier sends no modules.
+            env=_environment(plain=command[0] == "make"),
             start_new_session=True,
         )
         return _ended(process, limit_s)
@@ -306,12 +346,18 @@ def _show_the_end_of(log: Path) -> None:
         print(f"   | {line}")
 
 
-def _environment() -> dict[str, str]:
+def _environment(plain: bool = False) -> dict[str, str]:
     # Molecule and ansible-playbook each know their own configuration; a log has no use for colours.
     unwanted = {"ANSIBLE_CONFIG", "MAKEFLAGS", "MFLAGS", "QUICK", "PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    # What is compiled of a module is kept, on this machine and in boxes: see site/sitecustomize.py.
+    keeps_code = {
+        "GPUSERVE_LAB_CODE": str(CODE),
+        "PYTHONPATH": os.pathsep.join([str(SITE), *filter(None, [kept.get("PYTHONPATH")])]),
+    }
     return {
         **kept,
+        **({} if plain else keeps_code),
         "GPUSERVE_CACHE": str(CACHE),
         # No step of ours asks the real hub, whether or not this machine reaches it.
         "HF_HUB_OFFLINE": "1",

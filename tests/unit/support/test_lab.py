@@ -123,11 +123,41 @@ def test_every_scenario_is_in_the_whole_test() -> None:
     assert set(whole.scenarios()) == folders
 
 
-def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest() -> None:
+def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
     names = [name for name, _do in whole.jobs_of(whole.Tally())]
-    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule fleet"]
+    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule gateway"]
     assert set(names) == {*whole.FIRST, *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
     assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
+
+
+def test_a_green_run_s_times_say_what_is_begun_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
+    monkeypatch.setattr(whole, "TALLY", tmp_path / "tally")
+    took = {"lint": 60.0, "unit": 40.0, "molecule rpm": 2000.0, "end to end": 1.0}
+    whole._report(whole.Tally(seconds=took), "warm", 2.0)
+    assert whole._times()["parts"] == {**took, "quick tier": 100}
+    names = [name for name, _do in whole.jobs_of(whole.Tally())]
+    assert names[:4] == ["quick tier", "end to end", "molecule rpm", "bring-up on doubles"]
+    bad = whole.Tally({"rpm": whole.Outcome(failures=[failures.Failure("rpm", ())])}, {"molecule rpm": 1.0})
+    whole._report(bad, "warm", 2.0)
+    assert whole._times()["parts"]["molecule rpm"] == 2000, "a part that failed may have ended early"
+
+
+def test_parts_that_send_modules_keep_their_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/srv/theirs")
+    assert whole._environment()["PYTHONPATH"] == f"{whole.SITE}:/srv/theirs"
+    assert (whole.SITE / "sitecustomize.py").exists()
+    assert "GPUSERVE_LAB_CODE" not in whole._environment(plain=True)
+    assert whole._environment(plain=True)["PYTHONPATH"] == "/srv/theirs"
+
+
+def test_the_idle_share_is_of_all_processors_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "processors", lambda: (130, 400))
+    assert whole.idle_share((100, 300)) == 0.3
+    assert whole.idle_share((130, 400)) == 0
 
 
 def test_what_make_check_runs_in_part_the_whole_test_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +167,7 @@ def test_what_make_check_runs_in_part_the_whole_test_runs_whole(monkeypatch: pyt
     assert set(parts.split()) <= {name for target in whole.QUICK for name in (target, *before.get(target, "").split())}
     monkeypatch.setenv("QUICK", "yes")
     monkeypatch.setenv("MAKEFLAGS", " -- QUICK=yes")
-    assert not {"QUICK", "MAKEFLAGS"} & set(whole._environment())
+    assert not {"QUICK", "MAKEFLAGS"} & set(whole._environment(plain=True))
 
 
 def test_molecule_without_a_name_brings_the_whole_box_up() -> None:
