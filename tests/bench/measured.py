@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import drafts, encoders, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED, Constants
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
+from tests.bench import repacking
 
 DATA = Path(__file__).parents[1] / "data" / "measurements"
 # The rows that the targets are stated for.
@@ -54,10 +55,14 @@ class Row:
     kv_tokens: int
     extra: str
     torch_mib: dict[str, float]
-    unexplained: bool
+    # What loading left in segments that grow, which our engines of its kind don't have; None where it is the planner's own part.
+    left_bytes: int | None
 
     def predicted_mib(self, constants: Constants = MEASURED) -> float:
-        return (sum(part.size_bytes for part in estimate.parts(self.shape, self.load, constants)) + self.kv_bytes) / MIB
+        parts = estimate.parts(self.shape, self.load, constants)
+        if self.left_bytes is not None:
+            parts = (*(part for part in parts if part.name != "loading"), Part("loading", self.left_bytes, ""))
+        return (sum(part.size_bytes for part in parts) + self.kv_bytes) / MIB
 
     def error_mib(self, constants: Constants = MEASURED) -> float:
         """Above zero where the plan said more than was seen."""
@@ -88,7 +93,7 @@ def rows(sources: Sequence[str] = SOURCES, models: Sequence[str] = ()) -> list[R
 
 
 def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: dict[str, Any]) -> Row:
-    extra = entry["extra_args"]
+    extra, environment = entry["extra_args"], entry.get("env", {})
     options = dict(itertools.pairwise([*extra, ""]))
     quantization, fp8 = options.get("--quantization"), options.get("--kv-cache-dtype") == "fp8"
     shape = ModelShape.from_config(configs[entry["model"]], entry["dtype"], quantization, task=entry.get("task"))
@@ -111,7 +116,7 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
         tensor_parallel=ranks,
         fp8_cache=fp8,
         # Without Machete's kernels it loads as other cards do.
-        compute_capability="9.0" if not entry.get("env") else "8.9",
+        compute_capability="8.9" if "VLLM_DISABLED_KERNELS" in environment else "9.0",
         max_model_len=entry["max_model_len"],
         lora_slots=int(options.get("--max-loras", 0)) if "--enable-lora" in options else 0,
         lora_rank=int(options.get("--max-lora-rank", 16)),
@@ -125,6 +130,8 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
         reads_hidden=memory.reads_hidden,
         ahead=memory.ahead,
     )
+    grows = environment.get("PYTORCH_CUDA_ALLOC_CONF") != "expandable_segments:False"
+    unpacks = shape.quantization in vllm.UNPACKED
     more = [*extra, *(["two cards"] if ranks > 1 else [])]
     return Row(
         source=source,
@@ -142,7 +149,7 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
             for name in ("reserved", "allocated", "allocated_peak")
             if f"torch_{name}_gib" in measured
         },
-        unexplained="unexplained" in entry,
+        left_bytes=repacking.left(shape, load).kept_bytes if grows and unpacks else None,
     )
 
 

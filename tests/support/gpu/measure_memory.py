@@ -125,6 +125,7 @@ def torch_gib(pid: int, stats: Path) -> dict[str, float]:
             ("reserved", "reserved_bytes.all.current"),
             ("allocated", "allocated_bytes.all.current"),
             ("allocated_peak", "allocated_bytes.all.peak"),
+            ("reserved_peak", "reserved_bytes.all.peak"),
             ("inactive_split", "inactive_split_bytes.all.current"),
         )
     }

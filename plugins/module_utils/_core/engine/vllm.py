@@ -50,6 +50,8 @@ NO_MEDIA_DOMAIN = "media.invalid"
 MOST_SEQUENCES = 128
 # Versions that don't know one of these pass over it.
 SAFE_ENVIRONMENT = {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0", "VLLM_MAX_N_SEQUENCES": str(MOST_SEQUENCES)}
+# Quantizations whose layers are unpacked to eight times their size while they load (vLLM, quantization/auto_awq.py).
+UNPACKED = ("awq", "awq_marlin")
 OLDEST_CAPABILITY = (7, 0)
 # The first release whose image has kernels for cards from this capability on.
 IMAGES_SINCE: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (((12, 0), (0, 10, 0)),)
@@ -241,6 +243,15 @@ def _safe_args(spec: ModelSpec, profile: Profile) -> list[str]:
     named = any(arg.split("=")[0].replace("_", "-") == "--allowed-media-domains" for arg in spec.extra_args)
     media = profile.version >= MEDIA_DOMAINS_SINCE and not named
     return [*(["--allowed-media-domains", NO_MEDIA_DOMAIN] if media else []), "--enable-prompt-tokens-details"]
+
+
+def environment(quantization: str | None) -> dict[str, str]:
+    """Variables that an engine needs for its weights.
+
+    While weights load it splits no free block of 20 MiB or more (v1/worker/gpu_worker.py: _scoped_allocator_max_split). In segments that
+    grow, layers that are unpacked then take fresh pages each: up to the whole card for a moment, and gibibytes that stay.
+    """
+    return {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False"} if quantization in UNPACKED else {}
 
 
 def task_args(task: str, profile: Profile) -> list[str]:

@@ -121,7 +121,7 @@ def _model_entry(
         "max_concurrency": round(concurrency, 2),
         "exact_kv": exact,
         "engine_args": vllm.engine_args(item.spec, profile, _sized(item, settings, kv_bytes, gpu, exact)),
-        "env": {},
+        "env": vllm.environment(item.shape.quantization),
         "parts": [{"name": part.name, "bytes": part.size_bytes, "reason": part.reason} for part in listed],
         "notes": notes,
     }

@@ -16,7 +16,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import estimate, overheads
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import MEASURED
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, MIB
 
 SHAPE = ModelShape.from_config(
     {
@@ -183,23 +183,20 @@ def test_registers_that_the_sampler_spills(words: int, spilled: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantization", "capability", "kept"),
+    ("quantization", "linear", "kept"),
     [
-        ("awq", "9.0", 11000),
-        ("awq_marlin", "9.0", 11000),
-        ("gptq", "9.0", 0),
-        ("awq", "8.9", 0),
-        (None, "9.0", 0),
+        ("awq", 10000, 500),
+        ("awq_marlin", 10000, 500),
+        ("awq", 10 * GIB, 96 * MIB),
+        ("gptq", 10000, 0),
+        (None, 10000, 0),
     ],
 )
-def test_what_stays_of_weights_put_into_another_order(quantization: str | None, capability: str, kept: int) -> None:
-    shape = replace(SHAPE, quantization=quantization, weight_bits=4, linear_bytes=10000)
-    assert overheads.kept_while_loading(shape, replace(LOAD, compute_capability=capability)) == kept
-    assert sizes(shape, compute_capability=capability).get("loading", 0) == kept
-    assert (
-        overheads.kept_while_loading(shape, replace(LOAD, compute_capability=capability, tensor_parallel=2))
-        == kept // 2
-    )
+def test_what_stays_of_weights_put_into_another_order(quantization: str | None, linear: int, kept: int) -> None:
+    shape = replace(SHAPE, quantization=quantization, weight_bits=4, linear_bytes=linear)
+    assert overheads.kept_while_loading(shape, LOAD) == kept
+    assert sizes(shape).get("loading", 0) == kept
+    assert overheads.kept_while_loading(shape, replace(LOAD, tensor_parallel=2)) == kept // 2
 
 
 def test_a_cache_in_fp8_has_a_workspace_where_flash_attention_has_no_kernel() -> None:
@@ -266,7 +263,7 @@ def test_what_experts_put_into_another_order_keep() -> None:
     assert overheads.kept_while_loading(shape, replace(LOAD, tensor_parallel=2)) == 3 * layer // 2 + 290 * MIB
     # Of AWQ only what is no expert is repacked.
     awq = replace(shape, quantization="awq")
-    assert overheads.kept_while_loading(awq, LOAD) == int(1.1 * 6 * layer)
+    assert overheads.kept_while_loading(awq, LOAD) == int(0.05 * 6 * layer)
     assert overheads.kept_while_loading(replace(awq, linear_bytes=layer), LOAD) == 0
 
 

@@ -255,6 +255,15 @@ def test_an_encoder_reads_a_whole_text_in_one_batch_and_gets_no_cache() -> None:
     assert "--kv-cache-memory-bytes" not in found["engine_args"]
 
 
+def test_layers_that_are_unpacked_while_they_load_get_no_expandable_segments() -> None:
+    """In them every layer of AWQ takes fresh pages: up to the whole card for a moment, and some stay."""
+    awq = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+    config = {**CONFIGS["TinyLlama/TinyLlama-1.1B-Chat-v1.0"], "quantization_config": awq}
+    found = models_of(plan([{**GUIDE[0], "config": config}, GUIDE[1]]))
+    assert found["tinyllama"]["env"] == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False"}
+    assert found["qwen"]["env"] == {}
+
+
 def test_a_checkpoint_that_brings_an_fp8_cache_is_planned_with_it() -> None:
     scheme = {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}
     config = {**CONFIGS["01-ai/Yi-6B-Chat"], "quantization_config": scheme}

@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import parse_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import (
     StackOptions,
@@ -100,6 +101,15 @@ def test_ranks_that_share_their_graphs_buffers_have_no_expandable_segments() -> 
     rendered = render(parse_models(GUIDE), two, OPTIONS)["services"]
     assert "PYTORCH_CUDA_ALLOC_CONF" in rendered["qwen"]["environment"]
     assert "PYTORCH_CUDA_ALLOC_CONF" not in rendered["yi"]["environment"]
+
+
+def test_what_a_plan_says_of_the_allocator_counts() -> None:
+    plan = plan_host([{"name": "NVIDIA GeForce RTX 5090", "uuid": "GPU-abc"}])
+    for model in plan["gpus"][0]["models"]:
+        model["env"] = vllm.environment("awq" if model["name"] == "tinyllama" else None)
+    rendered = render(parse_models(GUIDE), plan, OPTIONS)["services"]
+    assert rendered["tinyllama"]["environment"]["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:False"
+    assert rendered["qwen"]["environment"]["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
 
 
 def test_an_engine_whose_files_are_on_the_host_starts_offline_and_others_find_the_mirror() -> None:
