@@ -2,32 +2,43 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a test run's Pythons keep of what they compile out of zip archives."""
+"""What a test run's Pythons keep of the modules that Ansible sends."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import sys
 import zipfile
 import zipimport
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from ansible.executor import module_common
+from ansible.module_utils import basic
 
 from ansible_collections.gpuserve.fleet.tests.support.lab.boxes import KEEPS_CODE
+from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
+
+SOURCES = [*(CHECKOUT / "plugins").rglob("*.py"), *Path(basic.__file__).parent.rglob("*.py")]
 
 
 @pytest.fixture
-def keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+def keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
     """Return the file that Pythons read at their start, with a folder of its own."""
     monkeypatch.setenv("GPUSERVE_LAB_CODE", str(tmp_path / "code"))
     monkeypatch.setattr(zipimport, "_compile_source", zipimport._compile_source)  # type: ignore[attr-defined]
+    finders = list(sys.meta_path)
     spec = importlib.util.spec_from_file_location("keeps_code", KEEPS_CODE)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (tmp_path / "code").mkdir()
-    return module
+    yield module
+    sys.meta_path[:] = finders
 
 
 def value(folder: Path, text: str) -> object:
@@ -58,12 +69,46 @@ def test_another_source_is_another_code(keeps: ModuleType, tmp_path: Path) -> No
 @pytest.mark.parametrize("damaged", [b"", b"nonsense", b"\xe9\x01\x00\x00\x00"], ids=["empty", "nonsense", "a number"])
 def test_a_damaged_file_is_compiled_anew(keeps: ModuleType, tmp_path: Path, damaged: bytes) -> None:
     assert value(tmp_path, "SAID = 1") == 1
-    (kept,) = Path(keeps.FOLDER).iterdir()
-    kept.write_bytes(damaged)
+    (file,) = Path(keeps.FOLDER).iterdir()
+    file.write_bytes(damaged)
     assert value(tmp_path, "SAID = 1") == 1
-    assert kept.read_bytes() != damaged
+    assert file.read_bytes() != damaged
 
 
 def test_a_folder_that_is_not_there_is_no_failure(keeps: ModuleType, tmp_path: Path) -> None:
     Path(keeps.FOLDER).rmdir()
     assert value(tmp_path, "SAID = 1") == 1
+
+
+def found(tree: ast.Module) -> tuple[set[Any], set[Any]]:
+    """Return what Ansible finds in a tree: what it sends along, and what of that may be missing."""
+    finder = module_common.ModuleDepFinder("ansible_collections.gpuserve.fleet.plugins.modules.some", tree)
+    return finder.submodules, finder.optional_imports
+
+
+def test_of_all_that_is_sent_the_imports_alone_say_the_same_as_the_whole(keeps: ModuleType) -> None:
+    whole = [found(ast.parse(path.read_bytes())) for path in SOURCES]
+    assert [found(keeps.imports_alone(ast.parse(path.read_bytes()))) for path in SOURCES] == whole
+    assert any(optional for _all, optional in whole), "some are deeper than the module's own"
+
+
+def test_a_source_is_parsed_once_for_its_imports(keeps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_common, "_compile_module_ast", module_common._compile_module_ast)
+    keeps.keep_imports(module_common)
+    text = "import os\ntry:\n    from ansible.module_utils.basic import Some\nexcept ImportError:\n    Some = None\n"
+    first = found(module_common._compile_module_ast("some", text))
+    assert first == ({("ansible", "module_utils", "basic", "Some")},) * 2
+    monkeypatch.setattr(keeps, "imports_alone", None)
+    assert found(module_common._compile_module_ast("some", text)) == first
+
+
+def test_ansible_s_builder_is_changed_once_it_is_loaded_and_nothing_else_is(keeps: ModuleType) -> None:
+    finder = keeps.Builder()
+    sys.meta_path.insert(0, finder)
+    assert finder.find_spec("ansible.executor.play_iterator") is None and finder in sys.meta_path
+    spec = finder.find_spec(keeps.BUILDER)
+    assert finder not in sys.meta_path
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    assert builder._compile_module_ast is not module_common._compile_module_ast
+    assert builder._compile_module_ast.__module__ == "keeps_code"

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep what Python compiles out of zip archives.
+"""Keep what Python compiles of the modules that Ansible sends.
 
-Ansible sends each module with all its sources in one, and each of the thousands of tasks in `make test` compiled them anew: half of what
-a task costs. Boxes of `make test` have this (lab/boxes.py), and so has what runs modules on this machine (lab/whole.py); nothing that is
-measured has it.
+Each goes out with all its sources in one archive. A run of a playbook parsed them anew for what they import, and the host's Python compiled
+them anew at each of the thousands of tasks in `make test`: half of what a task costs. Boxes of `make test` have this (lab/boxes.py), and so
+has what plays on this machine (lab/whole.py); nothing that is measured has it.
 """
 
 from __future__ import annotations
@@ -16,35 +16,107 @@ import marshal
 import os
 import sys
 import zipimport
-from types import CodeType
-from typing import Any
+
+# Every Python begins with this: what types are named by costs more than the rest of it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from types import CodeType, ModuleType
+    from typing import Any
 
 FOLDER = os.environ.get("GPUSERVE_LAB_CODE", "/var/cache/gpuserve-lab/python")
-# Whatever a source's name is: code is found by what it says.
+# Whatever a source's name is: what is kept is found by what it says.
 HASH_KEY = 0x10AB
-_compile: Any = getattr(zipimport, "_compile_source", None)
+BUILDER = "ansible.executor.module_common"
 
 
-def compile_source(pathname: str, source: bytes, *more: Any) -> CodeType:
-    """Return a source's code, kept or compiled and kept; a folder that can't be used costs nothing but the time."""
-    place = f"{FOLDER}/{sys.implementation.cache_tag}-{_imp.source_hash(HASH_KEY, source).hex()}"
+def kept(
+    kind: str, source: bytes, load: Callable[[bytes], Any], make: Callable[[], Any], dump: Callable[[Any], bytes]
+) -> Any:
+    """Return what was kept of a source, else make and keep it; a folder that can't be used costs nothing but the time."""
+    place = f"{FOLDER}/{kind}-{sys.implementation.cache_tag}-{_imp.source_hash(HASH_KEY, source).hex()}"
     try:
-        with open(place, "rb") as kept:
-            found = marshal.load(kept)
-        if isinstance(found, CodeType):
-            return found
-    except (OSError, EOFError, ValueError, TypeError):
-        pass
-    code: CodeType = _compile(pathname, source, *more)
+        with open(place, "rb") as stream:
+            return load(stream.read())
+    # A file that was cut off can raise anything.
+    except Exception:
+        made = make()
     draft = f"{place}.{os.urandom(8).hex()}"
     try:
-        with open(draft, "wb") as kept:
-            marshal.dump(code, kept)
+        with open(draft, "wb") as stream:
+            stream.write(dump(made))
         os.replace(draft, place)
     except OSError:
         pass
-    return code
+    return made
+
+
+def code_of(content: bytes) -> CodeType:
+    """Return the code that was kept."""
+    found = marshal.loads(content)
+    if not isinstance(found, type(code_of.__code__)):
+        raise TypeError
+    return found
+
+
+_compile: Any = getattr(zipimport, "_compile_source", None)
+
+
+def compile_source(pathname: str, source: bytes, *more: Any) -> Any:
+    """Return the code of a source in an archive."""
+    return kept("code", source, code_of, lambda: _compile(pathname, source, *more), marshal.dumps)
+
+
+def imports_alone(tree: Any) -> Any:
+    """Return a module's tree with its imports alone: those of its own, and in one block those that are deeper in each statement."""
+    import ast
+
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        found: list[ast.stmt] = [one for one in ast.walk(node) if isinstance(one, ast.Import | ast.ImportFrom)]
+        if found:
+            body += found if found[0] is node else [ast.If(test=ast.Constant(value=False), body=found, orelse=[])]
+    return ast.Module(body=body, type_ignores=[])
+
+
+def keep_imports(builder: ModuleType) -> None:
+    """Have Ansible read what a source imports once: nothing else of its tree is looked at."""
+    import pickle
+
+    parse: Any = getattr(builder, "_compile_module_ast", None)
+
+    def parsed(name: str, source: str | bytes) -> Any:
+        raw = source.encode() if isinstance(source, str) else bytes(source)
+        return kept("imports", raw, pickle.loads, lambda: imports_alone(parse(name, source)), pickle.dumps)
+
+    if parse is not None:
+        builder._compile_module_ast = parsed  # type: ignore[attr-defined]
+
+
+class Builder:
+    """Finds Ansible's builder of modules as it is found without us, and changes it once it is loaded."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Return where the builder is, and leave the way for all that is imported later."""
+        if name != BUILDER:
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        import importlib.util
+
+        spec = importlib.util.find_spec(name)
+        loader: Any = spec and spec.loader
+        if loader is not None:
+            run = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                run(module)
+                keep_imports(module)
+
+            loader.exec_module = exec_module
+        return spec
 
 
 if _compile is not None:
     zipimport._compile_source = compile_source  # type: ignore[attr-defined]
+sys.meta_path.insert(0, Builder())  # type: ignore[arg-type]
