@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof import page, playbook, steps, verdict
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import Before, During, Step
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import Before, During, Models, Step
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files, proof_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
@@ -77,13 +77,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if lacking:
             return {"is_due": False, "why": f"it needs the step {lacking}"}
         self._show(f"step {step.name}: {step.what}")
+        self._folder.begin(step.name, time.time())
         return {
             "is_due": True,
             "before": "" if step.before is Before.NOTHING else step.before.value,
             "during": "" if step.during is During.NOTHING else step.during.value,
             "probes": [probe.value for probe in step.probes],
             "asks_gateway": steps.asks_gateway(step),
-            "model": steps.smallest_of(outcomes),
+            "model": steps.model_of(step, outcomes),
             "answering": steps.with_weights(self._params["models"]),
         }
 
@@ -126,6 +127,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         told: dict[str, Any] = {"vllm_stack_models": models}
         if step.mode:
             told["vllm_stack_mode"] = step.mode
+        if step.models is Models.SLOWEST_FIRST:
+            told["vllm_stack_order"] = "listed"
         by_playbook: dict[str, dict[str, Any]] = {
             "plan": {"plan_ask_hosts": True, "plan_json": str(result), "plan_fail_on": "never"},
             "site": {
@@ -134,6 +137,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             },
             "benchmark": {
                 "benchmark_profile": "guide",
+                "benchmark_directly": False,
                 "benchmark_together": False,
                 "benchmark_json": str(result),
                 "benchmark_fail_on": "never",
@@ -158,7 +162,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _kept(self) -> dict[str, Any]:
         """Write down what a step showed."""
-        outcome = {"date": time.strftime("%Y-%m-%d", time.gmtime()), **self._params["outcome"]}
+        outcome = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "took_s": self._folder.took_s(self._params["step"], time.time()),
+            **self._params["outcome"],
+        }
         if outcome.get("failed"):
             self._show(f"step {self._params['step']} failed: {outcome['failed']}")
         self._folder.keep(self._params["step"], outcome)

@@ -31,6 +31,10 @@ options:
     type: list
     elements: str
     default: []
+  directly:
+    description: Whether engines are asked directly as well, where there is a gateway to ask.
+    type: bool
+    default: true
   together:
     description: Whether all of them are asked at once as well.
     type: bool
@@ -199,7 +203,9 @@ class Benchmark:
         self.version = vllm.profile(self.params["engine_version"]).version
         loads = load.loads(self.params["profile"])
         self.engines = engines(self.params)
-        self.planned = runs.planned(self.engines, loads, bool(self.params["gateway_url"]), self.params["together"])
+        self.planned = runs.planned(
+            self.engines, loads, bool(self.params["gateway_url"]), self.params["together"], self.params["directly"]
+        )
         self.docker = module.get_bin_path("docker", required=True)
         self.samples: list[list[dict[str, Any]]] = []
 
@@ -294,6 +300,7 @@ def main() -> NoReturn:
             "name": {"type": "str", "default": "this host"},
             "profile": {"type": "str", "default": "quick"},
             "models": {"type": "list", "elements": "str", "default": []},
+            "directly": {"type": "bool", "default": True},
             "together": {"type": "bool", "default": True},
             "gateway_url": {"type": "str", "default": ""},
             "gateway_key": {"type": "str", "default": "", "no_log": True},

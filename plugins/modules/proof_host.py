@@ -25,8 +25,8 @@ options:
     description:
       - V(down) removes the engines' containers, V(kill_engine) kills that
         of O(model), V(stop_gateway) stops the gateway, as somebody would by hand. V(probe) returns what O(probes) says.
-      - V(clients) asks O(model) through the gateway, and V(foreign) starts O(command) as soon as an engine runs, both until V(stop) is
-        called; those are for tasks with C(async).
+      - V(clients) asks O(model) through the gateway, and V(foreign) starts O(command) as soon as an engine starts anew, so that half of
+        what O(model) plans is left on its card, both until V(stop) is called; those are for tasks with C(async).
     type: str
     choices: [down, kill_engine, stop_gateway, probe, clients, foreign, stop]
     required: true
@@ -40,7 +40,7 @@ options:
     choices: [facts, held, answers, rates, saturated, first_tokens, left]
     default: []
   model:
-    description: The model that is killed, or asked.
+    description: The model that is killed, asked, or left without memory.
     type: str
     default: ""
   models:
@@ -53,7 +53,7 @@ options:
     type: str
     default: What is the capital of France?
   command:
-    description: A command that holds memory of a card; C({bytes}) in it is replaced by how much.
+    description: A command that holds memory of a card; C({bytes}) in it is replaced by how much, C({gpu}) by the card's index.
     type: list
     elements: str
     default: []
@@ -310,17 +310,38 @@ class Host:
         return {"clients": Clients(self.gateway(), self.params["model"]).ask_until(self._is_stopped)}
 
     def foreign(self) -> dict[str, Any]:
-        """Hold so much of a card, from the first engine on, that the largest model has half of its memory."""
-        planned = [int(model["total_bytes"]) for gpu in self.proved()["plan"]["gpus"] for model in gpu["models"]]
-        with Nvml() as nvml:
-            free = max(device["memory_free_bytes"] for device in nvml.gpus())
-        size = free - sum(planned) + max(planned) // 2
-        command = [part.replace("{bytes}", str(size)) for part in self.params["command"]]
+        """Hold so much of the card of a model, once an engine starts anew, that half of what the model plans is free there."""
+        index, planned = self._place()
+        before, held = self._running_ids(), {"bytes": 0}
+
+        def command() -> list[str]:
+            with Nvml() as nvml:
+                free = nvml.gpus()[index]["memory_free_bytes"]
+            held["bytes"] = max(0, free - planned // 2)
+            size = str(held["bytes"])
+            return [part.replace("{bytes}", size).replace("{gpu}", str(index)) for part in self.params["command"]]
+
         log = Path(self.params["stop_file"]).with_suffix(".log")
-        held = hold_until(command, lambda: bool(self.running_engines()), self._is_stopped, log)
+        told = hold_until(command, lambda: bool(self._running_ids() - before), self._is_stopped, log)
         said = log.read_text(errors="replace")[-300:] if log.exists() else ""
         log.unlink(missing_ok=True)
-        return {"foreign": {"bytes": size, **held, "said": said}}
+        return {"foreign": {**held, **told, "said": said}}
+
+    def _place(self) -> tuple[int, int]:
+        """Return the index of the card that the model lies on, and the bytes that it plans there."""
+        for gpu in self.proved()["plan"]["gpus"]:
+            for model in gpu["models"]:
+                if model["name"] == self.params["model"]:
+                    return int(gpu["index"]), int(model["total_bytes"])
+        fail("", f"{self.params['model']} is not in the set that was proved.", "Run playbooks/site.yml.")
+
+    def _running_ids(self) -> set[str]:
+        """Return the containers of engines that run, surge instances too."""
+        return {
+            entry["Id"]
+            for entry in self.containers()
+            if entry["State"] == "running" and entry["Labels"].get(f"{LABEL}.model")
+        }
 
     def stop(self) -> dict[str, Any]:
         """Say that it is over."""

@@ -55,6 +55,14 @@ class Folder:
         """Write what a step showed."""
         private_files.write(self.path / f"{step}.outcome.json", json.dumps(outcome, indent=1, sort_keys=True))
 
+    def begin(self, step: str, now: float) -> None:
+        """Write when a step began."""
+        private_files.write(self.file(step, "began"), str(now))
+
+    def took_s(self, step: str, now: float) -> float:
+        """Return the seconds since a step began."""
+        return round(now - float(self.file(step, "began").read_text(encoding="utf-8")), 1)
+
     def file(self, step: str, what: str) -> Path:
         """Return a file beside the outcomes."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

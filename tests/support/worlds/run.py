@@ -241,9 +241,21 @@ class Run:
         if track.step is Step.FAILED and lost and name in self.stopped and ours:
             self.broken("reduced", f"{name}: {track.cause} {track.reason}")
         victim = box.memory_failure and box.state is Container.EXITED and not track.alone and not track.reason
-        several = self.world.limits.parallel > 1 and len(self.state.order) > 1
-        if track.step is Step.FAILED and victim and several and not track.retried and not track.surge_failed:
+        if (
+            track.step is Step.FAILED
+            and victim
+            and self._starts_overlapped(name)
+            and not track.retried
+            and not track.surge_failed
+        ):
             self.broken("victim not tried again", f"{name}: {track.reason}")
+
+    def _starts_overlapped(self, name: str) -> bool:
+        """Whether the last start of another was under way during that of this one."""
+        track = self.state.tracks[name]
+        began, ended = track.started or 0.0, track.ended or self.host.now
+        others = [other for one, other in self.state.tracks.items() if one != name and other.started is not None]
+        return any((other.started or 0.0) < ended and (other.ended is None or other.ended > began) for other in others)
 
 
 def run(world: World, trace: bool = False) -> Report:

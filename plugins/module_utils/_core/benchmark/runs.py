@@ -24,9 +24,11 @@ class Run:
     together: bool
 
 
-def planned(engines: Sequence[Engine], loads: Sequence[Load], gateway: bool, together: bool) -> list[list[Run]]:
-    """Return the runs in their order; those of one list are made at once."""
-    ways = [ENGINE, *([GATEWAY] if gateway else [])]
+def planned(
+    engines: Sequence[Engine], loads: Sequence[Load], gateway: bool, together: bool, directly: bool = True
+) -> list[list[Run]]:
+    """Return the runs in their order; those of one list are made at once. Without a gateway engines are always asked directly."""
+    ways = [*([ENGINE] if directly or not gateway else []), *([GATEWAY] if gateway else [])]
     alone = [[Run(engine, load, way, False)] for engine in engines for load in _loads(engine, loads) for way in ways]
     if not together or len(engines) < 2:
         return alone

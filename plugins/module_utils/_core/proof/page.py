@@ -144,6 +144,9 @@ def _events(line: Mapping[str, Any]) -> str:
         told.append(
             f'{name}, with its own weights, asked through the gateway for the capital of France: "{harmless(said, 300)}"'
         )
+    if took := line.get("steps_s"):
+        each = ", ".join(f"{name} {seconds:.0f}" for name, seconds in took.items())
+        told.append(f"The steps took {sum(took.values()) / 60:.1f} minutes; seconds of each: {each}.")
     if line["left_behind"] is not None:
         told.append(
             f"After the teardown there is left: {', '.join(line['left'])}."

@@ -46,8 +46,9 @@ class Models(Enum):
     """Which models a step asks for, and how."""
 
     ALL = "all"
-    SLOWEST = "slowest"
-    CHANGED = "changed"
+    SLOWEST_FIRST = "slowest_first"
+    SMALLEST_CHANGED = "smallest_changed"
+    LARGEST_CHANGED = "largest_changed"
     EAGER = "eager"
 
 
@@ -86,13 +87,13 @@ STEPS = (
         70,
         probes=(Probe.RATES, Probe.SATURATED, Probe.FIRST_TOKENS),
     ),
-    Step("benchmark", "the benchmark of the guide", ("benchmark.yml",), 150),
+    Step("benchmark", "the benchmark of the guide, through the gateway", ("benchmark.yml",), 90),
     Step(
         "change",
         "another flag for the smallest model while clients ask it",
         ("site.yml",),
         170,
-        Models.CHANGED,
+        Models.SMALLEST_CHANGED,
         during=During.CLIENTS,
         probes=(Probe.HELD,),
     ),
@@ -120,17 +121,6 @@ STEPS = (
         before=Before.STOP_GATEWAY,
         expected="gateway_down",
     ),
-    Step("parallel", "all models at once", ("site.yml",), 105, mode="parallel", before=Before.DOWN),
-    Step(
-        "alone",
-        "the slowest of them alone",
-        ("site.yml",),
-        95,
-        Models.SLOWEST,
-        mode="parallel",
-        before=Before.DOWN,
-    ),
-    Step("serial", "one after the other", ("site.yml",), 260, mode="serial", before=Before.DOWN),
     Step(
         "eager",
         "without CUDA graphs, as in the guide",
@@ -141,13 +131,24 @@ STEPS = (
         before=Before.DOWN,
         probes=(Probe.RATES,),
     ),
+    Step("parallel", "all models at once", ("site.yml",), 105, mode="parallel", before=Before.DOWN),
+    # Nothing else starts beside the first one: it shows what a start alone takes.
+    Step(
+        "serial",
+        "one after the other, the slowest of them first",
+        ("site.yml",),
+        270,
+        Models.SLOWEST_FIRST,
+        mode="serial",
+        before=Before.DOWN,
+    ),
+    # The largest model's engine alone starts anew: what this is about is seen as well as with all of them, and sooner.
     Step(
         "foreign",
-        "another process takes the card's memory while engines start",
+        "another process takes the card's memory while an engine starts",
         ("site.yml", "diagnose.yml"),
-        270,
-        mode="parallel",
-        before=Before.DOWN,
+        170,
+        Models.LARGEST_CHANGED,
         during=During.FOREIGN,
         expected="foreign_process",
         fails=True,
@@ -156,7 +157,11 @@ STEPS = (
 )
 FAULTS = tuple(step.name for step in STEPS if step.expected)
 # What a step is made of that another one measured.
-NEEDS: Mapping[Models, str] = {Models.SLOWEST: "parallel", Models.CHANGED: "cold"}
+NEEDS: Mapping[Models, str] = {
+    Models.SLOWEST_FIRST: "parallel",
+    Models.SMALLEST_CHANGED: "cold",
+    Models.LARGEST_CHANGED: "cold",
+}
 
 
 def due(wanted: Sequence[str], done: Collection[str]) -> list[Step]:
@@ -195,12 +200,12 @@ def models_for(step: Step, models: Sequence[Mapping[str, Any]], outcomes: Mappin
     """Return the entries of vllm_stack_models that a step asks for."""
     entries = [dict(model) for model in models]
     match step.models:
-        case Models.SLOWEST:
+        case Models.SLOWEST_FIRST:
             slowest = slowest_of(outcomes)
-            return [entry for entry in entries if entry["name"] == slowest]
-        case Models.CHANGED:
-            smallest = smallest_of(outcomes)
-            return [changed(entry) if entry["name"] == smallest else entry for entry in entries]
+            return sorted(entries, key=lambda entry: entry["name"] != slowest)
+        case Models.SMALLEST_CHANGED | Models.LARGEST_CHANGED:
+            name = model_of(step, outcomes)
+            return [changed(entry) if entry["name"] == name else entry for entry in entries]
         case Models.EAGER:
             return [{**entry, "enforce_eager": True} for entry in entries]
         case _:
@@ -213,15 +218,18 @@ def changed(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "max_num_seqs": max(1, most // 2) if most > 1 else 2}
 
 
-def smallest_of(outcomes: Mapping[str, Any]) -> str:
-    """Name the model that holds least by its plan; empty where none was started yet."""
-    started = _started(outcomes, NEEDS[Models.CHANGED])
-    return min(started, key=lambda name: (started[name]["planned_bytes"], name), default="")
+def model_of(step: Step, outcomes: Mapping[str, Any]) -> str:
+    """Name the model that a step changes, kills or asks: the largest by its plan or else the smallest; empty where none was started yet."""
+    started = _started(outcomes, "cold")
+    by_size = sorted(started, key=lambda name: (started[name]["planned_bytes"], name))
+    if not by_size:
+        return ""
+    return by_size[-1] if step.models is Models.LARGEST_CHANGED else by_size[0]
 
 
 def slowest_of(outcomes: Mapping[str, Any]) -> str:
     """Name the model that was ready last when all started at once."""
-    started = _started(outcomes, NEEDS[Models.SLOWEST])
+    started = _started(outcomes, NEEDS[Models.SLOWEST_FIRST])
     return max(started, key=lambda name: (started[name]["ready_s"] or 0, name), default="")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import FAULTS, STEPS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import FAULTS, STEPS, slowest_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import MIB
 
 Outcomes = Mapping[str, Mapping[str, Any]]
@@ -49,7 +49,8 @@ AIMS = (
 
 def line(outcomes: Outcomes) -> dict[str, Any]:
     """Return the line; None for what no step has measured."""
-    ready = {name: _of(outcomes, name, "all_ready_s") for name in ("cold", "parallel", "alone", "serial")}
+    ready = {name: _of(outcomes, name, "all_ready_s") for name in ("cold", "parallel", "serial")}
+    alone = _alone_s(outcomes)
     planned = {model["name"]: model["planned_bytes"] for model in _models(outcomes, "cold")}
     saturated = _held(outcomes, "again", "saturated")
     errors = {name: mib(saturated[name] - planned[name]) for name in planned if name in saturated}
@@ -66,9 +67,9 @@ def line(outcomes: Outcomes) -> dict[str, Any]:
         "card_budget_mib": [mib(gpu["budget_bytes"]) for gpu in (_of(outcomes, "plan", "plan") or {}).get("gpus", [])],
         "ready_cold_s": ready["cold"],
         "ready_parallel_s": ready["parallel"],
-        "ready_slowest_alone_s": ready["alone"],
+        "ready_slowest_alone_s": alone,
         "ready_serial_s": ready["serial"],
-        "parallel_over_slowest": _ratio(ready["parallel"], ready["alone"]),
+        "parallel_over_slowest": _ratio(ready["parallel"], alone),
         "second_run_changed": _of(outcomes, "again", "changed"),
         "planned_mib": {name: mib(size) for name, size in planned.items()},
         "ready_mib": {name: mib(size) for name, size in _held(outcomes, "cold", "held").items()},
@@ -90,6 +91,7 @@ def line(outcomes: Outcomes) -> dict[str, Any]:
         "rolled_back": _rolled_back(outcomes),
         "faults_named": named,
         "faults_unnamed": sum(not one for one in named.values()) if named else None,
+        "steps_s": {step.name: took for step in STEPS if (took := _of(outcomes, step.name, "took_s")) is not None},
         "left_behind": len(left) if left is not None else None,
         "left": left or [],
     }
@@ -129,6 +131,12 @@ def _held(outcomes: Outcomes, step: str, key: str) -> dict[str, int]:
 
 def _rates(outcomes: Outcomes, step: str) -> dict[str, float]:
     return {name: one["tokens_per_s"] for name, one in (_of(outcomes, step, "rates") or {}).items()}
+
+
+def _alone_s(outcomes: Outcomes) -> float | None:
+    """What the slowest takes that started first, before any other: from its start to its first token."""
+    slowest = slowest_of(outcomes)
+    return next((model["ready_s"] for model in _models(outcomes, "serial") if model["name"] == slowest), None)
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:

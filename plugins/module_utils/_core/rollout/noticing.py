@@ -130,7 +130,7 @@ def _second_try(turn: Turn, name: str, seen: Seen) -> str:
         return "Docker was restarted while it started"
     if seen.disturbed:
         return "something else gave memory back while it measured: once more"
-    if seen.memory_failure and turn.limits.parallel > 1 and not track.alone and len(turn.state.order) > 1:
+    if seen.memory_failure and not track.alone and (turn.alone or turn.starts_overlapped(name)):
         turn.alone = turn.alone or f"{name} ran out of memory while others started"
         return "memory ran out while several started at once: once more, alone"
     return ""

@@ -93,6 +93,12 @@ class Turn:
             self.act(ActionKind.UNDRAIN, name, port=track.drained_port)
             self.note(name, drained_port=0, drained=None)
 
+    def starts_overlapped(self, name: str) -> bool:
+        """Whether another start of this run was under way while this one was."""
+        began = self.tracks[name].started or 0.0
+        others = (track for other, track in self.tracks.items() if other != name and track.started is not None)
+        return any(track.ended is None or track.ended > began for track in others)
+
     def doubts(self, name: str) -> bool:
         """Note that something speaks against a service; whether it has for long enough."""
         since = self.tracks[name].doubted

@@ -62,9 +62,12 @@ class Clients:
 
 
 def hold_until(
-    command: Sequence[str], is_time: Callable[[], bool], stopped: Callable[[], bool], log: Path
+    command: Callable[[], Sequence[str]], is_time: Callable[[], bool], stopped: Callable[[], bool], log: Path
 ) -> dict[str, Any]:
-    """Run a command from when it is time until it is over, with all that it started; return when it began and whether it ran to the end."""
+    """Run a command from when it is time until it is over, with all that it started; return when it began and whether it ran to the end.
+
+    Which command it is, is asked once it is time.
+    """
     began = time.monotonic()
     while not is_time():
         if stopped():
@@ -74,7 +77,7 @@ def hold_until(
     with log.open("w") as sink:
         # It runs beside what is measured, where run_command would wait for its end.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-            list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+            list(command()), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )
     while not stopped() and process.poll() is None:
         time.sleep(PAUSE_S)

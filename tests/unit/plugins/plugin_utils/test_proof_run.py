@@ -47,3 +47,10 @@ def test_outcomes_are_kept_for_their_owner_and_one_that_was_cut_off_is_none(tmp_
     (tmp_path / "gpu01" / "again.outcome.json").write_text('{"changed": ')
     assert folder.outcomes() == {"cold": {"all_ready_s": 1.5}}
     assert json.loads(kept.read_text()) == {"all_ready_s": 1.5}
+
+
+def test_a_step_takes_from_when_it_last_began(tmp_path: Path) -> None:
+    folder = proof_run.Folder(tmp_path / "gpu01")
+    folder.begin("cold", 100.0)
+    folder.begin("cold", 1764200000.25)
+    assert folder.took_s("cold", 1764200091.5) == 91.2

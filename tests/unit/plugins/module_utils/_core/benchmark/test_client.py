@@ -105,6 +105,10 @@ def test_each_model_is_asked_alone_both_ways_and_then_all_at_once() -> None:
         [("qwen", "engine", True), ("yi", "engine", True)],
     ]
     assert len(runs.planned([QWEN, other], loads("quick"), gateway=False, together=False)) == 2
+    through = runs.planned([QWEN, other], loads("quick"), gateway=True, together=False, directly=False)
+    assert [(run.engine.name, run.way) for (run,) in through] == [("qwen", "gateway"), ("yi", "gateway")]
+    # Somebody has to be asked.
+    assert len(runs.planned([QWEN], loads("quick"), gateway=False, together=False, directly=False)) == 1
     # One model has no neighbour.
     assert len(runs.planned([QWEN], loads("quick"), gateway=True, together=True)) == 2
 

@@ -33,7 +33,7 @@ def test_the_screen_says_what_was_met_missed_and_not_run() -> None:
         "parallel_over_slowest": 1.163,
     }
     assert page.screen("gpu01", {**line, "requests_lost": None}) == [
-        "gpu01   13 of 14 steps of the proof are done   NVIDIA H200",
+        "gpu01   12 of 13 steps of the proof are done   NVIDIA H200",
         "  met     second_run_changed <= 0: 0",
         "  met     plan_error_worst_mib <= 64: 11",
         "  missed  parallel_over_slowest <= 1.1: 1.163",

@@ -21,7 +21,7 @@ MODELS: list[dict[str, Any]] = [
     {"name": "large", "model": "c/d", "extra_args": ["--load-format", "dummy"]},
     {"name": "embed", "model": "e/f", "task": "embed"},
 ]
-STARTED = {
+STARTED: dict[str, Any] = {
     "models": [
         {"name": "small", "planned_bytes": 1, "ready_s": 40.0},
         {"name": "large", "planned_bytes": 9, "ready_s": 30.0},
@@ -59,9 +59,13 @@ def test_which_models_a_step_asks_for() -> None:
     outcomes = {"cold": STARTED, "parallel": STARTED}
     by_kind = {kind: next(step for step in STEPS if step.models is kind) for kind in Models}
     assert steps.models_for(by_kind[Models.ALL], MODELS, outcomes) == MODELS
-    assert [one["name"] for one in steps.models_for(by_kind[Models.SLOWEST], MODELS, outcomes)] == ["small"]
-    changed = steps.models_for(by_kind[Models.CHANGED], MODELS, outcomes)
+    slower = {**STARTED, "models": [{**STARTED["models"][0], "ready_s": 20.0}, *STARTED["models"][1:]]}
+    first = steps.models_for(by_kind[Models.SLOWEST_FIRST], MODELS, {"parallel": slower})
+    assert [one["name"] for one in first] == ["large", "small", "embed"]
+    changed = steps.models_for(by_kind[Models.SMALLEST_CHANGED], MODELS, outcomes)
     assert [one.get("max_num_seqs") for one in changed] == [8, None, None]
+    changed = steps.models_for(by_kind[Models.LARGEST_CHANGED], MODELS, outcomes)
+    assert [one.get("max_num_seqs") for one in changed] == [16, 4, None]
     assert all(one["enforce_eager"] for one in steps.models_for(by_kind[Models.EAGER], MODELS, outcomes))
     assert MODELS[0] == {"name": "small", "max_num_seqs": 16, "model": "a/b"}
 
@@ -75,9 +79,10 @@ def test_a_step_waits_for_what_it_is_made_of() -> None:
     assert steps.lacking(BY_NAME["cold"], {}) == ""
     assert steps.lacking(BY_NAME["change"], {}) == "cold"
     assert steps.lacking(BY_NAME["change"], {"cold": {"failed": "x"}}) == "cold"
-    assert steps.lacking(BY_NAME["alone"], {"cold": STARTED}) == "parallel"
-    assert steps.lacking(BY_NAME["serial"], {}) == "cold"
-    assert steps.lacking(BY_NAME["alone"], {"parallel": STARTED}) == ""
+    assert steps.lacking(BY_NAME["serial"], {"cold": STARTED}) == "parallel"
+    assert steps.lacking(BY_NAME["eager"], {}) == "cold"
+    assert steps.lacking(BY_NAME["serial"], {"parallel": STARTED}) == ""
+    assert steps.lacking(BY_NAME["foreign"], {}) == "cold"
     assert steps.lacking(BY_NAME["teardown"], {}) == ""
 
 
@@ -97,7 +102,7 @@ def test_no_step_overtakes_one_that_there_was_no_time_for() -> None:
     assert steps.is_too_early(BY_NAME["teardown"], NAMES, done)
     assert not steps.is_too_early(BY_NAME["teardown"], ["teardown"], done)
     # One that can't be done holds nobody up.
-    assert not steps.is_too_early(BY_NAME["teardown"], ["alone", "teardown"], done)
+    assert not steps.is_too_early(BY_NAME["teardown"], ["serial", "teardown"], done)
 
 
 def test_a_fault_is_named_by_what_was_not_there_before_it() -> None:
@@ -125,16 +130,22 @@ def test_what_is_asked_through_the_gateway(probe: steps.Probe) -> None:
 
 
 def test_each_step_of_starts_says_how_and_what_is_read() -> None:
-    assert [(name, BY_NAME[name].mode) for name in ("parallel", "alone", "serial", "eager", "foreign")] == [
-        *(
-            ("parallel", "parallel"),
-            ("alone", "parallel"),
-            ("serial", "serial"),
-            ("eager", "parallel"),
-            ("foreign", "parallel"),
-        )
-    ]
+    assert {name: BY_NAME[name].mode for name in ("cold", "parallel", "serial", "eager")} == {
+        **{"cold": "parallel", "parallel": "parallel", "serial": "serial", "eager": "parallel"}
+    }
     assert {step.name for step in STEPS if "site.yml" in step.playbooks} == {
-        *("cold", "again", "change", "parallel", "alone", "serial", "eager", "foreign")
+        *("cold", "again", "change", "parallel", "serial", "eager", "foreign")
     }
     assert steps.Probe.HELD in BY_NAME["cold"].probes
+
+
+def test_what_is_struck_is_the_largest_and_what_is_changed_or_killed_the_smallest() -> None:
+    assert {name: steps.model_of(BY_NAME[name], {"cold": STARTED}) for name in ("change", "killed", "foreign")} == {
+        **{"change": "small", "killed": "small", "foreign": "large"}
+    }
+    assert steps.model_of(BY_NAME["foreign"], {}) == ""
+
+
+def test_the_whole_of_it_fits_into_25_minutes() -> None:
+    """What preparing the machine takes comes on top: two minutes there."""
+    assert sum(step.usual_s for step in STEPS) <= 23 * 60

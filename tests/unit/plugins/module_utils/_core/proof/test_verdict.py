@@ -28,6 +28,11 @@ KEYS = {
 }
 
 
+def started(**ready_s: float) -> list[dict[str, Any]]:
+    """Return what a bring-up says of engines that it started."""
+    return [{"name": name, "planned_bytes": MIB, "ready_s": seconds} for name, seconds in ready_s.items()]
+
+
 def outcomes(**changes: Any) -> dict[str, dict[str, Any]]:
     """Return those of a whole proof in which all went well."""
     digests = {"qwen": "a", "yi": "b"}
@@ -44,6 +49,7 @@ def outcomes(**changes: Any) -> dict[str, dict[str, Any]]:
         "cold": {
             "date": "2026-11-26",
             "facts": {"card": "NVIDIA H100", "card_usable_mib": [81000], "driver": "580"},
+            "took_s": 141.5,
             "all_ready_s": 130.0,
             "models": [
                 {"name": "qwen", "planned_bytes": 8443 * MIB, "ready_s": 1},
@@ -72,12 +78,11 @@ def outcomes(**changes: Any) -> dict[str, dict[str, Any]]:
         "rollback": {"digests": digests, "clients": {**clients, "slowest_s": 0.9}},
         "killed": {"named": True},
         "gateway": {"named": True},
-        "parallel": {"all_ready_s": 82.0},
-        "alone": {"all_ready_s": 91.0},
-        "serial": {"all_ready_s": 221.0},
+        "parallel": {"all_ready_s": 82.0, "models": started(qwen=61.0, yi=81.5)},
+        "serial": {"all_ready_s": 221.0, "models": started(qwen=64.0, yi=91.0)},
         "eager": {"rates": {"qwen": {"tokens_per_s": 530.0}, "yi": {"tokens_per_s": 570.0}}},
         "foreign": {"named": True},
-        "teardown": {"left": []},
+        "teardown": {"took_s": 8.5, "left": []},
     }
     return {name: {**whole[name], **changes.get(name, {})} for name in whole}
 
@@ -88,11 +93,14 @@ def test_a_whole_proof_has_every_figure_and_no_complaint() -> None:
     assert (line["missed"], line["failed"], line["not_run"]) == ([], {}, [])
     assert line["plan_error_mib"] == {"qwen": 17, "yi": -7}
     assert line["plan_error_worst_mib"] == 17
-    assert line["parallel_over_slowest"] == 0.901
+    # The slowest of those at once, as it starts before the others, one after the other.
+    assert (line["ready_slowest_alone_s"], line["parallel_over_slowest"]) == (91.0, 0.901)
     assert line["tokens_over_eager"] == {"qwen": 7.36, "yi": 4.74}
     assert line["tokens_over_eager_geomean"] == 5.91
     assert (line["requests"], line["requests_lost"], line["slowest_request_s"]) == (100, 0, 0.9)
     assert line["rolled_back"] is True
+    assert line["steps_s"] == {"cold": 141.5, "teardown": 8.5}
+    assert "- The steps took 2.5 minutes; seconds of each: cold 142, teardown 8." in page.page([line])
     assert line["benchmark"] == {
         "qwen gateway": {
             "tokens_per_s": 900.0,

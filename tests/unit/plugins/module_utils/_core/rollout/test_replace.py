@@ -114,6 +114,27 @@ def test_out_of_memory_beside_others_is_tried_once_more_alone() -> None:
     assert world.steps()["large"] == Step.FAILED, "once, not for ever"
 
 
+def test_out_of_memory_beside_engines_that_were_left_alone_is_no_race() -> None:
+    """What a start that fails takes is a minute, and the reason that is told would be wrong."""
+    world = World(LARGE, SMALL, limits=Limits(parallel=4, settle_s=0))
+    world.step(small=replace(SERVES, digest="d1"))
+    world.until(lambda: bool(world.started))
+    assert set(world.started) == {"large"}
+    world.step(large=Seen(Container.EXITED, exit_code=1, memory_failure=True))
+    assert (world.steps()["small"], world.steps()["large"]) == (Step.KEPT, Step.FAILED)
+    assert world.state.alone == ""
+
+
+def test_out_of_memory_after_the_others_have_started_is_no_race() -> None:
+    world = World(LARGE, SMALL, limits=Limits(parallel=1, settle_s=0))
+    world.until(lambda: bool(world.started))
+    assert set(world.started) == {"small"}
+    world.step(small=replace(SERVES, digest="d1"))
+    world.until(lambda: len(world.started) == 2)
+    world.step(large=Seen(Container.EXITED, exit_code=1, memory_failure=True))
+    assert world.steps()["large"] is Step.FAILED
+
+
 def test_a_start_that_docker_ended_is_begun_again_once() -> None:
     world = World(SMALL, limits=Limits(settle_s=0))
     world.until(lambda: bool(world.started))

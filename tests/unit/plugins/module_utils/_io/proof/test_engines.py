@@ -132,5 +132,23 @@ def test_clients_ask_until_it_is_over_and_count_what_is_lost(server: Server) -> 
 
 def test_a_process_that_it_is_not_time_for_is_never_started(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert hold_until(["never"], lambda: False, lambda: True, log) == {"began_s": None, "held": False}
+    assert hold_until(lambda: ["never"], lambda: False, lambda: True, log) == {"began_s": None, "held": False}
     assert not log.exists()
+
+
+def test_a_process_is_told_what_is_true_once_it_is_time(tmp_path: Path) -> None:
+    time, said = iter([False, True]), tmp_path / "log"
+    free = {"bytes": 0}
+
+    def is_time() -> bool:
+        free["bytes"] += 7
+        return next(time)
+
+    found = hold_until(
+        lambda: ["sh", "-c", f"echo {free['bytes']}; exec sleep 60"],
+        is_time,
+        lambda: said.exists() and bool(said.read_text()),
+        said,
+    )
+    assert found["held"] is True
+    assert said.read_text() == "14\n"
