@@ -27,6 +27,8 @@ from ansible_collections.gpuserve.fleet.tests.support.hub.repositories import (
 from ansible_collections.gpuserve.fleet.tests.support.hub.server import Hub
 
 SHARD = "model-00001-of-00002.safetensors"
+# On a busy machine a process may take seconds to begin: that is no stall.
+NO_STALL_S = 60
 
 
 def call(module: Any, capsys: pytest.CaptureFixture[str], **arguments: Any) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def fetch(hub: Hub, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
             (tmp_path / "token").write_text(token)
             (tmp_path / "token").chmod(0o600)
             more["token_file"] = str(tmp_path / "token")
-        defaults = {"cache_dir": str(tmp_path / "cache"), "keep_free_bytes": 0, "stall_timeout_s": 2}
+        defaults = {"cache_dir": str(tmp_path / "cache"), "keep_free_bytes": 0, "stall_timeout_s": NO_STALL_S}
         return call(model_fetch, capsys, models=models, endpoint=hub.endpoint, **{**defaults, **more})
 
     return run
@@ -123,7 +125,8 @@ def test_what_goes_wrong_once_is_mended(
         hub.repositories["acme/small"].faults[SHARD] = fault
 
     monkeypatch.setattr(fetching.Fetching, "check_disk", read_first)
-    answer = fetch("acme/small", progress_file=str(tmp_path / "progress"))
+    stall_timeout_s = 4 if fault.stall_after > 0 else NO_STALL_S
+    answer = fetch("acme/small", progress_file=str(tmp_path / "progress"), stall_timeout_s=stall_timeout_s)
     assert answer.get("changed"), answer
     assert cached(tmp_path, hub, "acme/small") == hub.repositories["acme/small"].files and leftovers(tmp_path) == []
 
@@ -131,10 +134,9 @@ def test_what_goes_wrong_once_is_mended(
 @pytest.mark.parametrize(
     ("fault", "stall_timeout_s", "fact"),
     [
-        # On a busy machine a process may take seconds to begin: that is no stall.
-        (Fault(99, wrong_hash=True), 60, "what arrived is not what the hub has (another hash)"),
+        (Fault(99, wrong_hash=True), NO_STALL_S, "what arrived is not what the hub has (another hash)"),
         (Fault(99, stall_after=100), 4, "nothing arrived for 4 s"),
-        (Fault(99, status=404), 60, "can't be fetched"),
+        (Fault(99, status=404), NO_STALL_S, "can't be fetched"),
     ],
     ids=["wrong hash", "stalled", "gone"],
 )
@@ -148,6 +150,8 @@ def test_what_goes_wrong_always_is_one_sentence_and_leaves_nothing_half(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(download, "BACKOFF_S", (0.1,) * 4)
+    # As many as it takes to see that it tries again and gives up.
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
 
     def read_first(*_: Any) -> None:
         hub.repositories["acme/small"].faults[SHARD] = fault
