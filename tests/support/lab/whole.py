@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import contextlib
 import json
@@ -40,8 +41,10 @@ CODE = CACHE / "test" / "code"
 SITE = CHECKOUT / "tests" / "support" / "lab" / "site"
 # Begun before all else. The real vLLM takes what processor there is while it starts: what runs beside it had better not watch for seconds.
 FIRST = ("end to end", "quick tier")
-# Most of a scenario is waiting for its box; with one more than there are cores, tests that watch for seconds came late.
+# A part also waits: for boxes, packages and engines. One part more joins where processors were idle for this share of so many seconds, and
+# the real vLLM has ended; begun without a look, one more than there are processors made tests late that watch for seconds.
 AT_ONCE = max(2, os.cpu_count() or 1)
+IDLE, IDLE_S = 0.2, 20.0
 # Seconds of what takes long, on two cores beside another part, as long as no run here has kept its own: what is begun last is waited for
 # alone.
 LONG_S = {
@@ -168,12 +171,14 @@ def whole_test() -> bool:
     CODE.mkdir(parents=True, exist_ok=True)
     engine.ensure_engine()
     # Each has boxes of its own.
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    jobs = collections.deque(do for _name, do in jobs_of(tally))
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE + 1) as pool:
         try:
-            for job in [pool.submit(do) for _name, do in jobs_of(tally)]:
-                job.result()
+            lanes = [pool.submit(_lane, tally, jobs, at == AT_ONCE) for at in range(AT_ONCE + 1)]
+            for lane in concurrent.futures.as_completed(lanes):
+                lane.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            jobs.clear()
             for session in tuple(RUNNING):
                 _end(session)
             raise
@@ -181,6 +186,22 @@ def whole_test() -> bool:
     whole = time.monotonic() - tally.started
     _report(tally, kind, whole)
     return not tally.failures
+
+
+def _lane(tally: Tally, jobs: collections.deque[Callable[[], None]], extra: bool) -> None:
+    """Do one part after the other; the extra lane begins none before processors are idle."""
+    while jobs:
+        if extra:
+            since = processors()
+            time.sleep(IDLE_S)
+            if "end to end" not in tally.seconds or idle_share(since) < IDLE:
+                continue
+        try:
+            do = jobs.popleft()
+        except IndexError:
+            # Another lane has taken the last one meanwhile.
+            return
+        do()
 
 
 def _step(tally: Tally, name: str, command: list[str]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from pathlib import Path
 
@@ -158,6 +159,27 @@ def test_the_idle_share_is_of_all_processors_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(whole, "processors", lambda: (130, 400))
     assert whole.idle_share((100, 300)) == 0.3
     assert whole.idle_share((130, 400)) == 0
+
+
+@pytest.mark.parametrize(("ended", "idle", "done"), [(True, 0.3, 3), (True, 0.1, 0), (False, 0.9, 0)])
+def test_one_part_more_joins_where_processors_are_idle_and_the_real_vllm_has_ended(
+    monkeypatch: pytest.MonkeyPatch, ended: bool, idle: float, done: int
+) -> None:
+    tally, did = whole.Tally(seconds={"end to end": 1.0} if ended else {}), []
+    jobs = collections.deque([lambda: did.append(1)] * 3)
+    looks = iter(range(9))
+
+    def sleep(_seconds: float) -> None:
+        if next(looks) == 8:  # whoever else takes the parts is done by then
+            jobs.clear()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr(whole, "idle_share", lambda _since: idle)
+    whole._lane(tally, jobs, extra=True)
+    assert len(did) == done
+    jobs.extend([lambda: did.append(1)] * 2)
+    whole._lane(tally, jobs, extra=False)
+    assert len(did) == done + 2, "the others never wait"
 
 
 def test_what_make_check_runs_in_part_the_whole_test_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
