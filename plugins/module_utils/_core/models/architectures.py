@@ -67,7 +67,8 @@ _LIKE_LLAMA = (
     *("OlmoForCausalLM", "TeleChat2ForCausalLM", "TeleChat3ForCausalLM", "TeleFLMForCausalLM", "InternLMForCausalLM"),
     *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
     *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
-    *("MiniCPM3ForCausalLM", "DeciLMForCausalLM"),
+    *("MiniCPM3ForCausalLM", "DeciLMForCausalLM", "AriaForCausalLM", "MolmoForCausalLM", "Fairseq2LlamaForCausalLM"),
+    *("GritLM",),
 )
 _LIKE_QWEN3 = (
     *("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "HunYuanDenseV1ForCausalLM", "HunYuanMoEV1ForCausalLM"),
@@ -94,7 +95,9 @@ _DECODERS = {
     "Gemma3nForCausalLM": GEMMA3,
     "Gemma4ForCausalLM": GEMMA3,
     "VaultGemmaForCausalLM": Architecture(tied=True, sliding_pattern=2),
-    "Plamo3ForCausalLM": Architecture(norms=4, qk_norm=True),
+    **dict.fromkeys(("Plamo3ForCausalLM", "Rnj1ForCausalLM"), Architecture(norms=4, qk_norm=True)),
+    "OuroForCausalLM": Architecture(norms=4),
+    "SarvamMoEForCausalLM": QWEN3,
     "DeepseekV2ForCausalLM": DEEPSEEK,
     "DeepseekV3ForCausalLM": DEEPSEEK,
     "DeepseekV32ForCausalLM": DEEPSEEK,
@@ -158,6 +161,7 @@ _ENCODERS = {
         for suffix in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")
     },
     **dict.fromkeys(("BertSpladeSparseEmbeddingModel", "BgeM3EmbeddingModel", "HF_ColBERT"), BERT),
+    **dict.fromkeys(("CLIPModel", "SiglipModel"), BERT),
     **dict.fromkeys(_LIKE_MODERN_BERT, MODERN_BERT),
     **dict.fromkeys(_LIKE_GTE, GTE),
 }
@@ -165,10 +169,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {**_DECODERS, **_ENCODERS}
 # Any decoder serves as an embedding model or a classifier: it has a KV cache then and no output layer over the vocabulary.
 _HEADLESS = (
     *("BidirectionalForSequenceClassification", "ForSequenceClassification", "ForTokenClassification"),
-    *("ForProcessRewardModel", "ForRewardModel", "BidirectionalModel", "TextModel", "Model"),
+    *("ForProcessRewardModel", "ForRewardModel", "BidirectionalModel", "TextModel", "Model", "ForRanking"),
 )
 # Classes that are not called after the decoder in them.
-_CALLED = {"Mistral": "Llama", "MistralBidirectional": "Llama"}
+_CALLED = {
+    **{"Mistral": "Llama", "MistralBidirectional": "Llama", "ColBERTLfm2": "Lfm2"},
+    **dict.fromkeys(("JinaEmbeddingsV5", "Jina", "VoyageQwen3BidirectionalEmbed"), "Qwen3"),
+}
 
 
 def find(name: str) -> Architecture | None:

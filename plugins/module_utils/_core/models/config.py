@@ -145,6 +145,9 @@ def read(config: Any, where: str) -> Config:
     """The language part of a config.json, with what its class takes where the file leaves a key out."""
     if not isinstance(config, Mapping):
         fail(where, "it is not a mapping.", "Hand over what the model's config.json holds.")
+    if isinstance(inside := config.get("vlm_config"), Mapping):
+        # A retriever's file has a whole model's in it.
+        config = {**inside, **{key: said for key, said in config.items() if key != "vlm_config"}}
     values: Mapping[str, Any] = config
     model_type = str(config.get("model_type"))
     # Two levels: a thinker_config has a text_config.

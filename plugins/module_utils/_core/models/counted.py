@@ -129,12 +129,14 @@ def _encoders(read: Config, counts_on: bool) -> Encoders:
 def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tuple[Keeps, int], ...]:
     """What the layers keep, the same ones together."""
     counts: dict[Keeps, int] = {}
+    # Ouro goes through its layers several times, and keeps what each time saw.
+    times = read.count("total_ut_steps") or 1
     for layer, alike in Counter(found).items():
         for mixer in layer.mixers:
             if layer.borrows_cache and mixer in layers.ATTENTION:
                 continue
             one = _kept(read, kind, layer, mixer)
-            counts[one] = counts.get(one, 0) + alike
+            counts[one] = counts.get(one, 0) + alike * times
     index = read.count("index_head_dim")
     if index and any(Mixer.LATENT in layer.mixers for layer in found):
         # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.

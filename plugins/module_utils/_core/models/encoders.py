@@ -27,7 +27,7 @@ _INSIDE = ("backbone_config", "config", "args")
 _AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config", "audio_processor", "encoder_config")
 # Parts that speak, beside the one that is served; and what only a part with weights has.
 # What feeds an encoder's output on, read with it.
-_FEEDING = ("projector_config",)
+_FEEDING = ("projector_config", "adapter_config")
 _NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config")
 _SIZES = (
     *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
@@ -112,6 +112,26 @@ _CLIP_336 = {
 _IMPLIED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "phi4mm": {"vision": _SIGLIP_448, "audio": {"num_blocks": 24}},
     "phi3_v": {"vision": _CLIP_336},
+    "molmo": {"vision": _CLIP_336},
+}
+# Classes whose encoder and projector are those of a family, whatever their files' model_type says.
+BUILT_LIKE: Mapping[str, str] = {
+    **dict.fromkeys(("SkyworkR1VChatModel", "H2OVLChatModel", "Eagle2_5_VLForConditionalGeneration"), "internvl_chat"),
+    **dict.fromkeys(("ColQwen3", "OpsColQwen3Model", "Qwen3VLNemotronEmbedModel"), "qwen3_vl"),
+    **{"Cosmos3ForConditionalGeneration": "qwen3_vl", "ColQwen3_5": "qwen3_5"},
+    "OpenCUAForConditionalGeneration": "qwen2_5_vl",
+    "RForConditionalGeneration": "llava_onevision",
+    "BeeForConditionalGeneration": "bee",
+    "AriaForConditionalGeneration": "aria",
+    "MolmoForCausalLM": "molmo",
+    "Molmo2ForConditionalGeneration": "molmo2",
+    "StepVLForConditionalGeneration": "step_vl",
+    "KeyeForConditionalGeneration": "keye",
+    "KeyeVL1_5ForConditionalGeneration": "keye",
+    "KananaVForConditionalGeneration": "kanana_v",
+    "HCXVisionForCausalLM": "hyperclovax_vlm",
+    "HCXVisionV2ForCausalLM": "hyperclovax_vision_v2",
+    "HunYuanVLForConditionalGeneration": "hunyuan_vl",
 }
 # Families whose sections are read right; one that is not here is counted only from its tensors.
 COUNTED = frozenset(
@@ -161,8 +181,10 @@ def _sections(outer: Mapping[str, Any], where: str) -> dict[str, Config]:
 
 
 def family_of(outer: Mapping[str, Any]) -> str:
-    """Return the family by which encoders and projectors differ."""
-    return str(_holder(outer).get("model_type") or "").lower()
+    """Return the family by which encoders and projectors differ: by the class, where one of another name is built so, or the type."""
+    names = outer.get("architectures")
+    name = str(names[0]) if isinstance(names, (list, tuple)) and names else ""
+    return BUILT_LIKE.get(name) or str(_holder(outer).get("model_type") or "").lower()
 
 
 def _holder(outer: Mapping[str, Any]) -> Mapping[str, Any]:

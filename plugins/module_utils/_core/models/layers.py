@@ -249,6 +249,9 @@ def _of_word(config: Config, word: str, state: Mixer, full: tuple[Mixer, ...]) -
     found = _WORDS.get(word, (Mixer.FULL,))
     if found == (Mixer.SLIDING,) and not window(config, None):
         return full
+    if found == (Mixer.CHUNKED,) and not config.count("attention_chunk_size"):
+        # Rnj-1's chunks look back one more, and are as long as a window.
+        return full
     return full if found == (Mixer.FULL,) else found
 
 
@@ -308,7 +311,9 @@ def _dense_width(config: Config, kind: Architecture, all_sparse: bool) -> int:
 
 
 def _adjusted(config: Config, width: int) -> int:
-    """LFM2 writes the size before two thirds are taken of it and rounded up."""
+    """LFM2 writes the size before two thirds are taken of it and rounded up; Molmo both halves of what is gated as one."""
+    if config.values.get("model_type") == "molmo":
+        return width // 2
     if config.own("block_auto_adjust_ff_dim") is not True:
         return width
     step, width = config.whole("block_multiple_of"), 2 * width // 3

@@ -187,6 +187,108 @@ def _merged_twice(section: Config, config: Config, hidden: int) -> int:
     return inside + 2 * merge + merge * (merge + 1) + (merge + 1) * text
 
 
+def _asked(section: Config, config: Config, hidden: int) -> int:
+    """Aria's: so many queries look at a picture by attention of the encoder's width, then two layers."""
+    said = config.outer.get("projector_patch_to_query_dict")
+    known = [size for size in said.values() if isinstance(size, int)] if isinstance(said, Mapping) else []
+    text, queries = config.whole("hidden_size"), max(known, default=256)
+    return queries * hidden + 8 * hidden * hidden + 11 * hidden + hidden * text + text * text
+
+
+def _pooled(_section: Config, config: Config, hidden: int) -> int:
+    """Molmo's: two layers of the encoder side by side, pooled by attention, then a gated MLP as wide as the language model's."""
+    text, inner = config.whole("hidden_size"), config.whole("intermediate_size") // 2
+    words = 128 * text
+    return 7 * hidden * hidden + 4 * hidden + 4 * hidden + 2 * hidden * inner + inner * text + words
+
+
+def _pooled_by_adapter(_section: Config, config: Config, hidden: int) -> int:
+    """Molmo 2's: the same, at the adapter's own widths, without what would come after it."""
+    said = config.outer.get("adapter_config")
+    own = Config(said, said, f"{config.where}.adapter_config") if isinstance(said, Mapping) else _whole(config)
+    looked = len(own.numbers("vit_layers") or (0, 0)) * hidden
+    width, inner, text = own.whole("hidden_size"), own.whole("intermediate_size"), config.whole("hidden_size")
+    pooling = 3 * looked * width + 4 * width + width * width
+    words = config.count("additional_vocab_size") * text
+    return pooling + 2 * width * inner + inner * text + words
+
+
+def _projected(section: Config, config: Config, hidden: int) -> int:
+    """CLIP's: what each tower says, in a common space."""
+    wide = _whole(config).whole("projection_dim", 512)
+    return (hidden + config.whole("hidden_size")) * wide + 2 * hidden
+
+
+def _attended(section: Config, config: Config, hidden: int) -> int:
+    """SigLIP's: one question asked of a picture by attention, with an MLP; a layer behind the text."""
+    inner, text = section.whole("intermediate_size"), config.whole("hidden_size")
+    return 4 * hidden * (hidden + 1) + 2 * hidden * inner + inner + 4 * hidden + text * (text + 1)
+
+
+def _unshuffled_by(_section: Config, config: Config, hidden: int) -> int:
+    factor = _whole(config).whole("pixel_shuffle_factor")
+    return hidden * factor * factor * config.whole("hidden_size")
+
+
+def _shrunk(section: Config, config: Config, hidden: int) -> int:
+    """Step's: two convolutions, each half as fine and twice as wide, and a layer."""
+    return 9 * 2 * hidden * hidden + 9 * 8 * hidden * hidden + 6 * hidden + 4 * hidden * config.whole("hidden_size")
+
+
+def _keye(section: Config, config: Config, hidden: int) -> int:
+    """Keye's: as Kimi's, and positions of packed pictures in the encoder."""
+    return _kimi(section, config, hidden) + 32768 * hidden
+
+
+def _reg_stage(depth: int, inputs: int, width: int) -> int:
+    """So many of RegNet's blocks: narrow, each channel convolved alone, weighed, wide; the first one has a way around."""
+    found = 0
+    for place in range(depth):
+        come = inputs if place == 0 else width
+        squeezed = round(come * 0.25)
+        found += come * width + 9 * width + width * width + 2 * squeezed * width + squeezed + width + 6 * width
+        found += come * width + 2 * width if come != width else 0
+    return found
+
+
+def _abstracted(section: Config, config: Config, hidden: int) -> int:
+    """Kanana's and HyperCLOVA X's: RegNet's blocks before and after patches are merged, then two layers."""
+    outer, text = _whole(config), config.whole("hidden_size")
+    said = config.outer.get("projector_config")
+    own = Config(said, said, f"{config.where}.projector_config") if isinstance(said, Mapping) else None
+    if own is not None:
+        wide, depth, merge = own.whole("hidden_size"), own.whole("depth"), own.whole("merge_size") ** 2
+        positions = own.count("pos_emb_size") * hidden if own.flag("pos_emb", default=True) else 0
+        blocks = _reg_stage(depth, hidden, wide) + _reg_stage(depth, merge * wide, wide)
+        return positions + blocks + (wide + 1) * text + (own.whole("mlp_depth") - 1) * (text + 1) * text
+    if outer.values.get("mm_projector_type") == "linear":
+        return (hidden + 1) * text
+    if outer.values.get("mm_projector_type") != "cabstractor":
+        wide = hidden * (2 if outer.values.get("mm_projector_type") == "inverted_mlp" else 1)
+        return (hidden + 1) * wide + (wide + 1) * text
+    positions = (section.whole("image_size") // section.whole("patch_size")) ** 2 * hidden
+    return positions + 2 * _reg_stage(3, hidden, hidden) + (hidden + 1) * text + (text + 1) * text
+
+
+def _merged_to(section: Config, config: Config, _hidden: int) -> int:
+    """HyperCLOVA X Think's: as Qwen2.5-VL's, then a layer."""
+    out = first(section, "out_hidden_size", default=config.whole("hidden_size"))
+    hidden, merge = section.whole("hidden_size"), _merge_of(section, config)
+    wide = merge * hidden
+    return wide * wide + wide * out + wide + out + hidden + (out + 1) * config.whole("hidden_size")
+
+
+def _hunyuan(section: Config, config: Config, hidden: int) -> int:
+    """Neighbouring patches as one by two convolutions, then a layer; words around a picture and at the ends of its lines."""
+    text, merge = config.whole("hidden_size"), _merge_of(section, config)
+    return 2 * merge * hidden * hidden + 8 * hidden * hidden + 11 * hidden + 4 * hidden * text + 5 * text
+
+
+def _bee(_section: Config, config: Config, hidden: int) -> int:
+    text = config.whole("hidden_size")
+    return 2 * hidden + (hidden + 1) * 4 * text + (4 * text + 1) * text
+
+
 PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     **dict.fromkeys(
         (
@@ -218,6 +320,20 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     "dots_ocr": _dots,
     **dict.fromkeys(("ovis", "ovis2_5"), _words_of_pictures),
     **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
+    "aria": _asked,
+    "molmo": _pooled,
+    "molmo2": _pooled_by_adapter,
+    "gemma4_unified": _gemma4,
+    "clip": _projected,
+    "siglip": _attended,
+    **dict.fromkeys(("modernvbert", "colmodernvbert"), _unshuffled_by),
+    "colpali": _one_layer,
+    "step_vl": _shrunk,
+    "keye": _keye,
+    **dict.fromkeys(("kanana_v", "hyperclovax_vlm"), _abstracted),
+    "hyperclovax_vision_v2": _merged_to,
+    "hunyuan_vl": _hunyuan,
+    "bee": _bee,
     **dict.fromkeys(("glm4v", "glm4v_moe"), _glm4v),
 }
 

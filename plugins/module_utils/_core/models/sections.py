@@ -24,7 +24,11 @@ LANGUAGE: Mapping[str, str] = {
     "kimi_k2": "DeepseekV3ForCausalLM",
     "paddleocr_vl_text": "Ernie4_5ForCausalLM",
     "ernie4_5_vl_moe_text": "Ernie4_5_MoeForCausalLM",
-    "hunyuan_v1_dense": "HunYuanDenseV1ForCausalLM",
+    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_vl_text"), "HunYuanDenseV1ForCausalLM"),
+    "aria_text": "AriaForCausalLM",
+    "molmo2_text": "LlamaForCausalLM",
+    **{"modernbert": "ModernBertModel", "clip_text_model": "CLIPModel", "siglip_text_model": "SiglipModel"},
+    "gemma4_unified_text": "Gemma4ForCausalLM",
 }
 
 
@@ -55,6 +59,9 @@ FLAT: Mapping[str, str] = {
     "Phi4MultimodalForCausalLM": "Phi3ForCausalLM",
     "Phi3VForCausalLM": "Phi3ForCausalLM",
     "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
+    "KeyeForConditionalGeneration": "Qwen3ForCausalLM",
+    "KeyeVL1_5ForConditionalGeneration": "Qwen3ForCausalLM",
+    "HunYuanVLForConditionalGeneration": "HunYuanDenseV1ForCausalLM",
 }
 # The same class over another language part, by its version. Source: vLLM, models/minicpmv.py.
 VERSIONS: Mapping[str, Mapping[str, str]] = {

@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     ahead,
     architectures,
     encoders,
+    gone,
     kv_pool,
     lengths,
     states,
@@ -112,6 +113,8 @@ class ModelShape:
     # Layers that predict ahead, where the engine is told to load them; their bytes where the checkpoint's tensors are known.
     ahead_layers: int = 0
     ahead_bytes: int | None = None
+    # The class that config.json names; of a multimodal model another one than its language part's.
+    served_as: str = ""
     task: str = "generate"
     # The engine serves the class as a pooling model by itself.
     pools_unasked: bool = False
@@ -151,11 +154,11 @@ class ModelShape:
         counts_on = weights_bytes is not None or bool(info.tensors) or checkpoint_bytes is not None
         known = kind is not None
         if kind is None and not counts_on:
-            fail(
-                f"{where}.architectures",
+            what, remedy = gone.told(tasks.architecture(read.outer)) or (
                 f"the tensors of {name} can't be counted from a config.json.",
                 "Let model_info read the model's tensors, or set weights_bytes.",
             )
+            fail(f"{where}.architectures", what, remedy)
         if name == WHISPER:
             counted = whisper(read)
         else:
@@ -181,6 +184,7 @@ class ModelShape:
         )
         shape = cls(
             architecture=name,
+            served_as=tasks.architecture(read.outer),
             layers=len(counted.layers),
             hidden_size=read.whole("hidden_size"),
             intermediate_size=max((one.mlp for one in counted.layers), default=0) or _widest_expert(counted.experts),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ _TRANSCRIBE = (
     "Qwen3ASRForConditionalGeneration",
 )
 _CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "JinaVLForRanking")
+# Classes that score by the nearest words of two texts; the engine serves them as pooling models unasked.
+_LATE = re.compile(r"Col[A-Z]|HF_ColBERT$|OpsColQwen3Model$|Qwen3VLNemotronEmbedModel$|JinaForRanking$")
 # Classes of models that generate in spite of their names' end: ChatGLM's, GPT-2's.
 _GENERATORS = ("ChatModel", "ChatGLMModel", "LMHeadModel")
 _ENCODERS = ("Model", "ForMaskedLM", "ForTextEncoding", "ForImageClassification", "EncoderModel")
@@ -34,6 +37,8 @@ def told(config: Mapping[str, Any], info: ModelInfo) -> str:
     name = architecture(config)
     if name in _TRANSCRIBE:
         return "transcribe"
+    if _LATE.match(name):
+        return "score"
     if name.endswith(_CLASSIFIERS):
         return "score" if _labels(config) == 1 and not name.endswith("ForTokenClassification") else "classify"
     if info.modules or (name.endswith(_ENCODERS) and not name.endswith(_GENERATORS)):
@@ -43,7 +48,8 @@ def told(config: Mapping[str, Any], info: ModelInfo) -> str:
 
 def is_pooling_class(config: Mapping[str, Any]) -> bool:
     """Whether the engine serves the class as a pooling model unasked."""
-    return architecture(config).endswith((*_CLASSIFIERS, *_ENCODERS)) and not architecture(config).endswith(_GENERATORS)
+    name = architecture(config)
+    return bool(_LATE.match(name)) or (name.endswith((*_CLASSIFIERS, *_ENCODERS)) and not name.endswith(_GENERATORS))
 
 
 def _labels(config: Mapping[str, Any]) -> int:

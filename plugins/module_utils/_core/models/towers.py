@@ -22,7 +22,7 @@ _RADIO = {
     "vit_huge_patch16_224": (1280, 32, 5120),
     "vit_so400m_patch16_224": (1152, 27, 4304),
 }
-_POSITIONS = ("num_position_embeddings", "position_embedding_size", "num_patches")
+_POSITIONS = ("num_position_embeddings", "position_embedding_size", "num_patches", "image_num_pos")
 
 
 def _is_size(value: object) -> bool:
@@ -37,11 +37,15 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         return _SAM_AND_CLIP, 1024, 4096
     if (named := _RADIO.get(str(section.values.get("model")))) is not None:
         return _radio(section, *named), named[0], named[2]
-    hidden = section.count("embed_dim") if family in ("qwen2_vl", "dots_ocr") else 0
+    if section.values.get("mm_posemb_size"):
+        return _pixels_embedded(section), section.whole("mm_embed_dim"), section.whole("mm_embed_dim")
+    hidden = section.count("embed_dim") if family in ("qwen2_vl", "dots_ocr", "kanana_v") else 0
     hidden = hidden or first(section, "hidden_size", "embed_dim", "width", "d_model")
     layers = first(section, "num_hidden_layers", "depth", "layers", "num_layers")
     if not hidden or not layers:
         raise _unknown(section)
+    if family == "molmo2":
+        layers = _looked_into(config, layers)
     inner = section.count("intermediate_size", "ffn_dim", "mlp_dim")
     ratio = section.values.get("mlp_ratio")
     if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
@@ -61,6 +65,7 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
             "pixtral",
             "dots_ocr",
             "exaone4_5",
+            "hyperclovax_vision_v2",
         ),
     ) or section.values.get("model_type") in (*("pixtral", "gemma4_vision", "aimv2", "glm4v"),)
     heads, shared = section.count("num_heads", "num_attention_heads"), section.count("num_key_value_heads")
@@ -74,9 +79,9 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         + 4 * hidden
         + (0 if gated else 4 * hidden + hidden + inner)
     )
-    patch = section.needed("patch_size", "spatial_patch_size")
+    patch = section.needed("patch_size", "spatial_patch_size", "image_patch_size")
     frames = section.count("temporal_patch_size") or 1
-    image = section.own("image_size")
+    image = section.own("max_image_size") or section.own("image_size")
     edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
     positions = next((int(section.values[key]) for key in _POSITIONS if _is_size(section.values.get(key))), 0)
     positions = positions or section.count("init_pos_emb_height") * section.count("init_pos_emb_width")
@@ -84,6 +89,8 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
     positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
     if not positions and edge and not gated:
         positions = (edge // patch) ** 2 + 1
+    if section.values.get("ls_init_value") is not None:
+        layer += 2 * hidden
     parameters = layer * layers + 3 * patch * patch * frames * hidden + positions * hidden + 2 * hidden
     if (
         section.values.get("model_type") == "siglip2_vision_model"
@@ -91,6 +98,20 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
     ):
         parameters += 4 * hidden * hidden + 2 * hidden * inner + 8 * hidden + inner
     return parameters, hidden, inner
+
+
+def _pixels_embedded(section: Config) -> int:
+    """Gemma 4's without an encoder: pixels of a patch through one layer, positions of two axes, three norms."""
+    pixels, wide = 3 * section.whole("model_patch_size") ** 2, section.whole("mm_embed_dim")
+    return 2 * pixels + (pixels + 1) * wide + 2 * wide + 2 * section.whole("mm_posemb_size") * wide + 2 * wide
+
+
+def _looked_into(config: Config, layers: int) -> int:
+    """Layers that are there: those up to the last one that is looked into, counted from the end where it is below zero."""
+    adapter = config.outer.get("adapter_config")
+    said = adapter.get("vit_layers") if isinstance(adapter, Mapping) else None
+    places = [at for at in said if isinstance(at, int) and -layers <= at < layers] if isinstance(said, list) else []
+    return max((at % layers + 1 for at in places), default=layers)
 
 
 def _radio(section: Config, hidden: int, layers: int, inner: int) -> int:
@@ -107,6 +128,10 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
     """Return the parameters of an encoder of sound with its projector, its width, and that of its MLPs."""
     if family in _CONFORMERS:
         return _CONFORMERS[family](section, config)
+    if family == "gemma4_unified":
+        # Sound goes in as it is, through a layer.
+        wide = section.needed("audio_embed_dim", "hidden_size")
+        return wide * config.whole("hidden_size"), wide, wide
     hidden = section.count("d_model", "hidden_size")
     layers = section.count("encoder_layers", "num_hidden_layers")
     if family not in AUDIO or not hidden or not layers:
@@ -122,6 +147,9 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         return own + heard + hidden * hidden + hidden + hidden * text + text, hidden, inner
     if family == "qwen2_5_omni_thinker":
         return whisper_encoder(hidden, inner, layers, mels, 0) + hidden * text + 3 * text, hidden, inner
+    if family in ("audioflamingo3", "musicflamingo"):
+        wide = (hidden + 1) * text + (text + 1) * text
+        return whisper_encoder(hidden, inner, layers, mels, positions) + wide, hidden, inner
     if family == "glmasr":
         # Four steps as one, twice as wide as the language model; positions are turned.
         wide = inner * 2 * text + 2 * text + 2 * text * text + text
@@ -219,6 +247,8 @@ AUDIO = (
         "qwen2_5_omni_thinker",
         "glmasr",
         "minicpmo",
+        "audioflamingo3",
+        "musicflamingo",
         *_CONVOLVED_TWICE,
         *_CONFORMERS,
     ),

@@ -14,7 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import EngineSettings
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import tasks
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import gone, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import BLOCK_TOKENS, KvPool
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.stages import Stage, stage_of
@@ -157,7 +157,15 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
         settings=settings,
         pool=pool,
         parts=found,
-        notes=(*choice.reasons, *length_note, *_doubts(choice.shape), *cache_notes, *memory.notes, *_of_group(stage)),
+        notes=(
+            *choice.reasons,
+            *length_note,
+            *_doubts(choice.shape),
+            *gone.note(shape.served_as, profile.version),
+            *cache_notes,
+            *memory.notes,
+            *_of_group(stage),
+        ),
     )
     measured = calibration.fixed_bytes(
         gpu.name, spec.model, vllm.engine_args(spec, profile, settings), made.fixed_bytes

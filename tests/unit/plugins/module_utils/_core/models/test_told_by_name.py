@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     architectures,
     encoders,
     experts,
+    gone,
     lengths,
     projectors,
     quantization,
@@ -28,6 +29,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import kind_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.tensors import TensorGroup
 
@@ -233,12 +235,16 @@ OTHER_CLASSES = {
     *(f"Camembert{end}" for end in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")),
     *(f"Ernie{end}" for end in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")),
     *("NewModel", "NewForSequenceClassification", "XLMRobertaForMaskedLM", "KimiK2ForCausalLM"),
+    # The language part of one that sees has no class in a registry.
+    "AriaForCausalLM",
 }
 # Of repositories that bring their own code, as their config.json has them.
 OTHER_TYPES = {
     *("internvl_chat", "interns1", "minicpmv", "minicpmo", "nemotronh_nano_vl_v2"),
-    *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5"),
+    *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5", "molmo2_text"),
 }
+# Families that are told by the class that is named.
+BUILT_LIKE = set(encoders.BUILT_LIKE.values())
 
 
 def test_classes_bear_the_names_that_engines_know() -> None:
@@ -291,4 +297,50 @@ def test_a_class_is_made_of_the_layers_of_another(name: str, other: str) -> None
 def test_types_are_called_as_configurations_have_them() -> None:
     known = set(NAMES["model_types"])
     tables = [sections.LANGUAGE, projectors.PROJECTORS, encoders.COUNTED, towers.AUDIO]
-    assert {name for table in tables for name in table} - known == OTHER_TYPES
+    assert {name for table in tables for name in table} - known - BUILT_LIKE == OTHER_TYPES - BUILT_LIKE
+    assert set(encoders.BUILT_LIKE) <= set(NAMES["classes"])
+    assert BUILT_LIKE <= encoders.COUNTED
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in (*gone.LAST_SERVED, *gone.PLUGIN) if architectures.find(sections.FLAT.get(name, name)) is None],
+)
+def test_what_no_engine_serves_is_told_by_its_class(name: str) -> None:
+    with pytest.raises(FleetError, match=rf"vLLM (has had no class for {name} since|serves {name} by a plugin alone)"):
+        ModelShape.from_config({**LLAMA, "architectures": [name], "model_type": "none"})
+
+
+def test_a_class_that_a_version_no_longer_has_is_said() -> None:
+    assert gone.note("BambaForCausalLM", (0, 26, 0)) == [
+        "vLLM has had no class for BambaForCausalLM since 0.23.0: it starts only where transformers' class can take its place"
+    ]
+    assert gone.note("BambaForCausalLM", (0, 23, 0)) == []
+    assert gone.note("LlamaForCausalLM", (0, 33, 0)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_ColBERT", "ColBERTModernBertModel", "ColPaliForRetrieval", "ColQwen3", "OpsColQwen3Model", "JinaForRanking"],
+)
+def test_what_compares_word_by_word_scores(name: str) -> None:
+    config = {"architectures": [name]}
+    assert tasks.told(config, ModelInfo(config)) == "score"
+    assert tasks.is_pooling_class(config)
+
+
+def test_a_model_that_goes_through_its_layers_again_keeps_each_time() -> None:
+    once = ModelShape.from_config({**LLAMA, "architectures": ["OuroForCausalLM"], "model_type": "ouro"})
+    often = ModelShape.from_config(
+        {**LLAMA, "architectures": ["OuroForCausalLM"], "model_type": "ouro", "total_ut_steps": 4}
+    )
+    assert often.weights_bytes() == once.weights_bytes()
+    assert often.kv_pool(2).tokens(2**30, 1024, 1024) == pytest.approx(
+        once.kv_pool(2).tokens(2**30, 1024, 1024) / 4, rel=0.01
+    )
+
+
+def test_chunks_of_no_size_of_their_own_are_planned_to_keep_all() -> None:
+    config = {**LLAMA, "architectures": ["Rnj1ForCausalLM"], "model_type": "rnj1", "sliding_window": 4096}
+    found = ModelShape.from_config({**config, "layer_types": ["chunked_attention", "full_attention"]})
+    assert [(kept.kind, count) for kept, count in found.keeps] == [(Kind.FULL, 2)]
