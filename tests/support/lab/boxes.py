@@ -201,7 +201,7 @@ def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options
     public = KEY.with_suffix(".pub").read_text().strip()
     seed = (
         "install -d -m 700 /root/.ssh && cat > /root/.ssh/authorized_keys && chmod 600 /root/.ssh/authorized_keys"
-        " && { cp /var/cache/gpuserve-lab/*.deb /var/cache/apt/archives/ 2>/dev/null || true; }"
+        " && { ln -s /var/cache/gpuserve-lab/*.deb /var/cache/apt/archives/ 2>/dev/null || true; }"
     )
     docker("exec", "-i", container, "sh", "-c", seed, stdin=public + "\n")
     if os.environ.get("GPUSERVE_LAB_CODE"):
