@@ -23,10 +23,10 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.gpuserve.fleet.plugins.action.show import MACHINE_CALLBACKS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import MACHINE_CALLBACKS
 
 # A command that waits for something new probes this often, so many times.
 PROBE_S, PROBES = 0.5, 4

@@ -7,16 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible import constants as settings
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
-
-# Others read what these print, and expect nothing else there.
-MACHINE_CALLBACKS = ("json", "ansible.posix.json", "ansible.posix.jsonl", "junit", "null")
-
-display = Display()
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import is_read_by_a_program, shown
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -28,10 +22,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Show the text, or hand it to a callback that only programs read."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        text = plain(self._task.args.get("text", ""))
-        lines = [str(line) for line in text] if isinstance(text, list) else str(text).rstrip("\n").splitlines()
-        if settings.config.get_config_value("DEFAULT_STDOUT_CALLBACK") in MACHINE_CALLBACKS:
-            return {**result, "changed": False, "text": lines}
-        for line in lines:
-            display.display(line)
-        return {**result, "changed": False}
+        lines = shown(plain(self._task.args.get("text", "")))
+        return {**result, "changed": False, **({"text": lines} if is_read_by_a_program() else {})}

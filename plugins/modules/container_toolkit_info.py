@@ -38,10 +38,25 @@ options:
     type: list
     elements: str
     default: []
+  drop_in:
+    description:
+      - The file that has systemd start Docker after the CDI description is written; RV(drop_in_is_there) tells whether it is there.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      path:
+        description: Where it goes.
+        type: path
+        required: true
+      content:
+        description: Its text.
+        type: str
+        required: true
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
   - gpuserve.fleet.host.docker
+  - gpuserve.fleet.host.probe
 """
 
 EXAMPLES = r"""
@@ -83,6 +98,11 @@ installed:
   returned: always
   type: dict
   sample: {nvidia-container-toolkit: 1.20.1-1}
+drop_in_is_there:
+  description: Whether O(drop_in) holds its text; true where it is not given, or systemd is not in charge.
+  returned: always
+  type: bool
+  sample: true
 specs:
   description: The CDI descriptions that are there, the driver's version that each names, and libraries in it that are gone.
   returned: always
@@ -107,6 +127,7 @@ decision:
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -114,8 +135,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import container_toolkit as toolkit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, gpu, packages
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, gpu, packages, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
 
 def read_specs(files: HostFiles) -> list[toolkit.Spec]:
@@ -128,6 +150,11 @@ def read_specs(files: HostFiles) -> list[toolkit.Spec]:
             gone = tuple(library for library in sorted(libraries) if not files.exists(library))
             found.append(toolkit.Spec(path, next(iter(libraries.values()), ""), gone))
     return found
+
+
+def is_there(files: HostFiles, file: Mapping[str, str] | None) -> bool:
+    """Tell whether a file holds its text."""
+    return file is None or files.read(file["path"]) == text_files.whole(file["content"])
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -165,6 +192,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "service_manager": "systemd" if host.systemd else "service",
         "docker": answers,
         "files_found": [name for name in params["files"] if files.exists(name)],
+        "drop_in_is_there": not host.systemd or is_there(files, params["drop_in"]),
         "installed": {
             name: package.version for name, package in sorted(host.installed.items()) if name in toolkit.PACKAGES
         },
@@ -181,8 +209,13 @@ def main() -> NoReturn:
             "allow_held": {"type": "bool", "default": False},
             "allow_downgrade": {"type": "bool", "default": False},
             "files": {"type": "list", "elements": "str", "default": []},
+            "drop_in": {
+                "type": "dict",
+                "options": {name: text_files.ARGUMENTS[name] for name in ("path", "content")},
+            },
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
+            **PROBE,
         },
         supports_check_mode=True,
     )

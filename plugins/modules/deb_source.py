@@ -14,6 +14,7 @@ description:
   - Reads the repository's index with apt in a place of its own, then lets apt read all entries of the host together with this one, and
     writes only if signature, index and the whole set are good.
   - A repository that is gone, or signed by someone else, thereby never stands between a host and its package manager.
+  - The repository's key and the small files that belong to the entry, such as preferences, come by the same trip.
   - Other entries of the same repository are found by their address, in whatever file of apt's they stand, and removed after the trial;
     two with different keys stop apt altogether. Other entries in those files stay.
 author:
@@ -50,6 +51,55 @@ options:
       - The variable that holds the fingerprints of its key, for messages.
     type: str
     required: true
+  key:
+    description:
+      - The repository's key, as for M(gpuserve.fleet.signing_key); put in place before the repository is tried. O(key_variable) holds its
+        fingerprints.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      path:
+        description: Where the key goes.
+        type: path
+        required: true
+      url:
+        description: Where the key comes from; read only where O(key.path) does not already hold the expected key.
+        type: str
+      content:
+        description: The key itself, armoured.
+        type: str
+      fingerprints:
+        description: The fingerprints the file must hold, all its primary keys among them.
+        type: list
+        elements: str
+        required: true
+      ca_file:
+        description: A bundle of authorities to trust for O(key.url), behind a proxy that re-signs.
+        type: path
+      timeout_s:
+        description: How long to wait for O(key.url), in seconds.
+        type: int
+        default: 30
+  files:
+    description:
+      - Small files that belong to it, as for M(gpuserve.fleet.text_files); written once the entry is good.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
+    suboptions:
+      path:
+        description: Where the file is.
+        type: path
+        required: true
+      content:
+        description: Its text; a file without any is removed.
+        type: str
+        required: true
+      mode:
+        description: Its mode, in octal digits.
+        type: str
+        default: "0644"
   again:
     description:
       - Read the repository even if the entry is there already, as before an upgrade. Its owner may have changed the key since.
@@ -107,6 +157,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import creden
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import signing_key, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
@@ -211,6 +262,23 @@ def _put(path: str, text: str | None, modes: dict[str, int]) -> None:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    """The key first, by which the repository is tried; the entry; what belongs to it."""
+    params = module.params
+    key = signing_key.put(params["key"], params["key_variable"], module.check_mode) if params["key"] else {}
+    source = put_source(module)
+    files = text_files.put(
+        params["files"],
+        module.check_mode,
+        lambda path, mode: bool(module.set_mode_if_different(path, mode, False)),
+    )
+    return {
+        **source,
+        "changed": bool(key.get("changed") or source["changed"] or files["written"] or files["removed"]),
+        "diff": [*([key["diff"]] if key.get("changed") else []), *source["diff"], *files["diff"]],
+    }
+
+
+def put_source(module: AnsibleModule) -> dict[str, Any]:
     """Plan, try, then write."""
     params = module.params
     path, content = params["path"], params["content"].strip() + "\n"
@@ -244,6 +312,14 @@ def main() -> NoReturn:
             "architecture": {"type": "str", "default": "amd64"},
             "variable": {"type": "str", "required": True},
             "key_variable": {"type": "str", "required": True, "no_log": False},
+            "key": {
+                "type": "dict",
+                "no_log": False,
+                "options": signing_key.ARGUMENTS,
+                "required_one_of": signing_key.ONE_OF,
+                "mutually_exclusive": signing_key.ONE_OF,
+            },
+            "files": {"type": "list", "elements": "dict", "default": [], "options": text_files.ARGUMENTS},
             "again": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 30},
         },
@@ -255,6 +331,8 @@ def main() -> NoReturn:
         result = run(module)
     except FleetError as error:
         module.fail_json(msg=str(error), field=error.where)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} can't be written: {error.strerror}.")
     module.exit_json(**result)
 
 

@@ -74,6 +74,7 @@ extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
   - gpuserve.fleet.host.docker
+  - gpuserve.fleet.host.probe
 """
 
 EXAMPLES = r"""
@@ -145,6 +146,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import d
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -215,6 +217,7 @@ def main() -> NoReturn:
             "files": {"type": "list", "elements": "str", "default": []},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
+            **PROBE,
         },
         supports_check_mode=True,
     )

@@ -83,6 +83,30 @@ options:
         description: Where NVIDIA's repositories begin; tells their packages from the distribution's.
         type: str
         default: https://developer.download.nvidia.com/compute/cuda/repos
+  files:
+    description:
+      - Where the role keeps what it writes beside the driver. With O(request), RV(pins) and RV(due) are told by them.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      preferences:
+        description: The file that keeps apt on the branch.
+        type: str
+        required: true
+      unattended:
+        description: The file that keeps unattended-upgrades away from the driver.
+        type: str
+        required: true
+      sources:
+        description: The file with the entry for NVIDIA's repository.
+        type: str
+        required: true
+  persistence:
+    description:
+      - Whether the persistence daemon is wanted, for RV(due).
+    type: bool
+    default: true
+    version_added: 0.2.0
   candidates:
     description:
       - Whether to ask apt, too, which branches and versions the chosen source has. Its package lists should have been read before.
@@ -101,6 +125,7 @@ options:
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
+  - gpuserve.fleet.host.probe
 """
 
 EXAMPLES = r"""
@@ -155,6 +180,20 @@ targets:
   returned: when O(candidates) is true
   type: dict
   sample: {install: [nvidia-driver-cuda=595.84.01-1], due: []}
+pins:
+  description: The files that keep apt and unattended-upgrades on the branch, each with its text; one without any should not be there.
+  returned: when O(request) and O(files) are given
+  type: list
+  elements: dict
+  sample: [{path: /etc/apt/preferences.d/gpuserve-nvidia.pref, content: ""}]
+due:
+  description:
+    - What there is to do, or to fail of, by V(source) (entries for repositories that should not be there), V(packages), V(pin),
+      V(nouveau), V(persistence), V(driver) and V(next_boot).
+  returned: when O(request) and O(files) are given
+  type: list
+  elements: str
+  sample: []
 installed:
   description: The driver that is installed, whose it is, and what of it is on hold.
   returned: always
@@ -219,7 +258,7 @@ cuda:
 import datetime
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -230,6 +269,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import (
     distribution,
     driver,
     driver_branches,
+    driver_due,
     driver_packages,
     driver_plan,
     driver_state,
@@ -237,10 +277,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import (
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import KEYRING_PACKAGE
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
 HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs every next start seconds."
+# What stands at the top of each of the role's other files, and how a line becomes a comment there.
+WRITTEN = "Written by gpuserve.fleet.nvidia_driver."
+FILES = ("preferences", "unattended", "sources")
 KERNELS = ("linux-image-*", "linux-headers-*", "linux-modules-nvidia-*", "proxmox-*")
 
 
@@ -303,18 +347,53 @@ def ask_apt(run: gpu.Run, request: Request, host: Host) -> tuple[Choice, dict[st
     return choice, offers
 
 
-def decide(run: gpu.Run, request: Request, host: Host, candidates: bool, check_mode: bool) -> dict[str, Any]:
+def pins(choice: Choice, paths: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the files that keep apt and unattended-upgrades on the branch, with their texts."""
+    unattended = f"// {WRITTEN}\n{choice.unattended}" if choice.unattended else ""
+    return [
+        {"path": paths["preferences"], "content": f"# {WRITTEN}\n{choice.preferences}"},
+        {"path": paths["unattended"], "content": unattended},
+    ]
+
+
+def surroundings(
+    files: HostFiles, params: Mapping[str, Any], host: Host, choice: Choice, result: Mapping[str, Any]
+) -> driver_due.Found:
+    """Read what surrounds the driver, by what was read already where that has it."""
+    paths, daemon = params["files"], result["persistence"]
+    wanted = params["persistence"] and result["systemd"]
+    from_distro = choice.source == driver_packages.Source.DISTRO.value
+    nvml = result.get("nvml") or {}
+    return driver_due.Found(
+        has_other_source=bool(result["keyring_package"]) or (from_distro and files.exists(paths["sources"])),
+        pin_in_place=all(files.read(pin["path"]) == text_files.whole(pin["content"]) for pin in pins(choice, paths)),
+        nouveau=host.state.nouveau,
+        persistence_in_place=not wanted or daemon["in_place"],
+        persistence_enabled=not wanted or not daemon["unit"] or daemon["enabled"],
+        nvml=nvml.get("status"),
+        devices=nvml.get("devices"),
+    )
+
+
+def decide(
+    run: gpu.Run, request: Request, host: Host, candidates: bool, check_mode: bool
+) -> tuple[Choice, driver_plan.Plan, dict[str, Any]]:
     """Choose, plan, and name each package's version where apt was asked."""
     if not candidates:
         choice = driver.choose(request, host)
-        return {"choice": asdict(choice), "plan": asdict(driver_plan.plan(request, choice, host))}
+        plan = driver_plan.plan(request, choice, host)
+        return choice, plan, {"choice": asdict(choice), "plan": asdict(plan)}
     choice, offers = ask_apt(run, request, host)
     known = {name for name, versions in offers.items() if versions}
     plan = driver_plan.plan(request, choice, host, known)
     targets = None
     if plan.touched and (known or not check_mode):
         targets = asdict(driver_plan.targets(request, choice, host, offers))
-    return {"choice": asdict(choice), "plan": asdict(plan), "targets": targets or {"install": [], "due": []}}
+    return (
+        choice,
+        plan,
+        {"choice": asdict(choice), "plan": asdict(plan), "targets": targets or {"install": [], "due": []}},
+    )
 
 
 def run_module(module: AnsibleModule) -> dict[str, Any]:
@@ -345,11 +424,6 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
             "held": list(installed.held) if installed else [],
         },
     }
-    if request is not None:
-        result.update(decide(command, request, host, module.params["candidates"], module.check_mode))
-        warning = driver_branches.end_warning(result["choice"]["branch"], datetime.date.today())
-        if warning:
-            module.warn(warning)
     if module.params["nvml"]:
         answer = gpu.nvml()
         status = answer["status"]
@@ -357,6 +431,17 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
             **answer,
             "sentence": "" if status == driver_state.NVML_OK else driver_state.nvml_sentence(status),
         }
+    if request is not None:
+        choice, plan, decided = decide(command, request, host, module.params["candidates"], module.check_mode)
+        result.update(decided)
+        if module.params["files"]:
+            found = surroundings(files, module.params, host, choice, result)
+            state = driver_state.decide(host.state)
+            result["pins"] = pins(choice, module.params["files"])
+            result["due"] = list(driver_due.due(choice, plan, state, found, request.require_card))
+        warning = driver_branches.end_warning(choice.branch, datetime.date.today())
+        if warning:
+            module.warn(warning)
     if module.params["cuda"]:
         answer = gpu.cuda()
         status = answer["status"]
@@ -388,6 +473,9 @@ def main() -> NoReturn:
     module = AnsibleModule(
         argument_spec={
             "request": {"type": "dict", "options": request},
+            "files": {"type": "dict", "options": {name: {"type": "str", "required": True} for name in FILES}},
+            "persistence": {"type": "bool", "default": True},
+            **PROBE,
             "candidates": {"type": "bool", "default": False},
             "nvml": {"type": "bool", "default": False},
             "cuda": {"type": "bool", "default": False},

@@ -71,87 +71,25 @@ fingerprints:
   sample: [9DC858229FC7DD38854AE2D88D81803C0EBFCD88]
 """
 
-import os
-from typing import Any, NoReturn
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
+from typing import NoReturn
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import openpgp
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import signing_key
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
-
-
-def fetch(url: str, ca_file: str | None, timeout_s: int) -> bytes:
-    """Download the key."""
-    try:
-        answer = open_url(url, timeout=timeout_s, ca_path=ca_file, http_agent="gpuserve.fleet")
-        data: bytes = answer.read(1 << 20)
-    except Exception as error:  # open_url lets every kind of network error through
-        fail(
-            url,
-            f"the key there can't be read ({error}).",
-            "Check the address and the network, or give the key as a file. Nothing was changed.",
-        )
-    return data
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Check, then write."""
-    params = module.params
-    path, expected, variable = params["path"], params["fingerprints"], params["variable"]
-    before = HostFiles().read_bytes(path)
-    prints: tuple[str, ...] = ()
-    if before is not None:
-        try:
-            prints = openpgp.check_key(before, expected, path, variable).fingerprints
-        except FleetError:
-            prints = ()
-    if params["content"] is not None:
-        key = openpgp.check_key(params["content"].encode(), expected, "the given key", variable)
-    elif prints and before is not None:
-        # The right key is there already: nothing to download, and a run without a network is a run without a change.
-        return {"changed": False, "fingerprints": list(prints)}
-    else:
-        key = openpgp.check_key(
-            fetch(params["url"], params["ca_file"], params["timeout_s"]), expected, params["url"], variable
-        )
-    changed = key.binary != before
-    if changed and not module.check_mode:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        # apt reads keys as the user _apt.
-        atomic.write(os.path.realpath(path), key.binary, 0o644)
-    lines = "".join(f"{fingerprint}\n" for fingerprint in key.fingerprints)
-    old = "".join(f"{fingerprint}\n" for fingerprint in prints)
-    return {
-        "changed": changed,
-        "fingerprints": list(key.fingerprints),
-        "diff": {"before_header": path, "after_header": path, "before": old, "after": lines},
-    }
 
 
 def main() -> NoReturn:
     """Run, and turn our own errors into a sentence."""
     module = UnloggedModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "url": {"type": "str"},
-            "content": {"type": "str", "no_log": False},
-            "fingerprints": {"type": "list", "elements": "str", "required": True, "no_log": False},
-            "variable": {"type": "str", "default": "fingerprints"},
-            "ca_file": {"type": "path"},
-            "timeout_s": {"type": "int", "default": 30},
-        },
-        required_one_of=[("url", "content")],
-        mutually_exclusive=[("url", "content")],
+        argument_spec={**signing_key.ARGUMENTS, "variable": {"type": "str", "default": "fingerprints"}},
+        required_one_of=signing_key.ONE_OF,
+        mutually_exclusive=signing_key.ONE_OF,
         supports_check_mode=True,
     )
     module.no_log_values.update(credentials.secrets(module.params))
     try:
-        result = run(module)
+        result = signing_key.put(module.params, module.params["variable"], module.check_mode)
     except FleetError as error:
         module.fail_json(msg=str(error), field=error.where)
     module.exit_json(**result)

@@ -84,26 +84,15 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 FOLDER_MODE = 0o755
 ROOT = (0, 0)
 
 
-def write(path: str, content: str, mode: int) -> None:
-    """Put a whole file in place at once: a reader sees the old text or the new one."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    # What an administrator has put elsewhere by a link stays there.
-    atomic.write(os.path.realpath(path), content, mode)
-
-
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Compare, then write."""
-    host = HostFiles()
-    written: list[str] = []
-    removed: list[str] = []
-    diff: list[dict[str, str]] = []
     folders = [
         path for path in module.params["folders"] if not atomic.is_folder_of(os.path.realpath(path), ROOT, FOLDER_MODE)
     ]
@@ -113,42 +102,20 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             real = os.path.realpath(path)
             os.makedirs(os.path.dirname(real), mode=0o755, exist_ok=True)
             atomic.make_folder_of(real, ROOT, FOLDER_MODE)
-    for file in module.params["files"]:
-        path, content, mode = file["path"], file["content"].strip(), int(file["mode"], 8)
-        before = host.read(path)
-        after = f"{content}\n" if content else None
-        if before == after:
-            if content and module.set_mode_if_different(path, mode, False):
-                written.append(path)
-            continue
-        (written if content else removed).append(path)
-        diff.append({"before_header": path, "after_header": path, "before": before or "", "after": after or ""})
-        if module.check_mode:
-            continue
-        if after is None:
-            os.unlink(path)
-        else:
-            write(path, after, mode)
-    return {
-        "changed": bool(folders or written or removed),
-        "folders": folders,
-        "written": written,
-        "removed": removed,
-        "diff": diff,
-    }
+    found = text_files.put(
+        module.params["files"],
+        module.check_mode,
+        lambda path, mode: bool(module.set_mode_if_different(path, mode, False)),
+    )
+    return {"changed": bool(folders or found["written"] or found["removed"]), "folders": folders, **found}
 
 
 def main() -> NoReturn:
     """Run."""
-    file = {
-        "path": {"type": "path", "required": True},
-        "content": {"type": "str", "required": True},
-        "mode": {"type": "str", "default": "0644"},
-    }
     module = AnsibleModule(
         argument_spec={
             "folders": {"type": "list", "elements": "path", "default": []},
-            "files": {"type": "list", "elements": "dict", "required": True, "options": file},
+            "files": {"type": "list", "elements": "dict", "required": True, "options": text_files.ARGUMENTS},
         },
         supports_check_mode=True,
     )

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 COLLECTION = Path(__file__).parents[2]
+ALONE, BY_STEPS = "Start what serves on a host alone", "Start what serves, step by step"
 
 
 def read(path: str) -> Any:
@@ -52,7 +53,7 @@ def test_a_host_that_fails_is_given_back() -> None:
     block = next(task for task in read("playbooks/tasks/rollout_step.yml") if "rescue" in task)
     assert gives_back(block["rescue"])
     plays = {play["name"]: play for play in read("playbooks/site.yml")}
-    alone = plays["Start what serves, step by step"]["tasks"][0]
+    alone = plays[ALONE]["tasks"][0]
     assert gives_back(alone["always"])
 
 
@@ -65,8 +66,9 @@ def test_a_host_is_kept_out_right_before_its_engines_change_and_only_then() -> N
     # The probe asks for what is then done, and no more.
     assert probe["gpuserve.fleet.bringup"] == {**tasks[start]["gpuserve.fleet.bringup"], "probe_only": True}
     assert told["when"] == f"{probe['register']}.work | default(false)"
-    step = next(play for play in read("playbooks/site.yml") if play["name"] == "Start what serves, step by step")
-    assert "'gpuserve.fleet.gateway', 'tasks_from': 'drain.yml'" in step["vars"]["_vllm_stack_before_change"]
+    plays = {play["name"]: play for play in read("playbooks/site.yml")}
+    for name in (ALONE, BY_STEPS):
+        assert "'gpuserve.fleet.gateway', 'tasks_from': 'drain.yml'" in plays[name]["vars"]["_vllm_stack_before_change"]
     assert (COLLECTION / "roles/gateway/tasks/drain.yml").exists()
 
 
@@ -77,7 +79,7 @@ def test_a_host_that_another_playbook_changed_is_given_back_in_any_case(playbook
 
 
 def test_a_rollback_keeps_the_host_out_as_a_rollout_does() -> None:
-    step = next(play for play in read("playbooks/site.yml") if play["name"] == "Start what serves, step by step")
+    step = next(play for play in read("playbooks/site.yml") if play["name"] == BY_STEPS)
     rollback = read("playbooks/rollback.yml")[-1]
     assert rollback["vars"]["_vllm_stack_before_change"] == step["vars"]["_vllm_stack_before_change"]
 
@@ -98,7 +100,7 @@ def test_a_host_is_kept_out_before_its_gateway_stops(tasks: list[dict[str, Any]]
 
 def test_edges_change_after_the_boxes_and_one_by_one() -> None:
     names = [play["name"] for play in read("playbooks/site.yml")]
-    assert names.index("Start what serves, step by step") < names.index("Configure the edges")
+    assert names.index(BY_STEPS) < names.index("Configure the edges")
     assert names.index("Configure the edges") < names.index("Tell how the rollout ended")
     edges = next(play for play in read("playbooks/site.yml") if play["name"] == "Configure the edges")
     assert edges["serial"] == 1

@@ -69,4 +69,6 @@ def test_docker_is_asked_the_same_before_and_with_a_simulation() -> None:
         for task in tasks(yaml.safe_load((folder / name).read_text(encoding="utf-8")))
         if "gpuserve.fleet.docker_engine_info" in task
     ]
-    assert asked[1] == {**asked[0], "simulate": True}
+    # What is refused before anything changes is not refused again in words of its own.
+    once = {name: value for name, value in asked[0].items() if name not in ("addresses", "refuse")}
+    assert asked[1] == {**once, "simulate": True}

@@ -69,6 +69,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "keys").mkdir()
     for name in ("good", "wrong"):
         keys.make(name)
+        (folder / "keys" / f"{name}.asc").write_text(keys.export(name))
         (folder / "keys" / f"{name}.gpg").write_bytes(openpgp.dearmour(keys.export(name).encode()))
         (folder / name).mkdir()
         (folder / name / "Packages").write_text("")
@@ -139,4 +140,40 @@ def test_check_mode_says_what_would_go(host: Host) -> None:
     before = host.disk()
     answer = host.call(_ansible_check_mode=True)
     assert answer["changed"] and answer["replaced"] and not answer["tried"]
+    assert host.disk() == before
+
+
+def test_the_key_comes_before_the_trial_and_what_belongs_to_the_entry_after_it(host: Host) -> None:
+    armoured = (host.folder / "keys" / "good.asc").read_text()
+    kept, pinned = host.folder / "etc" / "ours.gpg", host.folder / "etc" / "ours.pref"
+    asked: dict[str, Any] = {
+        "content": host.content().replace(f"{host.folder}/keys/good.gpg", str(kept)),
+        "key": {
+            "path": str(kept),
+            "content": armoured,
+            "fingerprints": list(openpgp.read_key(armoured.encode(), "x").fingerprints),
+        },
+        "files": [{"path": str(pinned), "content": "Package: *\n"}],
+    }
+    told = host.call(**asked, _ansible_check_mode=True)
+    assert told["changed"] and len(told["diff"]) == 3 and not kept.exists() and not pinned.exists()
+    answer = host.call(**asked)
+    assert answer["changed"] and answer["tried"] and pinned.read_text() == "Package: *\n", answer
+    assert kept.read_bytes() == (host.folder / "keys" / "good.gpg").read_bytes()
+    assert host.call(**asked)["changed"] is False
+    # A file alone is a change, too.
+    pinned.write_text("Package: other\n")
+    again = host.call(**asked)
+    assert again["changed"] and not again["tried"] and pinned.read_text() == "Package: *\n"
+
+
+def test_a_key_that_is_not_the_expected_one_stops_before_the_entry(host: Host) -> None:
+    before = host.disk()
+    key = {
+        "path": str(host.folder / "etc" / "ours.gpg"),
+        "content": (host.folder / "keys" / "good.asc").read_text(),
+        "fingerprints": ["A" * 40],
+    }
+    answer = host.call(key=key, files=[{"path": str(host.folder / "etc" / "x.pref"), "content": "x"}])
+    assert answer["failed"] and "prints" in answer["msg"], answer
     assert host.disk() == before

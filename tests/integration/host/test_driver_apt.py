@@ -106,7 +106,8 @@ def decide(world: AptWorld, distribution: Distribution, version: str = "", **ask
         state=state,
     )
     request = Request(repository_url=f"file:{world.root}/cuda/repos", **asked)
-    return driver_info.decide(world.run, request, host, candidates=True, check_mode=False)
+    _choice, _plan, decided = driver_info.decide(world.run, request, host, candidates=True, check_mode=False)
+    return decided
 
 
 @pytest.mark.parametrize("relation", [">=", "=", ""], ids=["at least", "exactly", "any"])

@@ -103,6 +103,46 @@ def test_a_driver_that_is_there_needs_nothing(tree: HostTree, call: Any) -> None
     assert answer["installed"] == {"source": "cuda_repo", "branch": 595, "version": VERSION, "held": sorted(NAMES)}
 
 
+FILES = {"preferences": "/etc/apt/nvidia.pref", "unattended": "/etc/apt/51nvidia", "sources": "/etc/apt/nvidia.sources"}
+
+
+def test_the_pin_is_due_until_both_of_its_files_hold_their_texts(tree: HostTree, call: Any) -> None:
+    host = Host(installed(tree, VERSION), dpkg(VERSION))
+    answer = call(host, request={"branch": 595}, files=FILES)
+    assert "pin" in answer["due"]
+    preferences, unattended = answer["pins"]
+    assert preferences["content"].startswith("# Written by gpuserve.fleet.nvidia_driver.\n")
+    assert "Pin: version 595.*" in preferences["content"]
+    for pin in (preferences, unattended):
+        if pin["content"]:
+            tree.write(pin["path"].lstrip("/"), pin["content"].strip() + "\n")
+    assert "pin" not in call(host, request={"branch": 595}, files=FILES)["due"]
+    tree.write(FILES["unattended"].lstrip("/"), "// another text\n")
+    assert "pin" in call(host, request={"branch": 595}, files=FILES)["due"]
+    # Whoever names no files is told of none.
+    assert "due" not in call(host, request={"branch": 595})
+
+
+def test_another_entry_for_the_repository_is_due_to_go(tree: HostTree, call: Any) -> None:
+    packages = dpkg(VERSION)
+    tree.write(FILES["sources"].lstrip("/"), "Types: deb\n")
+    # Ours is what the packages come from.
+    assert "source" not in call(Host(installed(tree, VERSION), packages), request={}, files=FILES)["due"]
+    other = Host(tree, f"{packages}cuda-keyring\t1.1-1\tii \n")
+    assert "source" in call(other, request={}, files=FILES)["due"]
+
+
+def test_a_driver_that_nvml_does_not_answer_for_is_due(
+    tree: HostTree, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(installed(tree, VERSION), dpkg(VERSION))
+    answers = {"status": 0, "devices": 1, "driver_version": VERSION, "names": []}
+    monkeypatch.setattr(driver_info.gpu, "nvml", lambda: answers)
+    assert "driver" not in call(host, request={}, files=FILES, nvml=True)["due"]
+    monkeypatch.setattr(driver_info.gpu, "nvml", lambda: {**answers, "status": 18})
+    assert "driver" in call(host, request={}, files=FILES, nvml=True)["due"]
+
+
 def test_a_refusal_is_a_sentence_and_names_its_variable(tree: HostTree, call: Any) -> None:
     answer = call(Host(installed(tree, VERSION), dpkg(VERSION, "hi ")), request={"branch": 610})
     assert answer["failed"] and answer["field"] == "nvidia_driver_allow_held"

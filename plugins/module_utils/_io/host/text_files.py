@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, gpuserve.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small text files on a host: compared with the text that they should hold, written or removed where they differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
+
+# What is known of each file.
+ARGUMENTS: dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str", "required": True},
+    "mode": {"type": "str", "default": "0644"},
+}
+
+
+def whole(content: str) -> str | None:
+    """Return what a file holds in the end; None where it is removed, which is what no text says."""
+    text = content.strip()
+    return f"{text}\n" if text else None
+
+
+def put(
+    files: Sequence[Mapping[str, Any]], check_mode: bool, put_mode_right: Callable[[str, int], bool]
+) -> dict[str, Any]:
+    """Write and remove what differs; return which files, and the differences."""
+    host = HostFiles()
+    written: list[str] = []
+    removed: list[str] = []
+    diff: list[dict[str, str]] = []
+    for file in files:
+        path, mode = file["path"], int(file["mode"], 8)
+        before, after = host.read(path), whole(file["content"])
+        if before == after:
+            if after is not None and put_mode_right(path, mode):
+                written.append(path)
+            continue
+        (removed if after is None else written).append(path)
+        diff.append({"before_header": path, "after_header": path, "before": before or "", "after": after or ""})
+        if check_mode:
+            continue
+        if after is None:
+            os.unlink(path)
+        else:
+            _write(path, after, mode)
+    return {"written": written, "removed": removed, "diff": diff}
+
+
+def _write(path: str, content: str, mode: int) -> None:
+    """Put a whole file in place at once: a reader sees the old text or the new one."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    # What an administrator has put elsewhere by a link stays there.
+    atomic.write(os.path.realpath(path), content, mode)
