@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import alternatives
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.preflight import no_card
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import AWAY_NOTE, Lookup
@@ -29,6 +31,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MOD
 # What is for the hub is asked from here, and not sent to a host.
 HUB = ("ask_hub", "endpoint")
 FOLDER = "gpuserve-quantized"
+UNTOUCHED = "Nothing that serves was touched."
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -42,16 +45,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         # Plain values, as a module gets them: what templates and inventories mark their strings with is no part of a plan's inputs.
         arguments = json.loads(json.dumps(dict(self._task.args), default=str))
+        refuse = boolean(arguments.get("refuse", False))
+        host = str((task_vars or {}).get("inventory_hostname", ""))
+        if refuse and not arguments.get("gpus"):
+            return {**result, **_failed(no_card(host, str(arguments.get("no_card", ""))))}
+        planned = self._planned(arguments, task_vars)
+        if refuse and not planned.get("failed") and not planned["plan"]["feasible"]:
+            return {**result, **_failed(FleetError("", " ".join(planned["plan"]["reasons"]), UNTOUCHED))}
+        return {**result, **planned}
+
+    def _planned(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what the module returns, from here or from where the models are."""
         if any(_is_on_the_host(model) for model in arguments.get("models") or []):
             here = {key: value for key, value in arguments.items() if key not in HUB}
-            return {**result, **self._execute_module(module_args=here, task_vars=task_vars)}
+            return dict(self._execute_module(module_args=here, task_vars=task_vars))
         checked = ArgumentSpecValidator(ARGUMENT_SPEC).validate(arguments)
         if checked.error_messages:
-            return {**result, "failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
+            return {"failed": True, "msg": f"{'; '.join(checked.error_messages)}. Nothing was changed."}
         try:
-            return {**result, "changed": False, "plan": planned_here(checked.validated_parameters)}
+            return {"changed": False, "plan": planned_here(checked.validated_parameters)}
         except FleetError as error:
-            return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
+            return {"failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
+
+
+def _failed(error: FleetError) -> dict[str, Any]:
+    return {"failed": True, "changed": False, "msg": str(error), "field": error.where}
 
 
 def planned_here(params: Mapping[str, Any]) -> dict[str, Any]:

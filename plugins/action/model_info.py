@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import model_lookup
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
 
 # What of a model's entry says where its files are.
 ASKED = ("where", "model", "revision", "config", "config_path", "config_file")
@@ -45,6 +46,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             if read.get("failed"):
                 return {**result, **read}
             found["models"] |= read["models"]
+        if params["show_notes"]:
+            shown(found["notes"])
         return {**result, **found}
 
 

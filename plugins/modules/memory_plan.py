@@ -121,6 +121,18 @@ options:
       - Only checked, for the same reason.
     type: str
     default: ""
+  refuse:
+    description:
+      - Whether to fail where O(gpus) has no card, and where the models do not fit.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  no_card:
+    description:
+      - Why the host has no card, for the sentence that says so.
+    type: str
+    default: ""
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -234,6 +246,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "endpoint": {"type": "str", "default": ""},
     "hf_token": {"type": "str", "default": "", "no_log": True},
     "api_key": {"type": "str", "default": "", "no_log": True},
+    "refuse": {"type": "bool", "default": False},
+    "no_card": {"type": "str", "default": ""},
 }
 
 

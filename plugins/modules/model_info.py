@@ -69,6 +69,12 @@ options:
       - A token that may read gated and private models; by default the one of whoever is logged in on the controller.
     type: str
     default: ""
+  show_notes:
+    description:
+      - Whether RV(notes) are shown.
+    type: bool
+    default: false
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 """
@@ -123,6 +129,7 @@ ARGUMENTS: dict[str, Any] = {
     "need_weights": {"type": "bool", "default": False},
     "endpoint": {"type": "str", "default": ""},
     "token": {"type": "str", "default": "", "no_log": True},
+    "show_notes": {"type": "bool", "default": False},
 }
 
 

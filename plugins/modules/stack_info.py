@@ -63,6 +63,42 @@ options:
       - Where Docker is going to keep its data, on a host that has none yet; empty for its default.
     type: str
     default: ""
+  folders:
+    description:
+      - Folders that should be root's, as for M(gpuserve.fleet.text_files).
+    type: list
+    elements: path
+    default: []
+    version_added: 0.2.0
+  files:
+    description:
+      - Small files with the texts that they should hold, as for M(gpuserve.fleet.text_files); nothing is written.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
+    suboptions:
+      path:
+        description: Where the file is.
+        type: path
+        required: true
+      content:
+        description: Its text; one without any should not be there.
+        type: str
+        required: true
+      mode:
+        description: Its mode, in octal digits.
+        type: str
+        default: "0644"
+  needs_compose:
+    description:
+      - Whether to fail where Docker with Compose v2 does not answer; not in check mode, in which a bare host has none yet.
+    type: bool
+    default: false
+    version_added: 0.2.0
+notes:
+  - Fails where the host's Python is older than 3.10. Its path and version become the fact C(python), as M(ansible.builtin.setup) names it,
+    where that is not known.
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -92,6 +128,16 @@ family:
   returned: always
   type: str
   sample: debian
+python:
+  description: The Python that the task ran in, and its version.
+  returned: always
+  type: dict
+  sample: {executable: /usr/bin/python3.13, version: [3, 13]}
+in_place:
+  description: Whether all of O(folders) and O(files) are as they should be.
+  returned: always
+  type: bool
+  sample: true
 docker:
   description:
     - Whether the daemon answers, its version and that of Compose, empty where there is none; and how much is free where it keeps images.
@@ -169,6 +215,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -181,7 +228,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import d
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import containers, removal
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus, listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import probe
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, docker_socket, net
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import (
+    docker_engine,
+    docker_socket,
+    net,
+    text_files,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 _DOCKER = ("answers", "version", "compose_version")
@@ -236,6 +288,9 @@ def main() -> NoReturn:
             "project_name": {"type": "str", "default": "gpuserve"},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
             "docker_data_root": {"type": "str", "default": ""},
+            "folders": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": text_files.ARGUMENTS},
+            "needs_compose": {"type": "bool", "default": False},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
         },
@@ -258,6 +313,8 @@ def main() -> NoReturn:
         changed=False,
         uid=os.geteuid(),
         family=release.family,
+        python={"executable": sys.executable, "version": list(sys.version_info[:2])},
+        in_place=text_files.is_in_place(files, params["folders"], params["files"]),
         docker={
             **{name: answers[name] for name in _DOCKER},
             "images_free_bytes": files.free_bytes(images_dir)[0],

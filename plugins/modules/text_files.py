@@ -79,29 +79,18 @@ removed:
   sample: []
 """
 
-import os
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import text_files
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
-
-FOLDER_MODE = 0o755
-ROOT = (0, 0)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Compare, then write."""
-    folders = [
-        path for path in module.params["folders"] if not atomic.is_folder_of(os.path.realpath(path), ROOT, FOLDER_MODE)
-    ]
+    folders = text_files.amiss(module.params["folders"])
     if not module.check_mode:
-        for path in folders:
-            # What an administrator has put elsewhere by a link stays there, as with files.
-            real = os.path.realpath(path)
-            os.makedirs(os.path.dirname(real), mode=0o755, exist_ok=True)
-            atomic.make_folder_of(real, ROOT, FOLDER_MODE)
+        text_files.make(folders)
     found = text_files.put(
         module.params["files"],
         module.check_mode,

@@ -38,7 +38,8 @@ class HostProbe(ActionBase):  # type: ignore[misc]  # ansible-core ships no type
             return {**result, **found}
         decision: Mapping[str, Any] = found.get("decision", {})
         if decision.get("refusals"):
-            return {**result, **found, **_failed(decision["refusals"][0])}
+            # What was found besides would be shown with the sentence.
+            return {**result, **_failed(decision["refusals"][0])}
         shown(list(decision.get("notes", [])))
         return {**result, **found}
 

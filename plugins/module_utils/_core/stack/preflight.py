@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import GIB, parse_size
+
+OLDEST_PYTHON = (3, 10)
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,37 @@ class Found:
     listening: frozenset[int]
     ours: frozenset[int]
     images_free_bytes: int
+
+
+def old_python(host: str, version: Sequence[int]) -> FleetError | None:
+    """Return why a host's Python is too old for our modules."""
+    if tuple(version[:2]) >= OLDEST_PYTHON:
+        return None
+    runs, needs = (".".join(map(str, one[:2])) for one in (version, OLDEST_PYTHON))
+    what = f"{host} runs Python {runs} and our modules need {needs} or newer."
+    return FleetError(
+        "ansible_python_interpreter", what, "Install one there and name it in this variable. Nothing was changed."
+    )
+
+
+def no_compose(host: str, docker: Mapping[str, Any]) -> FleetError | None:
+    """Return why a host's Docker can't have a stack."""
+    if docker["answers"] and docker["compose_version"]:
+        return None
+    return FleetError(
+        host,
+        "Docker with Compose v2 does not answer there, and this role installs none.",
+        "Run gpuserve.fleet.docker_engine first, as site.yml does without --tags. Nothing was changed.",
+    )
+
+
+def no_card(host: str, reason: str) -> FleetError:
+    """Return that there is no card to plan for, and why none answers."""
+    return FleetError(
+        "vllm_stack_gpus",
+        f"it names no card to plan for, and none answers on {host} ({reason or 'NVML lists none'}).",
+        "Run the nvidia_driver role there, or name one. Nothing that serves was touched.",
+    )
 
 
 def refusals(

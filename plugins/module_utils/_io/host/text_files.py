@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
+# Folders that are root's and that others may only read.
+FOLDER_MODE = 0o755
+ROOT = (0, 0)
 # What is known of each file.
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -24,6 +28,31 @@ def whole(content: str) -> str | None:
     """Return what a file holds in the end; None where it is removed, which is what no text says."""
     text = content.strip()
     return f"{text}\n" if text else None
+
+
+def amiss(folders: Sequence[str]) -> list[str]:
+    """Return the folders that are not there, or not root's alone to write in."""
+    return [path for path in folders if not atomic.is_folder_of(os.path.realpath(path), ROOT, FOLDER_MODE)]
+
+
+def make(folders: Sequence[str]) -> None:
+    """Make folders, or put them right; what an administrator has put elsewhere by a link stays there, as with files."""
+    for path in folders:
+        real = os.path.realpath(path)
+        os.makedirs(os.path.dirname(real), mode=0o755, exist_ok=True)
+        atomic.make_folder_of(real, ROOT, FOLDER_MODE)
+
+
+def is_in_place(host: HostFiles, folders: Sequence[str], files: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether folders and files are as they should be; nothing is written."""
+    return not amiss([host.path(path) for path in folders]) and all(_is_as_asked(host, file) for file in files)
+
+
+def _is_as_asked(host: HostFiles, file: Mapping[str, Any]) -> bool:
+    wanted = whole(file["content"])
+    if host.read(file["path"]) != wanted:
+        return False
+    return wanted is None or stat.S_IMODE(os.stat(host.path(file["path"])).st_mode) == int(file["mode"], 8)
 
 
 def put(

@@ -50,6 +50,27 @@ def test_the_plan_is_the_module_s_and_no_host_is_asked(monkeypatch: pytest.Monke
     assert planned == {"changed": False, "plan": plan({**expected, **defaults})}
 
 
+def test_a_host_without_a_card_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = run(monkeypatch, models=[MODEL], gpus=[], refuse=True, no_card="NVML does not answer")
+    assert refused["failed"] and refused["msg"] == (
+        "vllm_stack_gpus: it names no card to plan for, and none answers on  (NVML does not answer). Run the nvidia_driver role there, or "
+        "name one. Nothing that serves was touched."
+    )
+    assert "(NVML lists none)" in run(monkeypatch, models=[MODEL], gpus=[], refuse=True)["msg"]
+
+
+def test_models_that_do_not_fit_are_refused_only_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = {"name": "large", "model": LARGE}
+    planned = run(monkeypatch, models=[large])
+    assert not planned.get("failed") and not planned["plan"]["feasible"]
+    refused = run(monkeypatch, models=[large], refuse=True)
+    assert (
+        refused["failed"]
+        and refused["msg"] == f"{' '.join(planned['plan']['reasons'])} Nothing that serves was touched."
+    )
+    assert run(monkeypatch, models=[MODEL], refuse=True)["plan"]["feasible"]
+
+
 @dataclass
 class FakeHub:
     """A hub that lists quantized checkpoints, of which some can be read."""

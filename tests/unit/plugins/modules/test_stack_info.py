@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def read(
     root: Path,
     answers: dict[str, Any],
     image: str = IMAGE,
+    **more: Any,
 ) -> dict[str, Any]:
     """Return what the module answers on a host of these files, and with a Docker that answers so."""
     program = "/usr/bin/docker" if answers else None
@@ -51,7 +53,7 @@ def read(
         "boot_unit": "/etc/unit",
         "key_file": "/var/lib/gpuserve/engine-key",
     }
-    with patch_module_args({"image": image, **folders, "root": str(root)}), pytest.raises(SystemExit):
+    with patch_module_args({"image": image, **folders, **more, "root": str(root)}), pytest.raises(SystemExit):
         stack_info.main()
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return {name: found[name] for name in yaml.safe_load(stack_info.RETURN)}
@@ -62,6 +64,8 @@ def test_a_bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert found.pop("docker").pop("images_free_bytes") > 0
     assert found.pop("uid") == os.geteuid()
     assert found.pop("gpu")["gpus"] == []
+    assert found.pop("python")["version"] == list(sys.version_info[:2])
+    assert found.pop("in_place") is True
     assert found == {
         "family": "",
         "listening": [],
@@ -94,6 +98,8 @@ def test_a_host_that_serves(
     found = read(monkeypatch, capsys, tmp_path, {**DAEMON, f"/images/{IMAGE}/json": there, LIST: [ENGINE]})
     assert found.pop("docker").items() > {"answers": True, "version": "29.10.0", "compose_version": "2.40.3"}.items()
     del found["uid"], found["gpu"]
+    assert found.pop("python") == {"executable": sys.executable, "version": list(sys.version_info[:2])}
+    assert found.pop("in_place") is True
     assert found == {
         "family": "debian",
         "listening": [],
@@ -108,6 +114,39 @@ def test_a_host_that_serves(
         "boot_unit_enabled": True,
         "service_manager": "systemd",
     }
+
+
+def test_what_the_modules_need_is_in_place_once_folders_and_files_are_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack_info.text_files, "ROOT", (os.getuid(), os.getgid()))
+    asked = {
+        "folders": ["/var/lib/gpuserve"],
+        "files": [
+            {"path": "/var/lib/gpuserve/requirements.txt", "content": "docker==7\n\n"},
+            {"path": "/gone", "content": ""},
+        ],
+    }
+
+    def is_in_place() -> bool:
+        return bool(read(monkeypatch, capsys, tmp_path, {}, **asked)["in_place"])
+
+    assert not is_in_place()
+    HostTree(tmp_path).write("var/lib/gpuserve/requirements.txt", "docker==7\n")
+    folder, file = tmp_path / "var/lib/gpuserve", tmp_path / "var/lib/gpuserve/requirements.txt"
+    folder.chmod(0o755)
+    file.chmod(0o644)
+    assert is_in_place()
+    for spoil, mend in (
+        (lambda: file.chmod(0o600), lambda: file.chmod(0o644)),
+        (lambda: folder.chmod(0o777), lambda: folder.chmod(0o755)),
+        (lambda: file.write_text("docker==6\n"), lambda: file.write_text("docker==7\n")),
+        (lambda: (tmp_path / "gone").write_text("x"), (tmp_path / "gone").unlink),
+    ):
+        spoil()
+        assert not is_in_place()
+        mend()
+        assert is_in_place()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import text_files as on_host
 from ansible_collections.gpuserve.fleet.plugins.modules import text_files
 
 
@@ -94,7 +95,7 @@ def test_folders_are_made_and_put_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Others may read there and not write; a link that an administrator has made stays one."""
-    monkeypatch.setattr(text_files, "ROOT", (os.getuid(), os.getgid()))
+    monkeypatch.setattr(on_host, "ROOT", (os.getuid(), os.getgid()))
     new, open_one, real, link = tmp_path / "a" / "new", tmp_path / "open", tmp_path / "real", tmp_path / "link"
     for path in (open_one, real):
         path.mkdir()
