@@ -18,6 +18,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu
 from ansible_collections.gpuserve.fleet.plugins.modules import driver_info
 from ansible_collections.gpuserve.fleet.tests.support.host_trees import KERNEL, HostTree, installed, rtx_5090
 
@@ -137,9 +138,9 @@ def test_a_driver_that_nvml_does_not_answer_for_is_due(
 ) -> None:
     host = Host(installed(tree, VERSION), dpkg(VERSION))
     answers = {"status": 0, "devices": 1, "driver_version": VERSION, "names": []}
-    monkeypatch.setattr(driver_info.gpu, "nvml", lambda: answers)
+    monkeypatch.setattr(gpu, "nvml", lambda: answers)
     assert "driver" not in call(host, request={}, files=FILES, nvml=True)["due"]
-    monkeypatch.setattr(driver_info.gpu, "nvml", lambda: {**answers, "status": 18})
+    monkeypatch.setattr(gpu, "nvml", lambda: {**answers, "status": 18})
     assert "driver" in call(host, request={}, files=FILES, nvml=True)["due"]
 
 

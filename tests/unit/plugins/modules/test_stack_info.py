@@ -19,7 +19,7 @@ import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket, text_files
 from ansible_collections.gpuserve.fleet.plugins.modules import stack_info
 from ansible_collections.gpuserve.fleet.tests.support.host_trees import HostTree
 
@@ -119,8 +119,8 @@ def test_a_host_that_serves(
 def test_what_the_modules_need_is_in_place_once_folders_and_files_are_as_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stack_info.text_files, "ROOT", (os.getuid(), os.getgid()))
-    asked = {
+    monkeypatch.setattr(text_files, "ROOT", (os.getuid(), os.getgid()))
+    asked: dict[str, Any] = {
         "folders": ["/var/lib/gpuserve"],
         "files": [
             {"path": "/var/lib/gpuserve/requirements.txt", "content": "docker==7\n\n"},
