@@ -31,6 +31,9 @@ CUDA = "cuda/repos/debian13/x86_64"
 TOOLKIT = "libnvidia-container/stable/deb/amd64"
 
 
+FIRST = "good"
+
+
 @dataclass
 class Keys:
     """A keyring of throwaway keys, made for one build."""
@@ -89,7 +92,7 @@ def build_deb(package: packages.Package, out: Path) -> Path:
         for script, text in package.scripts.items():
             (control / script).write_text(text)
             (control / script).chmod(0o755)
-        target = out / f"{package.name}_{package.version}_{package.architecture}.deb"
+        target = out / package.file
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(root), str(target)],
             check=True,
@@ -102,7 +105,7 @@ def index(folder: Path, contents: list[packages.Package]) -> str:
     """Write the index of a flat repository and return its Release text."""
     stanzas = []
     for package in contents:
-        deb = folder / f"{package.name}_{package.version}_{package.architecture}.deb"
+        deb = folder / package.file
         data = deb.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         stanzas.append(f"{package.control()}Filename: ./{deb.name}\nSize: {len(data)}\nSHA256: {digest}\n")
@@ -134,13 +137,17 @@ def main() -> int:
         # The self-signature that binds the key is what newer apt refuses, as it did NVIDIA's repository for Debian 12.
         keys.make("sha1", "--cert-digest-algo", "SHA1")
         contents = {CUDA: packages.driver(kernel), TOOLKIT: packages.toolkit()}
-        signers = {"good": "good", "wrong": "wrong", "expired": "expired", "sha1": "sha1", "tampered": "good"}
+        signers = {FIRST: "good", "wrong": "wrong", "expired": "expired", "sha1": "sha1", "tampered": "good"}
         for name, signer in signers.items():
             for place, group in contents.items():
                 folder = out / name / place
                 folder.mkdir(parents=True)
                 for package in group:
-                    build_deb(package, folder)
+                    # The packages are the same in each: it is what is said of them, and by whom, that differs.
+                    if name == FIRST:
+                        build_deb(package, folder)
+                    else:
+                        os.link(out / FIRST / place / package.file, folder / package.file)
                 (folder / "InRelease").write_text(keys.sign(signer, index(folder, group)))
                 if name == "tampered":
                     (folder / "Packages").write_text((folder / "Packages").read_text().replace("STUB", "EVIL"))

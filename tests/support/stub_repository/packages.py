@@ -28,6 +28,11 @@ class Package:
     links: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def file(self) -> str:
+        """Return the name of its file."""
+        return f"{self.name}_{self.version}_{self.architecture}.deb"
+
     def control(self) -> str:
         """Write the control file."""
         lines = [
