@@ -160,7 +160,9 @@ _ENCODERS = {
         for name in ("Bert", "Roberta", "XLMRoberta", "Camembert", "Ernie")
         for suffix in ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")
     },
-    **dict.fromkeys(("BertSpladeSparseEmbeddingModel", "BgeM3EmbeddingModel", "HF_ColBERT"), BERT),
+    **dict.fromkeys(
+        ("BertSpladeSparseEmbeddingModel", "BgeM3EmbeddingModel", "HF_ColBERT", "ColBERTJinaRobertaModel"), BERT
+    ),
     **dict.fromkeys(("CLIPModel", "SiglipModel"), BERT),
     **dict.fromkeys(_LIKE_MODERN_BERT, MODERN_BERT),
     **dict.fromkeys(_LIKE_GTE, GTE),

@@ -148,7 +148,9 @@ def _is_causal(read: Config) -> bool:
     """Whether a token sees only those before it; where it sees all, the engine keeps nothing. Source: vLLM, models/config.py."""
     names = read.outer.get("architectures")
     classes = [str(one) for one in names] if isinstance(names, (list, tuple)) else []
-    named = any("Bidirectional" in one for one in classes)
+    inner = read.values.get("architectures")
+    classes += [str(one) for one in inner] if isinstance(inner, (list, tuple)) else []
+    named = any("Bidirectional" in one for one in classes) or read.values.get("model_type") == "llama_bidirec"
     # Of others the key says how a picture's tokens see each other (PaliGemma).
     embeds = "Gemma3TextModel" in classes and read.own("use_bidirectional_attention") is True
     return not (named or embeds or read.own("is_causal") is False)

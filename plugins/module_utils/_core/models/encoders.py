@@ -120,6 +120,13 @@ BUILT_LIKE: Mapping[str, str] = {
     **dict.fromkeys(("ColQwen3", "OpsColQwen3Model", "Qwen3VLNemotronEmbedModel"), "qwen3_vl"),
     **{"Cosmos3ForConditionalGeneration": "qwen3_vl", "ColQwen3_5": "qwen3_5"},
     "OpenCUAForConditionalGeneration": "qwen2_5_vl",
+    **dict.fromkeys(("LlamaNemotronVLModel", "LlamaNemotronVLForSequenceClassification"), "internvl_chat"),
+    **dict.fromkeys(
+        ("NemotronH_Nano_VL_V2", "NemotronH_Nano_Omni_Reasoning_V3", "NemotronH_Super_Omni_Reasoning_V3"),
+        "nemotronh_nano_vl_v2",
+    ),
+    "DeepseekOCR2ForCausalLM": "deepseek_vl_v2",
+    "IsaacForConditionalGeneration": "isaac",
     "RForConditionalGeneration": "llava_onevision",
     "BeeForConditionalGeneration": "bee",
     "AriaForConditionalGeneration": "aria",

@@ -320,7 +320,10 @@ def encoder(config: Config, kind: Architecture) -> Layout:
     else:
         _one_mlp(counter, kind, "mlp", hidden, width, at, False)
     if kind.bias:
-        positions = min(config.whole("max_position_embeddings"), 2**20) + config.whole("type_vocab_size", 2)
+        # Turned ones have no table (Jina's embeddings 3 and ColBERT).
+        turned = config.own("position_embedding_type") == "rotary"
+        positions = 0 if turned else min(config.whole("max_position_embeddings"), 2**20)
+        positions += config.whole("type_vocab_size", 2)
         counter.plain += positions * hidden + 2 * hidden + (4 * hidden + width + hidden + 4 * hidden) * len(at)
     elif kind.qkv_bias:
         # GTE's: biases but within the gated MLP, and no table of positions.

@@ -169,6 +169,8 @@ def _deepseek(section: Config, config: Config, hidden: int) -> int:
     text = config.whole("hidden_size")
     if section.values.get("model_name") == "deeplip_b_l":
         return (2 * hidden + 1) * text + 2 * text
+    if isinstance(towers := section.values.get("width"), Mapping) and any("qwen2" in str(name) for name in towers):
+        return (hidden + 1) * text + text
     return 4 * hidden * text + text * text + 4 * text
 
 
@@ -228,6 +230,12 @@ def _attended(section: Config, config: Config, hidden: int) -> int:
 def _unshuffled_by(_section: Config, config: Config, hidden: int) -> int:
     factor = _whole(config).whole("pixel_shuffle_factor")
     return hidden * factor * factor * config.whole("hidden_size")
+
+
+def _fourfold(_section: Config, config: Config, hidden: int) -> int:
+    """Isaac's: patches of a square as one, then four times as wide and down to the language model's."""
+    merged = hidden * (_whole(config).count("pixel_shuffle_scale") or 2) ** 2
+    return 4 * merged * merged + 4 * merged * config.whole("hidden_size")
 
 
 def _shrunk(section: Config, config: Config, hidden: int) -> int:
@@ -322,6 +330,7 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     **dict.fromkeys(("idefics3", "smolvlm"), _idefics),
     "aria": _asked,
     "molmo": _pooled,
+    "isaac": _fourfold,
     "molmo2": _pooled_by_adapter,
     "gemma4_unified": _gemma4,
     "clip": _projected,

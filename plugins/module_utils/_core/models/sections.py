@@ -59,6 +59,7 @@ FLAT: Mapping[str, str] = {
     "Phi4MultimodalForCausalLM": "Phi3ForCausalLM",
     "Phi3VForCausalLM": "Phi3ForCausalLM",
     "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
+    "IsaacForConditionalGeneration": "Qwen3ForCausalLM",
     "KeyeForConditionalGeneration": "Qwen3ForCausalLM",
     "KeyeVL1_5ForConditionalGeneration": "Qwen3ForCausalLM",
     "HunYuanVLForConditionalGeneration": "HunYuanDenseV1ForCausalLM",

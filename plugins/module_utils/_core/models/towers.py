@@ -15,6 +15,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projec
 _MOBILENET_V5 = 294_126_912
 # DeepSeek-OCR's, which are one size: SAM's base encoder with two convolutions behind it, then CLIP's large one.
 _SAM_AND_CLIP = 95_569_152 + 303_177_728
+# DeepSeek-OCR 2's: the same first one, then Qwen2's layers of 0.5 billion with 144 and 256 queries.
+_SAM_AND_QWEN = 94_979_328 + 24 * 14_912_384 + 896 + 400 * 896
 # RADIO's by name: width, layers, and the width of their MLPs. Source: vLLM, transformers_utils/configs/radio.py.
 _RADIO = {
     "vit_base_patch16_224": (768, 12, 3072),
@@ -33,8 +35,10 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
     """Return the parameters of an encoder of pictures, its width, and that of its MLPs."""
     if section.values.get("architecture") == "mobilenetv5_300m_enc":
         return _MOBILENET_V5, section.whole("hidden_size", 2048), 4 * section.whole("hidden_size", 2048)
-    if isinstance(section.values.get("width"), Mapping):
-        return _SAM_AND_CLIP, 1024, 4096
+    if isinstance(towers := section.values.get("width"), Mapping):
+        return (
+            (_SAM_AND_QWEN, 896, 4864) if any("qwen2" in str(name) for name in towers) else (_SAM_AND_CLIP, 1024, 4096)
+        )
     if (named := _RADIO.get(str(section.values.get("model")))) is not None:
         return _radio(section, *named), named[0], named[2]
     if section.values.get("mm_posemb_size"):
@@ -232,9 +236,31 @@ def _q_former(config: Config) -> int:
     return layers * (attention + mlp) + crossed * asking + 2 * hidden + queries + (hidden + 1) * text
 
 
+def _conformer_parakeet(section: Config, config: Config) -> tuple[int, int, int]:
+    """Parakeet's: two MLPs, attention with its distances and a convolution a layer, behind convolutions that halve time by turns."""
+    hidden, inner = section.whole("hidden_size"), section.whole("intermediate_size")
+    channels, steps = (
+        section.whole("subsampling_conv_channels", 256),
+        section.whole("subsampling_factor", 8).bit_length() - 2,
+    )
+    mels, kernel = section.whole("num_mel_bins", 128), section.whole("conv_kernel_size", 9)
+    biased = section.flag("attention_bias", default=True)
+    convolved = section.flag("convolution_bias", default=True)
+    mlp = 2 * hidden * inner + (inner + hidden if biased else 0)
+    attention = 5 * hidden * hidden + 2 * hidden + (4 * hidden if biased else 0)
+    convolution = 3 * hidden * hidden + (kernel + 2) * hidden + (4 * hidden if convolved else 0)
+    layer = 2 * mlp + attention + convolution + 10 * hidden
+    heard = 10 * channels + steps * (10 * channels + (channels + 1) * channels)
+    heard += channels * (mels >> (steps + 1)) * hidden + hidden
+    # Nemotron's: a norm, and two layers of squared rectifiers.
+    wide, text = section.count("projection_hidden_size"), config.whole("hidden_size")
+    return section.whole("num_hidden_layers") * layer + heard + hidden + (hidden + text) * wide, hidden, inner
+
+
 _CONFORMERS: Mapping[str, Callable[[Config, Config], tuple[int, int, int]]] = {
     "gemma3n": _conformer_gemma3n,
     **dict.fromkeys(("granite_speech", "granite_speech_plus"), _conformer_granite),
+    "nemotronh_nano_vl_v2": _conformer_parakeet,
     "phi4mm": _conformer_phi4,
     "phi4_multimodal": _conformer_phi4,
 }

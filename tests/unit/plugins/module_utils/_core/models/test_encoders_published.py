@@ -74,6 +74,45 @@ def test_parameters_are_those_published(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "parameters"),
+    [
+        ({"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_mel_bins": 80}, 607_749_120),
+        ({"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 48, "num_mel_bins": 128}, 1_895_339_264),
+    ],
+)
+def test_parakeet_counts_as_its_class_does(section: dict[str, Any], parameters: int) -> None:
+    # transformers' ParakeetEncoder, and the norm before Nemotron's projector.
+    nano = NANO["config"]
+    model = {"architectures": ["NemotronH_Nano_Omni_Reasoning_V3"], "model_type": "NemotronH_Nano_Omni_Reasoning_V3"}
+    found = ModelShape.from_config({**model, "llm_config": nano, "sound_config": {"model_type": "parakeet", **section}})
+    assert found.encoders.parameters == parameters + section["hidden_size"]
+
+
+def test_a_retriever_that_sees_both_sides_keeps_no_tokens() -> None:
+    text = {"architectures": ["LlamaBidirectionalModel"], "model_type": "llama_bidirec", "hidden_size": 2048}
+    text |= {"intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "vocab_size": 128266}
+    eyes = {**SIGLIP, "model_type": "siglip_vision_model", "image_size": 512, "vision_use_head": False}
+    found = ModelShape.from_config(
+        {
+            "architectures": ["LlamaNemotronVLModel"],
+            "model_type": "llama_nemotron_vl",
+            "llm_config": text,
+            "vision_config": eyes,
+        }
+    )
+    assert not found.has_kv_cache
+    assert found.task == "embed"
+
+
+def test_turned_positions_have_no_table() -> None:
+    roberta = {"architectures": ["XLMRobertaModel"], "model_type": "xlm-roberta", "hidden_size": 1024}
+    roberta |= {"num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 250002, "type_vocab_size": 1}
+    roberta |= {"intermediate_size": 4096, "max_position_embeddings": 8194}
+    found = ModelShape.from_config({**roberta, "position_embedding_type": "rotary"})
+    assert ModelShape.from_config(roberta).parameters() - found.parameters() == 8194 * 1024
+
+
+@pytest.mark.parametrize(
     ("version", "kind"),
     [(2.0, "MiniCPMForCausalLM"), (2.5, "LlamaForCausalLM"), (2.6, "Qwen2ForCausalLM"), (4.0, "LlamaForCausalLM")],
 )
