@@ -78,6 +78,13 @@ def needed_files(files: Mapping[str, int], weights: Sequence[str]) -> dict[str, 
     }
 
 
+def holds_other_weights(files: Iterable[str]) -> bool:
+    """Whether there are weights in another form than safetensors, or an adapter, and none of a whole model."""
+    names = [path.lower() for path in files]
+    safetensors = any(path.endswith(".safetensors") and not path.startswith("adapter_") for path in names)
+    return not safetensors and any(path.endswith((".gguf", ".bin", ".pt", ".pth", ".safetensors")) for path in names)
+
+
 def without_safetensors(files: Iterable[str], where: str, model: str) -> FleetError:
     """Say what to do about a repository without safetensors files."""
     names = list(files)

@@ -125,7 +125,7 @@ class Lookup:
             case Trouble.MISSING:
                 near = nearest(wanted.model, self._ids_like(wanted.model))
                 known = f"Did you mean {', '.join(near)}?" if near else "Look the id up at " + PAGE + "."
-                private = "" if near else " For a private model give a token that may read it in vllm_stack_hf_token."
+                private = " For a private model give a token that may read it in vllm_stack_hf_token."
                 return FleetError(at, f"the hub has no {wanted.model}.", known + private)
             case Trouble.REVISION:
                 return FleetError(

@@ -74,6 +74,9 @@ def _read(
         small = dict(
             zip(names, pool.map(lambda name: _small(read, name, files[name], model, where), names), strict=True)
         )
+        if "config.json" not in small and "params.json" not in small and checkpoint.holds_other_weights(files):
+            # Of a repository of GGUF files that is what to say, not which of the usual files it lacks.
+            raise checkpoint.without_safetensors(files, where, model)
         checkpoint.check_config(small.get("config.json"), small.get("params.json"), where, model)
         try:
             weights = checkpoint.weight_files(files, small.get(checkpoint.INDEX))

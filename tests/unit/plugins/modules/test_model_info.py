@@ -184,6 +184,8 @@ def test_a_folder_is_read_where_it_is_and_asks_nobody(tmp_path: Path) -> None:
         ({"config.json": b"{"}, "config.json is not JSON"),
         ({"config.json": b'{"architectures": ["X"]}'}, "no model_type"),
         ({"config.json": b'{"model_type": "llama"}', "m.gguf": b"GGUF"}, "as GGUF only"),
+        ({"m.gguf": b"GGUF", "README.md": b""}, "as GGUF only"),
+        ({"adapter_config.json": b"{}", "adapter_model.safetensors": b""}, "is an adapter and no model"),
         (
             {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"\xff" * 8},
             "and the whole file has 8 bytes",
