@@ -55,9 +55,10 @@ FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
 
 
 class Match(enum.Enum):
-    """How a list of layers is matched: whole names, any part of a name, shell patterns, or whole names and "re:" patterns."""
+    """How a list of layers is matched: whole names, words between dots, any part of a name, shell patterns, or whole names and "re:"."""
 
     WHOLE = enum.auto()
+    WORDS = enum.auto()
     PART = enum.auto()
     WILDCARD = enum.auto()
     REGEX = enum.auto()
@@ -232,7 +233,7 @@ def _auto_round(method: str, body: Mapping[str, Any], plain: float, where: str) 
 def _bitsandbytes(method: str, body: Mapping[str, Any], plain: float, _where: str) -> Quantization:
     bits = 8.0 if body.get("load_in_8bit") is True else _BITS[method]
     return Quantization(
-        method, bits, rules=tuple(Rule(Match.PART, one, None) for one in _texts(body.get("llm_int8_skip_modules")))
+        method, bits, rules=tuple(Rule(Match.WORDS, one, None) for one in _texts(body.get("llm_int8_skip_modules")))
     )
 
 
@@ -368,6 +369,9 @@ def _is_named(rule: Rule, known: Sequence[str]) -> bool:
     match rule.match:
         case Match.PART:
             return any(rule.pattern in name for each in known for name in _fused(each))
+        case Match.WORDS:
+            # Source: vLLM, quantization/bitsandbytes.py: is_layer_skipped_bnb.
+            return any(rule.pattern in name.split(".") or f"{name}.".startswith(f"{rule.pattern}.") for name in known)
         case Match.WILDCARD:
             # "module*" stands for the module and all below it; some exporters leave out the last dot.
             wanted = _wildcard(rule.pattern)

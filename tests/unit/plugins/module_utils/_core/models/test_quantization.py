@@ -88,6 +88,13 @@ FP8_GROUP = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}}
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4.5, 4.5, PLAIN),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 8.0, 8.0, PLAIN),
         ({"quant_method": "bitsandbytes", "llm_int8_skip_modules": ["mlp"]}, PLAIN, PLAIN, PLAIN),
+        (
+            {"quant_method": "bitsandbytes", "llm_int8_skip_modules": ["model.layers.0"]},
+            *([(4.5 + PLAIN) / 2] * 2),
+            PLAIN,
+        ),
+        # A word is one between dots: MiniCPM's resampler has a kv_proj, and its layers a qkv_proj.
+        ({"quant_method": "bitsandbytes", "llm_int8_skip_modules": ["ate_proj", "lm_head"]}, 4.5, 4.5, PLAIN),
         # ModelOpt's quantize the head too where nobody excludes it; patterns are the shell's.
         (MODELOPT, 8.0, 8.0, 8.0),
         ({**MODELOPT, "exclude_modules": ["lm_head", "model.layers.0*"]}, 12.0, 12.0, PLAIN),
