@@ -127,6 +127,8 @@ BUILT_LIKE: Mapping[str, str] = {
     ),
     "DeepseekOCR2ForCausalLM": "deepseek_vl_v2",
     "IsaacForConditionalGeneration": "isaac",
+    "Phi4ForCausalLMV": "phi4_siglip",
+    **dict.fromkeys(("Ovis2_6ForCausalLM", "Ovis2_6_MoeForCausalLM"), "ovis2_5"),
     "RForConditionalGeneration": "llava_onevision",
     "BeeForConditionalGeneration": "bee",
     "AriaForConditionalGeneration": "aria",
@@ -146,6 +148,7 @@ COUNTED = frozenset(
         *projectors.PROJECTORS,
         *towers.AUDIO,
         *("llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "pixtral"),
+        "phi4_siglip",
     )
 )
 

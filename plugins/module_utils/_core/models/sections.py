@@ -58,6 +58,7 @@ FLAT: Mapping[str, str] = {
     "Phi4MMForCausalLM": "Phi3ForCausalLM",
     "Phi4MultimodalForCausalLM": "Phi3ForCausalLM",
     "Phi3VForCausalLM": "Phi3ForCausalLM",
+    "Phi4ForCausalLMV": "Phi3ForCausalLM",
     "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
     "IsaacForConditionalGeneration": "Qwen3ForCausalLM",
     "KeyeForConditionalGeneration": "Qwen3ForCausalLM",

@@ -50,6 +50,8 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         raise _unknown(section)
     if family == "molmo2":
         layers = _looked_into(config, layers)
+    # The last but one is looked into, and the engine makes no more.
+    layers -= 1 if family == "phi4_siglip" else 0
     inner = section.count("intermediate_size", "ffn_dim", "mlp_dim")
     ratio = section.values.get("mlp_ratio")
     if not inner and isinstance(ratio, (int, float)) and not isinstance(ratio, bool):
@@ -99,6 +101,7 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
     if (
         section.values.get("model_type") == "siglip2_vision_model"
         and section.values.get("vision_use_head") is not False
+        and family != "phi4_siglip"
     ):
         parameters += 4 * hidden * hidden + 2 * hidden * inner + 8 * hidden + inner
     return parameters, hidden, inner

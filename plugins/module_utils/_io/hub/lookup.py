@@ -123,7 +123,7 @@ class Lookup:
         kept = self.kept.commits(wanted.model)
         match error.trouble:
             case Trouble.MISSING:
-                near = nearest(wanted.model, self._ids_like(wanted.model))
+                near = nearest(wanted.model, [one for one in self._ids_like(wanted.model) if one != wanted.model])
                 known = f"Did you mean {', '.join(near)}?" if near else "Look the id up at " + PAGE + "."
                 private = " For a private model give a token that may read it in vllm_stack_hf_token."
                 return FleetError(at, f"the hub has no {wanted.model}.", known + private)

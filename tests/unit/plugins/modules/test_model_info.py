@@ -92,6 +92,13 @@ def test_nothing_is_kept_where_one_of_the_models_is_wrong(tmp_path: Path) -> Non
     assert not (tmp_path / "info").exists()
 
 
+def test_an_id_that_a_mirror_lacks_is_not_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=rf"the hub has no {CATALOGUED}\.") as caught:
+        ask(FakeHub({}), tmp_path, {"model": CATALOGUED})
+    assert f"mean {CATALOGUED}" not in str(caught.value) and f", {CATALOGUED}" not in str(caught.value)
+    assert "For a private model give a token" in str(caught.value)
+
+
 @pytest.mark.parametrize("trouble", [Trouble.UNREACHABLE, Trouble.NO_HUB, Trouble.BUSY, Trouble.NO_LIBRARY])
 def test_without_a_hub_the_catalogue_and_own_configs_do_and_it_is_waited_for_once(
     tmp_path: Path, trouble: Trouble

@@ -224,3 +224,18 @@ def test_an_encoder_nobody_counted_is_refused_by_its_family() -> None:
     with pytest.raises(FleetError, match=r"the encoder of eyes_of_tomorrow can't be counted from a config.json"):
         ModelShape.from_config({**KIMI_VL_A3B, "model_type": "eyes_of_tomorrow"})
     assert "eyes_of_tomorrow" not in encoders.COUNTED
+
+
+def test_phi_4_s_eyes_have_no_last_layer_and_no_head() -> None:
+    text = {"hidden_size": 5120, "intermediate_size": 17920, "num_hidden_layers": 40, "num_attention_heads": 40}
+    text |= {"num_key_value_heads": 10, "vocab_size": 100352, "tie_word_embeddings": False, "mm_hidden_size": 1152}
+    eyes = {**SIGLIP, "model_type": "siglip2_vision_model", "num_patches": 256, "patch_size": 16}
+    model = {"architectures": ["Phi4ForCausalLMV"], "model_type": "phi4-siglip", **text}
+    found = ModelShape.from_config({**model, "vision_config": eyes})
+    fewer = ModelShape.from_config({**model, "vision_config": {**eyes, "num_hidden_layers": 26}})
+    layer = 4 * 1152 * 1152 + 2 * 1152 * 4304 + 9 * 1152 + 4304
+    assert found.encoders.parameters - fewer.encoders.parameters == layer
+    assert found.architecture == "Phi3ForCausalLM"
+    positions, patches, ends = 256 * 1152, 768 * 1152, 2 * 1152
+    projector = 1152 * 5120 + 5120 * 5120 + 2 * 5120
+    assert found.encoders.parameters == 26 * layer + positions + patches + ends + projector
