@@ -17,8 +17,9 @@ LINES, PAGE = CHECKOUT / "tests" / "data" / "proofs", CHECKOUT / "docs" / "gpu-p
 
 
 def text() -> str:
-    """Return the page of all lines that are kept."""
-    return page.page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(LINES.glob("*.json"))])
+    """Return the page of all lines that are kept, the newest first."""
+    lines = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(LINES.glob("*.json"))]
+    return page.page(sorted(lines, key=lambda line: str(line["date"]), reverse=True))
 
 
 if __name__ == "__main__":

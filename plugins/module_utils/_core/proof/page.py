@@ -145,7 +145,7 @@ def _events(line: Mapping[str, Any]) -> str:
             f'{name}, with its own weights, asked through the gateway for the capital of France: "{harmless(said, 300)}"'
         )
     if took := line.get("steps_s"):
-        each = ", ".join(f"{name} {seconds:.0f}" for name, seconds in took.items())
+        each = ", ".join(f"{step.name} {took[step.name]:.0f}" for step in STEPS if step.name in took)
         told.append(f"The steps took {sum(took.values()) / 60:.1f} minutes; seconds of each: {each}.")
     if line["left_behind"] is not None:
         told.append(

@@ -26,7 +26,7 @@ def test_a_kept_line_names_what_it_missed(path: object) -> None:
 
 
 def test_the_screen_says_what_was_met_missed_and_not_run() -> None:
-    line = json.loads((proof_page.LINES / "h200-2026-11-26.json").read_text(encoding="utf-8"))
+    line = json.loads((proof_page.LINES / "h200-2026-11-27.json").read_text(encoding="utf-8"))
     line |= {
         "failed": {"foreign": "it did not fail,\nand should have"},
         "not_run": ["foreign"],
@@ -35,9 +35,9 @@ def test_the_screen_says_what_was_met_missed_and_not_run() -> None:
     assert page.screen("gpu01", {**line, "requests_lost": None}) == [
         "gpu01   12 of 13 steps of the proof are done   NVIDIA H200",
         "  met     second_run_changed <= 0: 0",
-        "  met     plan_error_worst_mib <= 64: 11",
+        "  met     plan_error_worst_mib <= 64: 17",
         "  missed  parallel_over_slowest <= 1.1: 1.163",
-        "  met     tokens_over_eager_geomean >= 3.5: 6.95",
+        "  met     tokens_over_eager_geomean >= 3.5: 6.07",
         "  not run requests_lost <= 0",
         "  met     faults_unnamed <= 0: 0",
         "  met     left_behind <= 0: 0",
