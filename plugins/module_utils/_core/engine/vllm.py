@@ -52,6 +52,8 @@ MOST_SEQUENCES = 128
 SAFE_ENVIRONMENT = {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0", "VLLM_MAX_N_SEQUENCES": str(MOST_SEQUENCES)}
 # Quantizations whose layers are unpacked to eight times their size while they load (vLLM, quantization/auto_awq.py).
 UNPACKED = ("awq", "awq_marlin")
+# Those whose layers are copied transposed before they are put into the kernels' order (mixed_precision/machete.py).
+COPIED = ("gptq", "gptq_marlin", "auto-round", "inc")
 OLDEST_CAPABILITY = (7, 0)
 # The first release whose image has kernels for cards from this capability on.
 IMAGES_SINCE: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (((12, 0), (0, 10, 0)),)
@@ -249,9 +251,9 @@ def environment(quantization: str | None) -> dict[str, str]:
     """Variables that an engine needs for its weights.
 
     While weights load it splits no free block of 20 MiB or more (v1/worker/gpu_worker.py: _scoped_allocator_max_split). In segments that
-    grow, layers that are unpacked then take fresh pages each: up to the whole card for a moment, and gibibytes that stay.
+    grow, layers that are unpacked or copied then take fresh pages each: up to the whole card for a moment, and gibibytes that stay.
     """
-    return {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False"} if quantization in UNPACKED else {}
+    return {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False"} if quantization in (*UNPACKED, *COPIED) else {}
 
 
 def task_args(task: str, profile: Profile) -> list[str]:

@@ -106,7 +106,7 @@ def test_ranks_that_share_their_graphs_buffers_have_no_expandable_segments() -> 
 def test_what_a_plan_says_of_the_allocator_counts() -> None:
     plan = plan_host([{"name": "NVIDIA GeForce RTX 5090", "uuid": "GPU-abc"}])
     for model in plan["gpus"][0]["models"]:
-        model["env"] = vllm.environment("awq" if model["name"] == "tinyllama" else None)
+        model["env"] = vllm.environment("gptq" if model["name"] == "tinyllama" else None)
     rendered = render(parse_models(GUIDE), plan, OPTIONS)["services"]
     assert rendered["tinyllama"]["environment"]["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:False"
     assert rendered["qwen"]["environment"]["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
