@@ -57,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._name = str((task_vars or {}).get("inventory_hostname", ""))
         arguments = dict(self._task.args)
-        if self._task.check_mode or "probe_only" in arguments:
+        if self._task.check_mode:
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
         first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
         work = self._together if first.get("groups") else self._begin
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work, where there is any."""
-        if first.get("failed") or not first.get("work"):
+        if first.get("failed") or not first.get("work") or "probe_only" in arguments:
             return first
         self._say(0, self._announcement(first))
         if first.get("gap"):
@@ -73,7 +73,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return self._in_background(arguments, first, task_vars)
 
     def _together(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Do the same with the other hosts of this host's groups: all of them keep their parts, or all start theirs."""
+        """Do the same with the other hosts of this host's groups: all of them keep their parts, or all start theirs.
+
+        A probe alone asks the others, too: where one of them has work, so has this host.
+        """
         refused = str(first.get("msg", "no reason was given")) if first.get("failed") else ""
         self._board = Board(this_run.folder(this_run.GROUPS), self._name, first["groups"], refused)
         try:

@@ -46,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         name = str(self._variables.get("inventory_hostname", ""))
         boxes = [box for box in self._boxes() if not box.quarantine]
         certificates, unknown = self._certificates(boxes)
-        known = [box for box in boxes if box.name not in unknown]
+        known = [box for box in boxes if box not in unknown]
         asked = {
             **{option: self._args[option] for option in ("key", "timeout_s") if option in self._args},
             "boxes": [{"name": box.name, **box.as_entry()} for box in known],
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "models": models,
             "boxes": [box.as_entry() for box in known if box.endpoint in used],
             "box_certificates": certificates,
-            "notes": [*core.notes(name, known, answers), *(_unknown(box) for box in unknown)],
+            "notes": [*core.notes(name, known, answers), *(_unknown(box.name) for box in unknown if box.planned)],
         }
 
     def _boxes(self) -> list[core.Box]:
@@ -77,16 +77,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         found = edge.Boxes(declared, templates.read, self._loader, self._args.get("quarantine") or {})
         return found.of(raw, self._args.get("placement") or {})
 
-    def _certificates(self, boxes: list[core.Box]) -> tuple[str, list[str]]:
+    def _certificates(self, boxes: list[core.Box]) -> tuple[str, list[core.Box]]:
         """Return what the boxes are trusted by, and those whose certificate nobody has brought here yet."""
-        texts, unknown = [], []
+        texts: list[str] = []
+        unknown: list[core.Box] = []
         folder = Path(str(self._args.get("certificate_dir") or ""))
         for box in boxes:
             path = folder / f"{box.name}.crt"
             if box.tls == "self_signed" and path.is_file():
                 texts.append(path.read_text(encoding="utf-8"))
             elif box.tls == "self_signed":
-                unknown.append(box.name)
+                unknown.append(box)
         ca = str(self._args.get("ca") or "")
         if ca and any(box.tls == "files" for box in boxes):
             try:

@@ -12,9 +12,11 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gpuserve.fleet.plugins.filter.placed_models import placed_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups, placement
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, names, values
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
     collection_variables,
@@ -26,8 +28,10 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-ARGUMENTS = ("hosts", "names_only", "need_models", "starts")
+ARGUMENTS = ("hosts", "names_only", "need_models", "groups")
 DEFAULT_GROUP = "gpu_hosts"
+# What a playbook does with hosts that serve a model together: nothing that matters, the same to all of them at once, or one after the other.
+GROUPS = ("any", "whole", "none")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -56,15 +60,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
             found = fleet.merged(found, addresses.twice(raw))
             out = self._quarantine(raw)
-            starts = values.flag(args.get("starts", False), "starts")
-            places = placement.Placement()
+            taken = _choice(args.get("groups", "any"))
+            known = places = placement.Placement()
             members: dict[str, Any] = {}
-            if not names_only and not any(found.values()):
-                places = fleet.placed(raw, self._templates.read, same, out)
+            if names_only:
+                known, members = self._known_groups(raw, same, out)
+                found = fleet.merged(found, self._refused(members, hosts, taken))
+            elif not any(found.values()):
+                known = places = fleet.placed(raw, self._templates.read, same, out)
                 members, more = fleet.together(raw, self._value(raw), places.hosts)
-                more += [*groups.not_started(members), *groups.parted(members, hosts)] if starts else []
                 routes = groups.routes(places.hosts, members)
-                found = fleet.merged(found, [*places.mistakes, *more, *self._edge_mistakes(raw, routes, out)])
+                more += [*self._refused(members, hosts, taken), *self._edge_mistakes(raw, routes, out)]
+                found = fleet.merged(found, [*places.mistakes, *more])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
         said = mistakes.report(found)
@@ -72,6 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": said}
         served = {model: list(names) for model, names in places.hosts.items()}
         told = list(places.told) if served else []
+        value, answered_at = self._value(raw), groups.routes(known.hosts, members)
         return {
             **result,
             "changed": False,
@@ -80,6 +88,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "placement": served,
             "routes": groups.routes(served, members),
             "members": members,
+            "together": groups.units(members),
+            "headless": groups.headless(
+                members, lambda host: bool(placed_models(plain(value(host, MODELS)), host, answered_at))
+            ),
             "told": told,
             "quarantine": out,
         }
@@ -135,6 +147,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Return the hosts that a playbook is for and those of the usual group: no limit moves a model."""
         groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
         return list(dict.fromkeys((*named, *groups.get(DEFAULT_GROUP, ()))))
+
+    def _known_groups(
+        self, raw: Mapping[str, Mapping[str, Any]], same: Mapping[str, str], out: Mapping[str, str]
+    ) -> tuple[placement.Placement, dict[str, Any]]:
+        """Return placement and groups where only names are checked; none where the rest of the inventory does not come to any."""
+        try:
+            places = fleet.placed(raw, self._templates.read, same, out)
+            members, wrong = fleet.together(raw, self._value(raw), places.hosts)
+        except FleetError:
+            return placement.Placement(), {}
+        return (placement.Placement(), {}) if wrong or places.mistakes else (places, members)
+
+    def _refused(self, members: Mapping[str, Any], hosts: Sequence[str], taken: str) -> list[FleetError]:
+        """Return why a playbook can't have hosts of groups as it takes them."""
+        if taken == "none":
+            return groups.one_by_one(members, hosts)
+        forks = int(self._variables.get("ansible_forks") or 0)
+        few = groups.out_of_forks(members, hosts, forks) if forks else []
+        return [*groups.parted(members, hosts), *few] if taken == "whole" else []
 
     def _quarantine(self, raw: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Return the hosts that are out of service and why: what the inventory says of one goes before the register."""
@@ -204,6 +235,12 @@ def _check_arguments(args: Mapping[str, Any]) -> None:
     if not args.get("hosts"):
         # As a script's -e gpuserve_hosts=$GROUP is where GROUP is not set: nobody meant all of them.
         fail("gpuserve_hosts", "it is empty.", f"Name a group, or leave it out for {DEFAULT_GROUP}.")
+
+
+def _choice(value: Any) -> str:
+    if value not in GROUPS:
+        fail("groups", f"{str(value)[:40]} is none of its values.", f"Known are {', '.join(GROUPS)}.")
+    return str(value)
 
 
 def _inventories(sources: Any) -> str:

@@ -56,7 +56,8 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 def drift(read: Any, host: str, quarantine: Any = "") -> dict[str, Any]:
     """Return the differences of a host, for programs and for people."""
     found = plain(read)
-    differences = [*_host(found), *_stack(found.get("stack") or {}), *_gateway(found.get("gateway") or {})]
+    gateway = _gateway(found.get("gateway") or {}, bool(found.get("gateway_unasked")))
+    differences = [*_host(found), *_stack(found.get("stack") or {}), *gateway]
     reason = str(quarantine or "")
     status = "ok" if not differences else "quarantine" if reason else "drift"
     return {
@@ -96,7 +97,9 @@ def _stack(stack: Mapping[str, Any]) -> Iterator[core.Difference]:
     yield from core.stack_files(rendered.get("changed_files", []), wanted, proved)
 
 
-def _gateway(answer: Mapping[str, Any]) -> Iterator[core.Difference]:
+def _gateway(answer: Mapping[str, Any], is_unasked: bool) -> Iterator[core.Difference]:
+    if is_unasked:
+        yield core.Difference("gateway: container", "runs", core.NONE, core.GATEWAY)
     if "differences" not in answer and answer.get("msg"):
         yield core.Difference("gateway", "can't be compared", str(answer.get("msg", "")), core.GATEWAY)
     for one in answer.get("differences", []):

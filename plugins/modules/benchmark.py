@@ -154,7 +154,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.benchmark.cli
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import LABEL
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark import client, gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.benchmark.records import Records
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
@@ -164,12 +164,14 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files impo
 def engines(params: dict[str, Any]) -> list[Engine]:
     """Return the engines to measure, by name; fail where there is none, or not one that was named."""
     listed = docker_socket.get(params["docker_socket"], "/containers/json") or []
-    ours = [entry for entry in listed if (entry.get("Labels") or {}).get(f"{LABEL}.stack") == params["project_name"]]
+    ours = [entry for entry in listed if (entry.get("Labels") or {}).get(f"{compose.LABEL}.stack") == params["project_name"]]
+    # One that computes for another host's engine answers nobody; the group is measured there.
+    ours = [entry for entry in ours if not compose.is_headless(entry["Labels"])]
     tasks = _tasks(HostFiles().mapping(f"{params['project_dir']}/proved/plan.json"))
     inspected = [docker_socket.get(params["docker_socket"], f"/containers/{entry['Id']}/json") or {} for entry in ours]
     found = {
         engine.name: engine
-        for engine in (engine_of(one, LABEL) for one in inspected)
+        for engine in (engine_of(one, compose.LABEL) for one in inspected)
         # A surge instance serves for a while under the name of another.
         if engine.name and not engine.container.endswith("-surge")
     }

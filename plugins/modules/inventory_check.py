@@ -36,11 +36,15 @@ options:
       - Whether a host without C(vllm_stack_models) is a mistake.
     type: bool
     default: false
-  starts:
+  groups:
     description:
-      - Whether engines are about to be started, which is a mistake where a model is C(distributed) over several hosts.
-    type: bool
-    default: false
+      - What the playbook does with hosts that serve a model together (C(distributed)).
+      - V(whole) is for one that changes them at the same time. A run with some hosts of a group alone is a mistake, and one with fewer
+        forks than hosts that wait for each other.
+      - V(none) is for one that takes a host after the other. Any host of a group is a mistake.
+    type: str
+    choices: [any, whole, none]
+    default: any
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -76,6 +80,17 @@ members:
   returned: success
   type: dict
   sample: {"large": {"gpu01": {"rank": 0, "address": "192.0.2.11", "master_address": "192.0.2.11"}}}
+together:
+  description: Of each host of such a group, the hosts with which it changes, itself among them.
+  returned: success
+  type: dict
+  sample: {"gpu01": ["gpu01", "gpu02"], "gpu02": ["gpu01", "gpu02"]}
+headless:
+  description: The hosts that have a part of such a model and nothing that they answer for. They have no gateway, and no edge has a route to them.
+  returned: success
+  type: list
+  elements: str
+  sample: [gpu02]
 quarantine:
   description:
     - The hosts that are out of service and why, by C(gpuserve_quarantine) or by the register that M(gpuserve.fleet.quarantine) keeps.

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.action import bringup as action
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import NEWS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import compose
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import listeners
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import (
     bringup,
@@ -100,7 +101,7 @@ class GroupHost(FakeHost):
     def running(self) -> dict[str, int]:
         """A part without an API listens nowhere."""
         found = super().running()
-        return {name: port for name, port in found.items() if not observer.is_headless(self.containers[name].labels)}
+        return {name: port for name, port in found.items() if not compose.is_headless(self.containers[name].labels)}
 
     def part(self, model: str = "large") -> Container:
         return self.containers[f"vllm-{model}"]

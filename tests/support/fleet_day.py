@@ -72,6 +72,16 @@ class Fleet:
             answer = json.loads(written.read_text())
         return status, {host: sorted(row["what"] for row in one["differences"]) for host, one in answer.items()}
 
+    def failing(self, box: str, *arguments: str) -> set[str]:
+        """Run diagnose.yml for a box; return what of it fails but for the host's own."""
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder, "diagnosis.json")
+            output = self.play("diagnose.yml", "-l", box, "-e", f"diagnose_json={written}", *arguments)[1]
+            check(written.exists(), output)
+            found = json.loads(written.read_text())[box]["findings"]
+        engines = (one["subject"] for one in found if one["severity"] == "fail")
+        return {subject for subject in engines if subject.partition(" ")[0] in ("engine", "gateway")}
+
     def play(self, playbook: str, *arguments: str) -> tuple[int, str]:
         """Run a playbook; return its status and what it printed."""
         program = Path(sys.executable).with_name("ansible-playbook")

@@ -21,7 +21,12 @@ NEXT = (
 
 
 def render(host: str, models: Sequence[Mapping[str, Any]], access: Mapping[str, Any], address: str) -> list[str]:
-    """Return the lines for one host: `models` as the gateway has them and the bring-up measured them, `access` how clients come in."""
+    """Return the lines for one host: `models` as the gateway has them and the bring-up measured them, `access` how clients come in.
+
+    Nobody comes in at a host that computes for others alone: it has no access.
+    """
+    if not access:
+        return [f"{host} answers for no model itself: it computes for the first host of its group."]
     url = _url(access, address)
     count = f"{len(models)} model{'' if len(models) == 1 else 's'}"
     lines = [f"{host} serves {count}   {url}/v1"]

@@ -21,11 +21,6 @@ LOWEST_PORT, HIGHEST_PORT = 1024, 65535
 # The checks of all hosts together put it beside what people write.
 MEMBER = "member"
 _SETTINGS = ("hosts", "pipeline_parallel", "master_port")
-# Said where engines would be started.
-NOT_STARTED = "spread over several hosts, which is planned and rendered and not started: no gateway knows of hosts without an API yet."
-NOT_STARTED_REMEDY = (
-    "Take it out of the list here; playbooks/plan.yml --check --diff shows what each of its hosts would run."
-)
 
 
 @dataclass(frozen=True)

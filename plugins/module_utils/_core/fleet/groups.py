@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import distributed_rule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import rank
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.rollout import bound
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 
 ADDRESS = "gpuserve_address"
@@ -95,7 +96,7 @@ def together(
     """Return what hosts serve together by their plans, a sentence a model; nothing of one that not all of its hosts planned."""
     found = []
     for model, told in members_by_model.items():
-        order = sorted(told, key=lambda host: int(told[host]["rank"]))
+        order = _in_order(told)
         stages = {host: stage for host in order if (stage := _planned(model, plans.get(host, {})))}
         if len(stages) < len(order):
             continue
@@ -117,19 +118,53 @@ def _differ(stages: Mapping[str, Mapping[str, Any]]) -> bool:
     return len({stage["kv_cache_tokens"] for stage in stages.values()}) > 1
 
 
-def not_started(groups: Mapping[str, Mapping[str, Any]]) -> list[FleetError]:
-    """Return why engines of models over several hosts are not started, a mistake a model."""
+def one_by_one(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> list[FleetError]:
+    """Return why a playbook that takes one host after the other can't have hosts of a run, a mistake a model."""
     return [
-        FleetError(MODELS, f"{model} is {distributed_rule.NOT_STARTED}", distributed_rule.NOT_STARTED_REMEDY)
-        for model in groups
+        FleetError(
+            MODELS,
+            f"{', '.join(_in_order(told))} serve {model} together, and this playbook takes one host after the other.",
+            "Leave these hosts out (-l), or take the model down first: its entry out of the list, site.yml, and back in afterwards.",
+        )
+        for model, told in groups.items()
+        if any(host in hosts for host in told)
     ]
 
 
+def out_of_forks(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], forks: int) -> list[FleetError]:
+    """Return why a run has too few processes for hosts that wait for each other: each has one for as long as it waits."""
+    unit = max(bound(hosts, list(groups.values())), key=len, default=())
+    if len(unit) <= max(forks, 1):
+        return []
+    return [
+        FleetError(
+            "forks",
+            f"{', '.join(unit)} serve together and change at the same time, and Ansible works on {forks} at once.",
+            f"Run with --forks {len(unit)}, or more.",
+        )
+    ]
+
+
+def headless(groups: Mapping[str, Mapping[str, Any]], answers: Callable[[str], bool]) -> list[str]:
+    """Return the hosts that compute for others alone: they have a part of a model, no API, and so no gateway and no route.
+
+    answers says of a host whether it has a model that it answers for.
+    """
+    others = {host for told in groups.values() for host, member in told.items() if int(member["rank"]) > 0}
+    return sorted(host for host in others if not answers(host))
+
+
+def units(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return for each host of a group the hosts with which it changes, itself among them."""
+    hosts = sorted({host for told in groups.values() for host in told})
+    return {host: list(unit) for unit in bound(hosts, list(groups.values())) for host in unit}
+
+
 def parted(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> list[FleetError]:
-    """Return which models a run would start on some of their hosts only: engines of a group start and end together."""
+    """Return which models a run would change on some of their hosts only: engines of a group start and end together."""
     found = []
     for model, told in groups.items():
-        order = sorted(told, key=lambda host: int(told[host]["rank"]))
+        order = _in_order(told)
         missing = [host for host in order if host not in hosts]
         if missing and len(missing) < len(order):
             found.append(
@@ -141,6 +176,11 @@ def parted(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> lis
                 )
             )
     return found
+
+
+def _in_order(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the hosts of a group, the one that serves first."""
+    return sorted(told, key=lambda host: int(told[host]["rank"]))
 
 
 def _address_mistakes(host: Host) -> list[FleetError]:

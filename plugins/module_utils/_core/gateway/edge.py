@@ -143,11 +143,11 @@ def under_way(metrics: str, endpoint: str) -> int:
 
 
 def notes(edge: str, boxes: Sequence[Box], answers: Mapping[str, Answer]) -> list[str]:
-    """Return a sentence for each box that is not in the routes as it should be."""
+    """Return a sentence for each box that is not in the routes as it should be; one that is to answer for no model need not be there."""
     found = []
     for box in boxes:
         answer = answers.get(box.name, Answer(error="it was not asked"))
-        if answer.error:
+        if answer.error and box.planned:
             found.append(
                 f"{box.name} did not answer {edge} at {box.endpoint} ({answer.error}): it is in the routes by its plan, and gets "
                 "requests once it answers."

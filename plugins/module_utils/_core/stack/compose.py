@@ -166,6 +166,11 @@ def endpoints(specs: Sequence[ModelSpec], plan: Mapping[str, Any], options: Stac
     ]
 
 
+def is_headless(labels: Mapping[str, str]) -> bool:
+    """Whether a container with these labels is one of several hosts' that has no API."""
+    return labels.get(GROUP, "0/").partition("/")[0] != "0"
+
+
 def _meeting_points(spec: ModelSpec, options: StackOptions) -> dict[str, Any]:
     surge = 0 if _on_host_network(spec, options) else options.surge_offset
     return meeting_points(spec.name, spec.port, options.transport, surge, options.moves)

@@ -124,7 +124,7 @@ class Watch:
         labels = found["Config"]["Labels"] or {}
         if labels.get(f"{compose.LABEL}.stack") != self._project:
             return Seen(container=Container.RUNNING, foreign=True)
-        headless = is_headless(labels)
+        headless = compose.is_headless(labels)
         if headless:
             # It answers nowhere: what listens at its model's port is somebody else.
             asked = replace(asked, health=False, token=False, figures=False, sleep=False)
@@ -328,11 +328,6 @@ def state_of(status: str) -> Container:
         return Container(status)
     except ValueError:
         return Container.EXITED  # paused, dead, removing
-
-
-def is_headless(labels: Mapping[str, str]) -> bool:
-    """Whether a container is one of several hosts' that has no API."""
-    return labels.get(compose.GROUP, "0/").partition("/")[0] != "0"
 
 
 def start_id_of(found: Mapping[str, Any]) -> str:

@@ -85,11 +85,12 @@ def together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **variables: Any) 
     groups = {"large": {"group": "large@192.0.2.1:29501", "rank": 0, "hosts": 2, "settled": False}}
     first = {"groups": groups, "work": True, "models": [], "serving": []}
     monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
-    monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: {**first, **variables.pop("first", {})})
+    first |= variables.pop("first", {})
+    monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: dict(first))
     monkeypatch.setattr(this_run, "folder", lambda name: tmp_path / name)
     clock = Host(monkeypatch, lambda _at: "")
     none: Any = None
-    task: Any = SimpleNamespace(args={}, check_mode=False)
+    task: Any = SimpleNamespace(args=variables.pop("args", {}), check_mode=False)
     result = ActionModule(task, none, none, none, none, none).run(None, {"inventory_hostname": "box", **variables})
     return {**result, "waited_s": clock.now - 1e6}
 
@@ -121,6 +122,19 @@ def test_a_host_of_a_group_that_cannot_begin_keeps_no_other_waiting(
     assert Board(this_run.folder(this_run.GROUPS), "other", {"large": part}).refused() == {
         "box": "its image is not on the host."
     }
+
+
+@pytest.mark.parametrize(("settled", "work"), [(True, False), (False, True)])
+def test_a_probe_says_that_there_is_work_where_another_host_of_the_group_has_some(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settled: bool, work: bool
+) -> None:
+    part = {"group": "large@192.0.2.1:29501", "rank": 1, "hosts": 2, "settled": settled}
+    Board(tmp_path / this_run.GROUPS, "other", {"large": part})
+    mine = {"large": {**part, "rank": 0, "settled": True}}
+    kept = {"groups": mine, "work": False, "models": [{"name": "large", "action": "kept"}], "serving": ["large"]}
+    found = together(monkeypatch, tmp_path, ansible_play_batch=["box", "other"], args={"probe_only": True}, first=kept)
+    assert found["work"] is work and found["waited_s"] == 0
+    assert (found["serving"], found["models"][0]["action"]) == (([], "start") if work else (["large"], "kept"))
 
 
 def test_a_module_that_was_killed_is_followed_no_longer_than_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

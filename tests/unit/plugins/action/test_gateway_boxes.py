@@ -99,6 +99,19 @@ def test_an_edge_is_told_who_serves_what(tmp_path: Path) -> None:
     assert KEY not in str(answer)
 
 
+def test_a_box_that_is_to_answer_for_no_model_is_in_no_route_and_nobody_misses_it() -> None:
+    """As one that computes for the first host of its group, or has no model by its placement."""
+    large = [{"name": "large", "model": "owner/large", "distributed": {"hosts": 2}}]
+    hosts = {
+        name: box(at, vllm_stack_models=large, gateway_tls=tls)
+        for at, (name, tls) in enumerate({"a": "off", "b": "off", "c": "self_signed"}.items(), 1)
+    }
+    listed = {"data": [{"id": "large", "root": "large"}]}
+    controller = Controller({**hosts, "edge01": {}}, {"a": {"listed": listed}, "b": {"error": "connection refused"}})
+    answer = controller.run(gateway_boxes_info, "edge01", key=KEY, placement={"large": ["a"]})
+    assert answer["models"] == [{"name": "large", "endpoints": ["192.0.2.1:8000"]}] and answer["notes"] == []
+
+
 def test_an_edge_whose_boxes_are_all_away_is_refused_but_for_a_dry_run() -> None:
     controller = Controller({"a": box(1), "edge01": {}}, {"a": {"error": "timed out"}})
     answer = controller.run(gateway_boxes_info, "edge01", key=KEY)

@@ -85,6 +85,8 @@ def test_a_right_inventory_passes() -> None:
         "placement": {},
         "routes": {},
         "members": {},
+        "together": {},
+        "headless": [],
         "told": [],
         "quarantine": {},
     }
@@ -639,23 +641,64 @@ def test_too_few_hosts_for_a_group_are_said() -> None:
     )
 
 
-def test_a_group_is_planned_and_not_started() -> None:
-    assert "failed" not in run(of_a_group())
-    answer = run(of_a_group(), starts=True)
-    assert answer["msg"].startswith(
-        "vllm_stack_models: large is spread over several hosts, which is planned and rendered"
-    )
-    assert "failed" not in run({"gpu01": {}}, starts=True)
+def in_order(answer: dict[str, Any]) -> list[str]:
+    """Return the hosts of the group, the one that serves first."""
+    told = answer["members"]["large"]
+    return sorted(told, key=lambda host: int(told[host]["rank"]))
 
 
-def test_a_limit_that_leaves_out_a_host_of_a_group_is_refused() -> None:
-    first, second = sorted(run(of_a_group())["members"]["large"].items(), key=lambda member: int(member[1]["rank"]))
-    said_of_it = f"{first[0]}, {second[0]} serve large together, and {first[0]} is not among the hosts of this run."
-    assert said_of_it in run(of_a_group(), {"ansible_limit": second[0]}, starts=True)["msg"]
-    assert (
-        "serve large together"
-        not in run(of_a_group(), {"ansible_limit": f"{first[0]},{second[0]}"}, starts=True)["msg"]
+@pytest.mark.parametrize("names_only", [False, True])
+def test_a_playbook_that_takes_one_host_after_the_other_refuses_hosts_of_a_group(names_only: bool) -> None:
+    first, second = in_order(run(of_a_group()))
+    (alone,) = {"gpu1", "gpu2", "gpu3"} - {first, second}
+    answer = run(of_a_group(), groups="none", names_only=names_only)
+    assert answer["msg"] == (
+        f"vllm_stack_models: {first}, {second} serve large together, and this playbook takes one host after the other. "
+        "Leave these hosts out (-l), or take the model down first: its entry out of the list, site.yml, and back in afterwards. "
+        "Nothing was changed."
     )
+    assert "failed" not in run(of_a_group(), {"ansible_limit": alone}, groups="none", names_only=names_only)
+    assert "failed" not in run({"gpu01": {}}, groups="none", names_only=names_only)
+
+
+@pytest.mark.parametrize("names_only", [False, True])
+def test_a_limit_that_leaves_out_a_host_of_a_group_is_refused(names_only: bool) -> None:
+    first, second = in_order(run(of_a_group()))
+    said_of_it = f"{first}, {second} serve large together, and {first} is not among the hosts of this run."
+    only = {"groups": "whole", "names_only": names_only}
+    assert said_of_it in run(of_a_group(), {"ansible_limit": second}, **only)["msg"]
+    assert "failed" not in run(of_a_group(), {"ansible_limit": f"{first},{second}"}, **only)
+    assert "failed" not in run(of_a_group(), {"ansible_limit": second}, names_only=names_only), "nothing is changed"
+
+
+def test_fewer_forks_than_hosts_that_wait_for_each_other_are_refused() -> None:
+    first, second = sorted(in_order(run(of_a_group())))
+    answer = run(of_a_group(), {"ansible_forks": 1}, groups="whole")
+    assert answer["msg"] == (
+        f"forks: {first}, {second} serve together and change at the same time, and Ansible works on 1 at once. "
+        "Run with --forks 2, or more. Nothing was changed."
+    )
+    assert "failed" not in run(of_a_group(), {"ansible_forks": 2}, groups="whole")
+    assert "failed" not in run(of_a_group(), {"ansible_forks": 1})
+
+
+@pytest.mark.parametrize("names_only", [False, True])
+def test_a_host_that_computes_for_another_alone_is_told_apart(names_only: bool) -> None:
+    first, second = in_order(run(of_a_group()))
+    answer = run(of_a_group(), names_only=names_only)
+    assert answer["headless"] == [second]
+    assert answer["together"] == {host: sorted((first, second)) for host in (first, second)}
+    # One that has a model of its own beside answers for that one.
+    both = {"vllm_stack_models": [LARGE, {**MODEL, "name": "own", "port": 8003}]}
+    answer = run({host: {**variables, **both} for host, variables in of_a_group().items()}, names_only=names_only)
+    assert answer["headless"] == [] and answer["together"].keys() == {first, second}
+
+
+def test_a_teardown_is_not_kept_from_an_inventory_that_comes_to_no_group() -> None:
+    lone = {"gpu01": {"vllm_stack_models": [LARGE], "ansible_host": "192.0.2.1"}}
+    answer = run(lone, groups="whole", names_only=True)
+    assert "failed" not in answer and answer["members"] == {} and answer["headless"] == []
+    assert run(lone, groups="all")["msg"].startswith("groups: all is none of its values. Known are any, whole, none.")
 
 
 def test_one_address_twice_is_one_sentence_whatever_else_is_checked() -> None:

@@ -9,6 +9,7 @@ import base64
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.filter.drift import drift
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.drift import GATEWAY
 
 COMPOSE = "services:\n  qwen: {image: i, command: [m, --max-num-seqs, '24']}\n"
 RECORD = {"services": [{"name": "qwen", "digest": "a1"}], "plan": {"image": "i"}}
@@ -93,3 +94,9 @@ def test_driver_toolkit_and_gateway() -> None:
     assert what({"gateway": {"msg": "gateway_port: it is wrong."}}) == ["gateway"]
     row = {"what": "gateway key a", "host": "none", "inventory": "there", "brings": "site.yml"}
     assert drift({"gateway": {"differences": [row]}}, "gpu01")["differences"] == [row]
+
+
+def test_a_gateway_that_runs_where_nobody_comes_in() -> None:
+    found = drift({"gateway": {}, "gateway_unasked": True}, "gpu02")["differences"]
+    assert found == [{"what": "gateway: container", "host": "runs", "inventory": "none", "brings": GATEWAY}]
+    assert what({"gateway": {}, "gateway_unasked": False}) == []

@@ -84,6 +84,20 @@ def call(capsys: pytest.CaptureFixture[str], folder: Path, check: bool = False, 
     return answer
 
 
+def test_an_engine_that_computes_for_another_hosts_is_measured_there(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def group(name: str, place: str) -> dict[str, Any]:
+        labels = {**entry(name)["Labels"], "fleet.gpuserve.group": place}
+        return {**entry(name), "Labels": labels}
+
+    host.answers["/containers/json"] = [group("qwen", "0/2"), group("yi", "1/2")]
+    record = call(capsys, tmp_path)["record"]
+    assert list(record["models"]) == ["qwen"] and {run["model"] for run in record["runs"]} == {"qwen"}
+    named = call(capsys, tmp_path, models=["yi"])
+    assert named["failed"] and named["msg"] == "benchmark_models: yi does not run here. Running are qwen."
+
+
 def test_each_way_is_measured_kept_and_compared(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = call(capsys, tmp_path, gateway_url="http://127.0.0.1:8000", gateway_key=KEY)
     assert first["changed"] is False and first["regressions"] == []

@@ -72,3 +72,9 @@ def test_a_gateway_on_loopback_is_reached_through_the_host() -> None:
 
 def test_no_model_is_no_request() -> None:
     assert screen([]).startswith("gpu01 serves 0 models") and "curl" not in screen([])
+
+
+def test_nobody_comes_in_at_a_host_that_computes_for_others() -> None:
+    assert closing.render("gpu02", [], {}, "192.0.2.11") == [
+        "gpu02 answers for no model itself: it computes for the first host of its group."
+    ]

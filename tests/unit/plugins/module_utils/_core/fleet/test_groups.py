@@ -12,13 +12,16 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.groups import (
     Host,
+    headless,
     members,
     mistakes,
-    not_started,
+    one_by_one,
+    out_of_forks,
     parted,
     ranked,
     routes,
     together,
+    units,
 )
 
 ENTRY = {"name": "large", "model": "owner/large", "distributed": {"hosts": 2}}
@@ -104,9 +107,39 @@ def test_a_group_has_as_many_hosts_as_it_says() -> None:
     ]
 
 
-def test_it_is_said_that_nobody_starts_it() -> None:
-    assert not_started({}) == []
-    assert str(not_started({"large": {}})[0]).startswith("vllm_stack_models: large is spread over several hosts, which")
+# Two models that share a host, and one of two hosts of their own.
+GROUPS = {
+    "large": {"gpu02": {"rank": 0}, "gpu01": {"rank": 1}},
+    "other": {"gpu02": {"rank": 1}, "gpu03": {"rank": 0}},
+    "third": {"gpu05": {"rank": 0}, "gpu04": {"rank": 1}},
+}
+
+
+def test_a_playbook_for_one_host_after_the_other_refuses_the_groups_that_it_would_touch() -> None:
+    assert one_by_one({}, ["gpu01"]) == [] == one_by_one(GROUPS, ["gpu06"])
+    (error,) = one_by_one(GROUPS, ["gpu04", "gpu06"])
+    assert str(error).startswith("vllm_stack_models: gpu05, gpu04 serve third together, and this playbook takes one")
+
+
+def test_each_host_that_waits_for_others_needs_a_process() -> None:
+    hosts = [f"gpu0{at}" for at in range(1, 7)]
+    assert out_of_forks(GROUPS, hosts, 3) == [] == out_of_forks({}, hosts, 1)
+    (error,) = out_of_forks(GROUPS, hosts, 2)
+    assert str(error) == (
+        "forks: gpu01, gpu02, gpu03 serve together and change at the same time, and Ansible works on 2 at once. "
+        "Run with --forks 3, or more."
+    )
+    assert out_of_forks(GROUPS, ["gpu04", "gpu05", "gpu06"], 2) == []
+
+
+def test_who_computes_for_others_alone_and_with_whom_a_host_changes() -> None:
+    # gpu02 is the first of one group, gpu04 has a model of its own beside its part.
+    assert headless(GROUPS, lambda host: host in ("gpu02", "gpu03", "gpu04", "gpu05")) == ["gpu01"]
+    assert headless({}, lambda _host: False) == []
+    assert units(GROUPS) == {
+        **dict.fromkeys(("gpu01", "gpu02", "gpu03"), ["gpu01", "gpu02", "gpu03"]),
+        **dict.fromkeys(("gpu04", "gpu05"), ["gpu04", "gpu05"]),
+    }
 
 
 def stage(tokens: int, feasible: bool = True) -> dict[str, Any]:
