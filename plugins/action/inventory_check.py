@@ -30,7 +30,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 ARGUMENTS = ("hosts", "names_only", "need_models", "groups")
 DEFAULT_GROUP = "gpu_hosts"
-# What a playbook does with hosts that serve a model together: nothing that matters, the same to all of them at once, or one after the other.
+# What a playbook does with hosts that serve a model together: nothing that matters, the same to all at once, or one after the other.
 GROUPS = ("any", "whole", "none")
 
 

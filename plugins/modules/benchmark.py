@@ -164,7 +164,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files impo
 def engines(params: dict[str, Any]) -> list[Engine]:
     """Return the engines to measure, by name; fail where there is none, or not one that was named."""
     listed = docker_socket.get(params["docker_socket"], "/containers/json") or []
-    ours = [entry for entry in listed if (entry.get("Labels") or {}).get(f"{compose.LABEL}.stack") == params["project_name"]]
+    ours = [
+        entry for entry in listed if (entry.get("Labels") or {}).get(f"{compose.LABEL}.stack") == params["project_name"]
+    ]
     # One that computes for another host's engine answers nobody; the group is measured there.
     ours = [entry for entry in ours if not compose.is_headless(entry["Labels"])]
     tasks = _tasks(HostFiles().mapping(f"{params['project_dir']}/proved/plan.json"))

@@ -86,7 +86,8 @@ together:
   type: dict
   sample: {"gpu01": ["gpu01", "gpu02"], "gpu02": ["gpu01", "gpu02"]}
 headless:
-  description: The hosts that have a part of such a model and nothing that they answer for. They have no gateway, and no edge has a route to them.
+  description:
+    - The hosts that have a part of such a model and nothing that they answer for. They have no gateway, and no edge has a route to them.
   returned: success
   type: list
   elements: str

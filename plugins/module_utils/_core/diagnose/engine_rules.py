@@ -38,6 +38,8 @@ _BECAUSE: Mapping[str, Sequence[str]] = {
     "no_docker": ("docker_down",),
 }
 RUNNING = "running"
+# /health of an engine says nothing of the others of its group.
+GROUP_SILENT = "group_silent"
 LONG_START_S = 600
 
 
@@ -64,6 +66,10 @@ def judge(seen: Evidence, host: Sequence[Finding]) -> list[Finding]:
 def _engine(one: Container, host: Sequence[Finding]) -> Iterator[Finding]:
     subject = f"engine {one.model}"
     if one.status == RUNNING and one.health in ("", "healthy"):
+        if one.silent_s:
+            text = f"it calls itself healthy and made no token in {one.silent_s:.0f} s: another host of its group died or hangs"
+            remedy = "Run diagnose.yml for all of its hosts, and site.yml, which starts all parts again."
+            yield Finding(GROUP_SILENT, Severity.FAIL, subject, text, remedy)
         if one.restarts:
             text = f"it has been started anew {one.restarts} times since it was made"
             yield _because(_cause_of(one), subject, Severity.WARN, text, host)

@@ -31,6 +31,9 @@ class Container:
     error: str = ""
     log: Sequence[str] = ()
     group: str = ""  # an engine's place among those of several hosts, such as 0/2
+    silent_s: float = (
+        0  # for how long a first one of several was asked for a token in vain, though it calls itself healthy
+    )
 
 
 @dataclass(frozen=True)

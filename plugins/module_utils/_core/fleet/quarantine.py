@@ -17,6 +17,8 @@ FILE = "gpuserve_quarantine_file"
 # Of a card by itself, besides its Xid errors: what no other set of models would serve better on.
 _OF_GPUS = ("no_card", "nvml")
 _XID = "xid_"
+# Of an engine whose group lacks another host: no reason to take this one out.
+_OF_OTHERS = ("group_silent",)
 _LONGEST = 200
 
 
@@ -90,7 +92,7 @@ def _is_of_gpus(finding: Mapping[str, Any]) -> bool:
 
 
 def _is_of_gates(finding: Mapping[str, Any]) -> bool:
-    return str(finding["subject"]).partition(" ")[0] in ("engine", "gateway")
+    return str(finding["subject"]).partition(" ")[0] in ("engine", "gateway") and finding["rule"] not in _OF_OTHERS
 
 
 def _is_entry(entry: Any) -> bool:

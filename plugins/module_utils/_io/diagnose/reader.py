@@ -9,9 +9,10 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.engine_rules import RUNNING
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import (
     Container,
     Disk,
@@ -20,7 +21,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evid
     Process,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_state import nvml_sentence
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import GROUP, LABEL
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.proofs import GENERATE
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import address
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.compose import GROUP, LABEL, is_headless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import seconds_of
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import CONTAINER
@@ -28,9 +31,13 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import doc
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.nvml import Nvml, NvmlError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.proc import command_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout import engine_keys
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.engine_http import Engine
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 LOG_LINES, KERNEL_LINES, LINE = 2000, 5000, 4000
+# A token of an engine that has others to wait for, and its own count of those that it made.
+TOKEN_S, MADE = 20.0, "generation_tokens_total"
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,20 @@ def _containers(places: Places) -> tuple[dict[str, Container], str]:
             continue
         inspected = docker_socket.get(places.socket, f"/containers/{entry['Id']}/json") or {}
         log = docker_socket.log(places.socket, entry["Id"], LOG_LINES)
-        found[entry["Id"]] = _container(name, labels.get(f"{LABEL}.model", "") if mine else "", inspected, log)
+        one = _container(name, labels.get(f"{LABEL}.model", "") if mine else "", inspected, log)
+        # Its own /health says nothing of the other hosts of its group.
+        answers = one.group and not is_headless(labels) and one.status == RUNNING and one.health == "healthy"
+        found[entry["Id"]] = replace(one, silent_s=_silent_s(one, inspected)) if answers else one
     return found, ""
+
+
+def _silent_s(one: Container, inspected: Mapping[str, Any]) -> float:
+    """Return for how long an engine was asked for a token in vain; one that is busy makes some for others meanwhile."""
+    where = address.where(one.name, address.labels_of(inspected), address.port_of(inspected, 0))
+    engine = Engine(where, one.model, engine_keys.of_container(inspected))
+    made = engine.figures().get(MADE, 0.0)
+    proved, refused = engine.proves(GENERATE, TOKEN_S)
+    return 0 if proved or refused or engine.figures().get(MADE, 0.0) > made else TOKEN_S
 
 
 def _container(name: str, model: str, inspected: Mapping[str, Any], log: Sequence[str]) -> Container:

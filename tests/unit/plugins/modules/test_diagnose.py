@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.diagnose import reader
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
 from ansible_collections.gpuserve.fleet.plugins.modules import diagnose
 
@@ -90,6 +91,54 @@ def test_an_engine_of_several_hosts_is_known_by_its_label(
     monkeypatch.setattr(docker_socket, "get", get)
     found = next(one for one in run(places, capsys)["findings"] if one["subject"] == "engine qwen")
     assert "its group of hosts makes no token until all of them start it again" in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("place", "proved", "made", "silent"),
+    [
+        ("0/2", (False, ""), [7, 7], True),
+        ("0/2", (True, ""), [7, 8], False),
+        # Busy with others' requests, or of another key: neither is silent.
+        ("0/2", (False, ""), [7, 8], False),
+        ("0/2", (False, "401 Unauthorized"), [7, 7], False),
+        # The other hosts have no API to ask, and one alone is known by its health.
+        ("1/2", (False, ""), [7, 7], False),
+        ("", (False, ""), [7, 7], False),
+    ],
+)
+def test_the_first_one_of_several_hosts_is_asked_for_a_token(
+    places: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    proved: tuple[bool, str],
+    made: list[int],
+    silent: bool,
+) -> None:
+    figures = iter(made)
+
+    class Engine:
+        def __init__(self, where: int | str, model: str, _key: str) -> None:
+            assert (where, model) == (8001, "qwen")
+
+        def proves(self, _task: str, timeout_s: float) -> tuple[bool, str]:
+            assert timeout_s == reader.TOKEN_S
+            return proved
+
+        def figures(self) -> dict[str, float]:
+            return {"generation_tokens_total": next(figures)}
+
+    labels = {**ENGINE["Labels"], **({"fleet.gpuserve.group": place} if place else {}), "fleet.gpuserve.port": "8001"}
+    healthy = {"Status": "running", "Health": {"Status": "healthy"}}
+    answers = {
+        **ANSWERS,
+        "/containers/json?all=1": [{**ENGINE, "Labels": labels}],
+        "/containers/e1/json": {"State": healthy, "Config": {"Labels": labels}},
+    }
+    monkeypatch.setattr(docker_socket, "get", lambda _path, endpoint: answers.get(endpoint))
+    monkeypatch.setattr(reader, "Engine", Engine)
+    found = [one["rule"] for one in run(places, capsys)["findings"] if one["subject"] == "engine qwen"]
+    assert found == (["group_silent"] if silent else [])
 
 
 def test_a_daemon_that_does_not_answer_is_the_one_finding(

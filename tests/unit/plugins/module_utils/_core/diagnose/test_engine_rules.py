@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose import engine_rules, findings
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.evidence import Container, Evidence
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.diagnose.findings import Finding, Severity
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import quarantine
 
 OOM = [
     "INFO 11-24 03:01:35 [core.py:1] starting",
@@ -43,6 +44,16 @@ def test_a_part_of_a_group_that_has_ended_ends_the_group() -> None:
     assert found.text.startswith(
         "it does not run (exited), and its group of hosts makes no token until all of them start it again: the card's memory ran out"
     )
+
+
+def test_a_first_host_that_makes_no_token_is_named_though_it_is_healthy() -> None:
+    first = Container("vllm-large", "large", health="healthy", group="0/2")
+    assert judge(replace(WELL, containers=[first, GATEWAY], expected=["vllm-large"])) == []
+    (found,) = judge(replace(WELL, containers=[replace(first, silent_s=20), GATEWAY], expected=["vllm-large"]))
+    assert (found.rule, found.severity) == (engine_rules.GROUP_SILENT, Severity.FAIL)
+    assert found.text == ("it calls itself healthy and made no token in 20 s: another host of its group died or hangs")
+    # It is the other one's fault: no reason to take this one out of service.
+    assert quarantine.reason([asdict(found)], quarantine.Cause.GATES) == ""
 
 
 @pytest.mark.parametrize(

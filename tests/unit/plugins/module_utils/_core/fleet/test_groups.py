@@ -137,8 +137,8 @@ def test_who_computes_for_others_alone_and_with_whom_a_host_changes() -> None:
     assert headless(GROUPS, lambda host: host in ("gpu02", "gpu03", "gpu04", "gpu05")) == ["gpu01"]
     assert headless({}, lambda _host: False) == []
     assert units(GROUPS) == {
-        **dict.fromkeys(("gpu01", "gpu02", "gpu03"), ["gpu01", "gpu02", "gpu03"]),
-        **dict.fromkeys(("gpu04", "gpu05"), ["gpu04", "gpu05"]),
+        **{host: ["gpu01", "gpu02", "gpu03"] for host in ("gpu01", "gpu02", "gpu03")},
+        **{host: ["gpu04", "gpu05"] for host in ("gpu04", "gpu05")},
     }
 
 
