@@ -95,7 +95,7 @@ KEYS: dict[str, Key] = {
     "distributed": Key(
         "mapping",
         "hosts",
-        "Spread it over so many hosts, a stage of its layers on each; master_port (29501) is where they meet. Planned and rendered only.",
+        "Spread it over so many hosts, a stage of its layers on each; master_port (29501) is where they meet.",
         "{hosts: 2, pipeline_parallel: 2}",
         "each host serves it alone",
     ),

@@ -665,7 +665,7 @@ def test_a_playbook_that_takes_one_host_after_the_other_refuses_hosts_of_a_group
 def test_a_limit_that_leaves_out_a_host_of_a_group_is_refused(names_only: bool) -> None:
     first, second = in_order(run(of_a_group()))
     said_of_it = f"{first}, {second} serve large together, and {first} is not among the hosts of this run."
-    only = {"groups": "whole", "names_only": names_only}
+    only: dict[str, Any] = {"groups": "whole", "names_only": names_only}
     assert said_of_it in run(of_a_group(), {"ansible_limit": second}, **only)["msg"]
     assert "failed" not in run(of_a_group(), {"ansible_limit": f"{first},{second}"}, **only)
     assert "failed" not in run(of_a_group(), {"ansible_limit": second}, names_only=names_only), "nothing is changed"

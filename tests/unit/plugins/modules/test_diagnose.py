@@ -128,7 +128,8 @@ def test_the_first_one_of_several_hosts_is_asked_for_a_token(
         def figures(self) -> dict[str, float]:
             return {"generation_tokens_total": next(figures)}
 
-    labels = {**ENGINE["Labels"], **({"fleet.gpuserve.group": place} if place else {}), "fleet.gpuserve.port": "8001"}
+    engine: dict[str, Any] = ENGINE
+    labels = {**engine["Labels"], **({"fleet.gpuserve.group": place} if place else {}), "fleet.gpuserve.port": "8001"}
     healthy = {"Status": "running", "Health": {"Status": "healthy"}}
     answers = {
         **ANSWERS,
