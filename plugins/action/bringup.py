@@ -16,6 +16,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible import constants as settings
@@ -57,6 +58,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._name = str((task_vars or {}).get("inventory_hostname", ""))
         arguments = dict(self._task.args)
+        together, came_by = arguments.pop("together", []), arguments.pop("came_by", [])
+        if failed := _failed_before([host for host in together if host != self._name], came_by, task_vars or {}):
+            return {**result, "failed": True, "msg": _left_alone(failed)}
         if self._task.check_mode:
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
         first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
@@ -252,6 +256,29 @@ def _parted(model: str, hosts: int, step: int) -> str:
     return (
         f"{model}: {hosts} hosts serve it together, and {step} {'is' if step == 1 else 'are'} changed at once. Take all of them into one "
         f"step (-e gpuserve_serial={hosts}) and one -l. Nothing was changed here."
+    )
+
+
+def _failed_before(others: Sequence[str], came_by: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
+    """Return which of the hosts that a host waits for will not come: they are out of the play, or failed in a task before this one.
+
+    All hosts of a step are through with a task before the next one begins, and each registers what it came by.
+    """
+    play, left = variables.get("ansible_play_hosts_all", ()), variables.get("ansible_play_hosts", ())
+    registered = {host: variables["hostvars"].raw_get(host) if came_by else {} for host in others}
+    return [
+        host
+        for host in others
+        if (host in play and host not in left)
+        or any((registered[host].get(name) or {"failed": True}).get("failed") for name in came_by)
+    ]
+
+
+def _left_alone(failed: Sequence[str]) -> str:
+    """Return what is said of a host whose others can't come."""
+    return (
+        f"{', '.join(failed)}, with which it serves together, failed before any engine was to change. Mend that and run again. Nothing was "
+        "changed here."
     )
 
 

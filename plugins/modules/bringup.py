@@ -207,6 +207,20 @@ options:
     elements: str
     default: []
     version_added: 0.3.0
+  together:
+    description:
+      - The hosts with which this one changes. The action plugin waits for none of them that failed in a task before this one.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
+  came_by:
+    description:
+      - What each of O(together) has registered without a failure by the time that it comes to this task.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 attributes:
@@ -389,6 +403,8 @@ def main() -> NoReturn:
             "progress_file": {"type": "path"},
             "peers_file": {"type": "path"},
             "anew": {"type": "list", "elements": "str", "default": []},
+            "together": {"type": "list", "elements": "str", "default": []},
+            "came_by": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

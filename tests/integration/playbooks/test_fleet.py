@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import rank
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 CARD = "NVIDIA GeForce RTX 5090"
 QWEN = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "max_model_len": 1536, "max_num_seqs": 24}
@@ -367,6 +369,32 @@ def test_a_host_that_is_too_slow_gets_back_what_it_served_and_stops_the_rollout(
     assert "gpuserve_acceptance: it is on, and benchmark_thresholds says of no model what it has to reach." in " ".join(
         output.split()
     )
+
+
+def test_hosts_that_serve_together_are_accepted_together(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {"ansible_host": f"192.0.2.{at}"} for at, name in enumerate("ab", 1)})
+    large = {
+        "name": "large",
+        "model": "meta-llama/Llama-3.1-8B-Instruct",
+        "max_model_len": 8192,
+        "distributed": {"hosts": 2},
+    }
+    thresholds = [{"model": "large", "tokens_per_s": 200}]
+    settings = {"gpuserve_acceptance": True, "benchmark_thresholds": thresholds, "vllm_stack_models": [large]}
+    first, second = sorted("ab", key=lambda host: -rank("large", host))
+    # The other one has no API, and nobody measures it.
+    (tmp_path / f"slow-{second}").touch()
+    status, changed, output = rolled_out(tmp_path, path, "-e", json.dumps(settings))
+    assert (status, changed) == (0, "ab"), output
+    assert f"{first} was measured" in output and f"{second} was measured" not in output
+
+    # What the first one misses takes both back.
+    (tmp_path / f"slow-{first}").touch()
+    status, changed, output = rolled_out(tmp_path, path, "-e", json.dumps(settings))
+    assert (status, changed) == (2, ""), output
+    said = " ".join(output.split())
+    assert all(f"{host} was not accepted: qwen, alone: tokens_per_s 90, threshold 200." in said for host in "ab")
+    assert "stopped: 2 failures" in said and "0 hosts with the new set, 2 failed, 0 not touched." in said
 
 
 def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: Path) -> None:

@@ -124,6 +124,42 @@ def test_a_host_of_a_group_that_cannot_begin_keeps_no_other_waiting(
     }
 
 
+@pytest.mark.parametrize(
+    ("play", "registered", "left"),
+    [
+        ({}, {"rendered": {"changed": True}, "fetched": {"skipped": True}}, False),
+        ({}, {"rendered": {"failed": True}, "fetched": {}}, True),
+        ({}, {"rendered": {"changed": False}}, True),
+        # Out of the play, and no longer asked what it came by.
+        ({"ansible_play_hosts": ["box"]}, {"rendered": {"changed": True}, "fetched": {"skipped": True}}, True),
+        (
+            {"ansible_play_hosts_all": ["box"], "ansible_play_hosts": ["box"]},
+            {"rendered": {"a": 1}, "fetched": {"a": 1}},
+            False,
+        ),
+    ],
+)
+def test_a_host_whose_other_one_failed_before_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, play: dict[str, Any], registered: dict[str, Any], left: bool
+) -> None:
+    variables = {
+        "ansible_play_hosts_all": ["box", "other"],
+        "ansible_play_hosts": ["box", "other"],
+        "hostvars": SimpleNamespace(raw_get=lambda _host: registered),
+        **play,
+    }
+    args = {"together": ["box", "other"], "came_by": ["rendered", "fetched"]}
+    found = together(monkeypatch, tmp_path, ansible_play_batch=["box", "other"], args=args, **variables)
+    assert found["failed"] is True and (found["waited_s"] == 0) is left
+    said = "other, with which it serves together, failed before any engine was to change."
+    assert found["msg"].startswith(said) is left
+    # A rollback renders nothing: there only who is out of the play is known to be.
+    again = together(
+        monkeypatch, tmp_path, ansible_play_batch=["box", "other"], args={**args, "came_by": []}, **variables
+    )
+    assert again["msg"].startswith(said) is (left and bool(play))
+
+
 @pytest.mark.parametrize(("settled", "work"), [(True, False), (False, True)])
 def test_a_probe_says_that_there_is_work_where_another_host_of_the_group_has_some(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settled: bool, work: bool
