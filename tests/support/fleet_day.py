@@ -155,21 +155,25 @@ def set_up(fleet: Fleet) -> None:
 
 
 def compared(fleet: Fleet) -> None:
-    """Nothing differs on a box that is as the inventory says; of one that is not, what does is named, and nothing else."""
-    status, differs = fleet.drift("-l", A)
-    check(status == 0 and differs == {A: []}, f"{status} {differs}")
+    """Nothing differs on a box and an edge that are as the inventory says; of those that are not, what does is named, and nothing else."""
+    status, differs = fleet.drift("-l", f"{A},{EDGE}")
+    check(status == 0 and differs == {A: [], EDGE: []}, f"{status} {differs}")
     fleet.on(A, "docker", "stop", "vllm-qwen")
-    fleet.on(A, "sh", "-c", f"cp -p {NGINX} /root && echo '# by hand' >> {NGINX}")
+    for host in (A, EDGE):
+        fleet.on(host, "sh", "-c", f"cp -p {NGINX} /root && echo '# by hand' >> {NGINX}")
     status, differs = fleet.drift("-e", flags(16))
     # Fewer requests at once have less of a cache.
     flag = ["gateway model qwen", "model qwen: --kv-cache-memory-bytes", "model qwen: --max-num-seqs"]
     by_hand = ["gateway's nginx.conf", "model qwen: container"]
-    # The other one has no card.
-    check(
-        status == 2 and differs == {A: sorted(flag + by_hand), B: sorted([*flag, "container toolkit", "driver"])},
-        f"{status} {differs}",
-    )
-    fleet.on(A, "cp", "-p", "/root/nginx.conf", NGINX)
+    wanted = {
+        A: sorted(flag + by_hand),
+        # It has no card.
+        B: sorted([*flag, "container toolkit", "driver"]),
+        EDGE: ["gateway's nginx.conf"],
+    }
+    check(status == 2 and differs == wanted, f"{status} {differs}")
+    for host in (A, EDGE):
+        fleet.on(host, "cp", "-p", "/root/nginx.conf", NGINX)
     fleet.on(A, "docker", "start", "vllm-qwen")
     wait_for(lambda: fleet.is_up(A))
 

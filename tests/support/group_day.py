@@ -32,7 +32,7 @@ LARGE: dict[str, Any] = {
 FIRST, SECOND = sorted((A, B), key=lambda host: -rank("large", host))
 SETTINGS = "/var/lib/nvml-double/engines/large.json"
 # What the box without a card differs in, whatever serves.
-BARE = {A: [], B: ["container toolkit", "driver"]}
+BARE = {A: [], B: ["container toolkit", "driver"], EDGE: []}
 
 
 def given(**change: Any) -> tuple[str, str]:
