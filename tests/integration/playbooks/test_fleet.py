@@ -248,8 +248,9 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     tasks.mkdir(exist_ok=True)
     for name, text in (("engines", ENGINES), ("measure", MEASURE), ("set_before", BEFORE)):
         (tasks / f"{name}.yml").write_text(text)
-    for name in ("rollout_step", "acceptance", "claim"):
+    for name in ("rollout_step", "acceptance", "claim", "edge_boxes"):
         shutil.copy(CHECKOUT / f"playbooks/tasks/{name}.yml", tasks)
+    shutil.copytree(CHECKOUT / "playbooks/vars", folder / "vars", dirs_exist_ok=True)
     serve = yaml.safe_load((CHECKOUT / "playbooks/tasks/serve.yml").read_text())
     (tasks / "serve.yml").write_text(yaml.safe_dump(served_by_doubles(serve), sort_keys=False))
     for moment in ("before", "after"):
