@@ -26,7 +26,7 @@ def test_every_integration_suite_is_run_by_the_whole_test() -> None:
     whole = (UNIT.parent / "support/lab/whole.py").read_text(encoding="utf-8")
     folders = {path.parent.name for path in (UNIT.parent / "integration").glob("*/test_*.py")}
     # The gateway's are run by its scenario; a whole proof takes a quarter of an hour, and is run by make test-proof. A group of
-    # hosts is started by no playbook yet, and by make test-group.
+    # hosts is in the scenario fleet; make test-group shows its bring-up alone.
     assert (
         sorted(name for name in folders - {"gateway", "proof", "group"} if f'"tests/integration/{name}"' not in whole)
         == []

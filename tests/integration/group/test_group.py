@@ -4,8 +4,8 @@
 
 """One model over two boxes, with real Docker, SSH and Ansible between them: both parts serve, or neither. The engines are doubles.
 
-Five minutes with its boxes, and no part of make test while no playbook starts such a group: what two bring-ups tell each other is seen
-there on made-up hosts. `make test-group`, whose play is in tests/integration/bringup.
+The bring-up alone, for whoever changes it: `make test-group`, whose play is in tests/integration/bringup. Make test has the playbooks
+around it in the scenario fleet, and what two bring-ups tell each other on made-up hosts.
 """
 
 from __future__ import annotations

@@ -167,10 +167,10 @@ def test_one_part_more_joins_where_processors_are_idle_and_the_real_vllm_has_end
 ) -> None:
     tally, did = whole.Tally(seconds={"end to end": 1.0} if ended else {}), []
     jobs = collections.deque([lambda: did.append(1)] * 3)
-    looks = iter(range(9))
+    probes = iter(range(9))
 
     def sleep(_seconds: float) -> None:
-        if next(looks) == 8:  # whoever else takes the parts is done by then
+        if next(probes) == 8:  # whoever else takes the parts is done by then
             jobs.clear()
 
     monkeypatch.setattr("time.sleep", sleep)
