@@ -162,7 +162,7 @@ def main() -> None:
         host.play("playbooks/backup.yml", backup_dir=f"{folder}/kept")
 
         lose(host)
-        boxes.up(host.name)
+        boxes.up(host.name, with_docker=True)
         # The doubles are the card and the engines' image of the new box.
         host.play("molecule/vllm_stack/prepare.yml")
         host.play("playbooks/restore.yml", backup_dir=f"{folder}/kept")

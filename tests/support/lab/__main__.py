@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="127.0.0.1:8000:8000",
         help="a port of the box on this machine",
     )
+    up.add_argument(
+        "--with-docker", action="store_true", help="Docker's packages are there, and nothing of it runs (trixie)"
+    )
     up.add_argument("--fresh", action="store_true", help="remove an older box of this name first")
     up.add_argument(
         "--docker-option",
@@ -130,6 +133,7 @@ def _box_up(arguments: argparse.Namespace) -> None:
         publish=tuple(arguments.publish),
         options=tuple(arguments.docker_option),
         fresh=arguments.fresh,
+        with_docker=arguments.with_docker,
     )
     print(box.as_json())
 

@@ -76,7 +76,7 @@ class Base:
     def key(self) -> str:
         """Return the key of what goes in."""
         bundle = SYSTEM_CA_BUNDLE.read_bytes().hex() if SYSTEM_CA_BUNDLE.exists() else ""
-        return key_of(RECIPE, self.suite, self.packages, self.systemd, MIRROR, bundle, _pip_index(), _proxies())
+        return key_of(RECIPE, self.suite, self.packages, self.systemd, MIRROR, bundle, _pip_index(), proxies())
 
 
 def host_base(suite: str) -> Base:
@@ -175,7 +175,7 @@ def _trust_what_this_machine_trusts(root: Path) -> None:
     if _pip_index():
         settings.append(f"index-url = {_pip_index()}")
     (root / "etc/pip.conf").write_text("\n".join(settings) + "\n")
-    (root / "etc/environment").write_text("".join(f'{name}="{value}"\n' for name, value in _proxies().items()))
+    (root / "etc/environment").write_text("".join(f'{name}="{value}"\n' for name, value in proxies().items()))
 
 
 def _certificates(bundle: Path) -> list[str]:
@@ -203,7 +203,8 @@ def _pip_index() -> str:
     return told if told.startswith("http") else ""
 
 
-def _proxies() -> dict[str, str]:
+def proxies() -> dict[str, str]:
+    """Return the proxies that this machine was told to use."""
     names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 

@@ -12,6 +12,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 
+from ansible_collections.gpuserve.fleet.tests.support.lab import docker_host
 from ansible_collections.gpuserve.fleet.tests.support.lab.bases import ensure_base, host_base
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     CACHE,
@@ -31,7 +32,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
     say,
     wait_for,
 )
-from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_ssh
+from ansible_collections.gpuserve.fleet.tests.support.lab.engine import ensure_engine, ensure_ssh
 
 NETWORK = f"{NAME}-boxes"
 
@@ -108,21 +109,35 @@ def container_name(name: str) -> str:
 
 
 def up(
-    name: str, suite: str = "trixie", publish: tuple[str, ...] = (), options: tuple[str, ...] = (), fresh: bool = False
+    name: str,
+    suite: str = "trixie",
+    publish: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
+    fresh: bool = False,
+    with_docker: bool = False,
 ) -> Box:
-    """Make the box, or start it, or find it running; return once systemd and sshd answer."""
+    """Make the box, or start it, or find it running; return once systemd and sshd answer.
+
+    One with Docker has its packages, and nothing of it runs.
+    """
+    if with_docker and suite != docker_host.SUITE:
+        raise LabError(f"There is no base image with Docker for suite {suite}: choose {docker_host.SUITE}.")
     container = container_name(name)
-    image = ensure_base(host_base(suite))
+    archive = f"{NAME}-apt-{suite}"
+    ensure_engine()
     ensure_network()
     ensure_ssh()
     _ensure_key()
+    if not docker_ok("volume", "inspect", archive):
+        docker("volume", "create", *labels(shared=True), archive)
+    image = docker_host.ensure_docker_host(NETWORK, archive) if with_docker else ensure_base(host_base(suite))
     if fresh:
         down(name)
     state = docker("container", "inspect", "--format", "{{.State.Running}}", container, check=False)
     if state == "false":
         docker("start", container)
     elif state != "true":
-        _create(name, image, suite, publish, options)
+        _create(name, image, archive, publish, options)
     wait_for(f"systemd in box {name} reporting running or degraded", lambda: _systemd_up(container), timeout_s=90)
     box = _reach(name, container)
     wait_for(f"sshd of box {name} answering at {box.address}", lambda: _greets(box.address, box.port), timeout_s=60)
@@ -178,12 +193,9 @@ def _own_address(container: str) -> str:
     return f"10.{second_octet(NAME)}.{128 + number // 254}.{1 + number % 254}"
 
 
-def _create(name: str, image: str, suite: str, publish: tuple[str, ...], options: tuple[str, ...]) -> None:
+def _create(name: str, image: str, archive: str, publish: tuple[str, ...], options: tuple[str, ...]) -> None:
     container = container_name(name)
-    say(f"making box {name} ({suite}, container {container})")
-    archive = f"{NAME}-apt-{suite}"
-    if not docker_ok("volume", "inspect", archive):
-        docker("volume", "create", *labels(shared=True), archive)
+    say(f"making box {name} ({image}, container {container})")
     docker("volume", "create", *labels(), f"{container}-docker")
     docker(
         "run",

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.docker_engine import distro_docker
 from ansible_collections.gpuserve.fleet.tests.support.lab import (
     answers,
     bases,
     boxes,
     demo,
+    docker_host,
     failures,
     last_screen,
     models,
@@ -41,6 +44,14 @@ def test_a_base_image_is_named_after_what_went_in() -> None:
     assert plain.image == bases.Base("x", "trixie", ("python3",), systemd=True).image
     assert plain.image != bases.Base("x", "trixie", ("python3", "curl"), systemd=True).image
     assert plain.image != bases.Base("x", "bookworm", ("python3",), systemd=True).image
+
+
+def test_a_box_with_docker_has_all_that_our_role_would_install_there() -> None:
+    trixie = Distribution("debian", "13", "13", docker_host.SUITE, "debian", "Debian 13")
+    assert set(docker_host.PACKAGES) == set(distro_docker(trixie).packages)
+    assert docker_host.image_name() != bases.host_base(docker_host.SUITE).image
+    with pytest.raises(LabError, match="no base image with Docker for suite bookworm: choose trixie"):
+        boxes.up("some", suite="bookworm", with_docker=True)
 
 
 def test_a_lab_of_another_name_has_a_subnet_of_its_own() -> None:
