@@ -57,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         gateway, facts = self._parsed()
         return {
             "changed": False,
-            "has_image": facts.has_image,
+            "kept_image": facts.kept_image,
             "uid": facts.uid,
             "gid": facts.gid,
             "url": gateway.url,

@@ -117,8 +117,8 @@ gid:
   description: The number of that account's group.
   returned: when O(state=checked)
   type: int
-has_image:
-  description: Whether the image is on the host.
+kept_image:
+  description: The image that runs, by the digest that was kept for its name; empty where M(gpuserve.fleet.image_pin) has to install it.
   returned: when O(state=checked)
-  type: bool
+  type: str
 """

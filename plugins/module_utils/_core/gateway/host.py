@@ -21,7 +21,7 @@ class Facts:
     the account's, 0 before it is made."""
 
     has_compose: bool = False
-    has_image: bool = False
+    kept_image: str = ""
     is_running: bool = False
     listen: str = ""
     listening: Mapping[int, str] = field(default_factory=dict)

@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import image_pin
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.sets import read
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.net import listeners
 
 CONTAINER = ACCOUNT = "gpuserve-gateway"
-FIRST_KEY, SETTINGS = "default-key.sha256", "settings.json"
+FIRST_KEY, SETTINGS, IMAGES = "default-key.sha256", "settings.json", "images.json"
+# An image's id, and its digests.
+DIGESTS = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}"
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 
@@ -31,7 +34,7 @@ def probe(folder: Path, image: str, ports: Sequence[int], paths: Sequence[str], 
     container = _inspect(run) if has_compose else {}
     return {
         "has_compose": has_compose,
-        "has_image": has_compose and bool(image) and run(["docker", "image", "inspect", image])[0] == 0,
+        "kept_image": _kept_image(folder, image, run) if has_compose and image else "",
         "is_running": bool(container.get("State", {}).get("Running")),
         "listen": (container.get("Config", {}).get("Labels") or {}).get("fleet.gpuserve.listen", ""),
         "listening": listeners(HostFiles(), ports, [container["Id"]] if container else []),
@@ -65,6 +68,20 @@ def _account() -> dict[str, int]:
     except KeyError:
         return {"uid": 0, "gid": 0}
     return {"uid": entry.pw_uid, "gid": entry.pw_gid}
+
+
+def _kept_image(folder: Path, image: str, run: Run) -> str:
+    """Return the image that a name stands for on this host; nothing where it is not there, or its digest is yet to be kept."""
+    try:
+        known = image_pin.read(json.loads(read(folder / IMAGES) or b"{}"))
+    except ValueError:
+        known = {}
+    wanted = image_pin.wanted(image, known, renew=False)
+    code, out, _error = run(["docker", "image", "inspect", "--format", DIGESTS, wanted])
+    if code:
+        return ""
+    pinned = wanted if image_pin.by_digest(wanted) else image_pin.pin(image, out.split()[1:])
+    return (pinned or image) if image_pin.keep(known, image, pinned) == known else ""
 
 
 def _inspect(run: Run) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway impor
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files
 from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.gateway.settings import SECRET, settings
 
-FACTS: dict[str, Any] = {"has_compose": True, "has_image": True, "first_key_sha256": "", "saved": None}
+FACTS: dict[str, Any] = {"has_compose": True, "kept_image": "image", "first_key_sha256": "", "saved": None}
 
 
 class Controller:
@@ -131,7 +131,7 @@ def test_a_host_where_it_cannot_run_is_left_as_it_is(controller: Controller) -> 
 
 def test_checking_warns(controller: Controller) -> None:
     answer = controller.run(settings=settings(), state="checked")
-    assert answer["has_image"] and "in the clear" in answer["warnings"][0] and controller.payloads == []
+    assert answer["kept_image"] and "in the clear" in answer["warnings"][0] and controller.payloads == []
     assert (answer["uid"], answer["gid"]) == (0, 0)
 
 

@@ -13,7 +13,7 @@ from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.ga
 
 
 def facts(**changed: object) -> Facts:
-    return Facts.of({"has_compose": True, "has_image": True, **changed})
+    return Facts.of({"has_compose": True, "kept_image": "image", **changed})
 
 
 def test_ports_come_back_from_json_as_text() -> None:

@@ -51,7 +51,7 @@ def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
     facts = probe.probe(tmp_path, "image", [], ["/nowhere"], absent)
     assert facts == {
         "has_compose": False,
-        "has_image": False,
+        "kept_image": "",
         "is_running": False,
         "listen": "",
         "listening": {},
@@ -67,7 +67,12 @@ def test_a_host_with_a_gateway_tells_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"port": 8000}\n')
     docker = Docker(compose="2.40.3", image="[]", container=json.dumps([CONTAINER]))
     facts = probe.probe(tmp_path, "image", [8000], [str(tmp_path)], docker)
-    assert facts["has_compose"] and facts["has_image"] and facts["is_running"] and facts["listen"] == "0.0.0.0:8000"
+    assert (
+        facts["has_compose"]
+        and facts["kept_image"] == "image"
+        and facts["is_running"]
+        and facts["listen"] == "0.0.0.0:8000"
+    )
     assert (facts["listening"], facts["missing"]) == ({8000: "ours"}, [])
     assert facts["first_key_sha256"] == "a" * 64
     assert probe.settings(tmp_path) == {"port": 8000} and probe.settings(tmp_path / "nowhere") is None
@@ -82,9 +87,43 @@ def test_what_a_task_prints_of_a_host_holds_no_engine_key(tmp_path: Path) -> Non
 @pytest.mark.parametrize("answers", [{"compose": "2"}, {"compose": "2", "container": "[]"}])
 def test_without_a_container_nobody_of_ours_listens(tmp_path: Path, answers: dict[str, str]) -> None:
     facts = probe.probe(tmp_path, "image", [8000], [], Docker(**answers))
-    assert not facts["is_running"] and not facts["has_image"] and facts["listening"] == {8000: "x"}
+    assert not facts["is_running"] and not facts["kept_image"] and facts["listening"] == {8000: "x"}
 
 
 def test_a_container_without_labels_is_read(tmp_path: Path) -> None:
     bare = {**CONTAINER, "Config": {"Labels": None}}
     assert probe.probe(tmp_path, "", [], [], Docker(compose="2", container=json.dumps([bare])))["listen"] == ""
+
+
+PINNED = f"openresty/openresty@sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("record", "digests", "kept"),
+    [
+        ({"openresty:1": PINNED}, f"sha256:1 {PINNED}", PINNED),
+        # It was never kept, and no longer as it was kept.
+        ({}, f"sha256:1 {PINNED}", ""),
+        ({"openresty:1": PINNED}, None, ""),
+        # One that was loaded from a file has no digest: there is nothing to keep.
+        ({}, "sha256:1", "openresty:1"),
+    ],
+)
+def test_an_image_is_kept_by_its_digest(tmp_path: Path, record: dict[str, str], digests: str | None, kept: str) -> None:
+    (tmp_path / "images.json").write_text(json.dumps(record))
+    asked: list[list[str]] = []
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        asked.append(argv)
+        return Docker(compose="2", **({} if digests is None else {"image": digests}))(argv)
+
+    assert probe.probe(tmp_path, "openresty:1", [], [], run)["kept_image"] == kept
+    assert [argv[-1] for argv in asked if argv[1] == "image"] == [record.get("openresty:1", "openresty:1")]
+
+
+def test_a_record_that_was_cut_short_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "images.json").write_text("{")
+    assert (
+        probe.probe(tmp_path, "openresty:1", [], [], Docker(compose="2", image=f"sha256:1 {PINNED}"))["kept_image"]
+        == ""
+    )
