@@ -103,7 +103,7 @@ def _row(source: str, configs: dict[str, Any], entry: dict[str, Any], measured: 
     found = encoders.limited(shape.encoders, pixels) if pixels != 0 else dataclasses.replace(shape.encoders, patches=0)
     shape = dataclasses.replace(shape, encoders=found)
     if memory.draft_model:
-        draft = drafts.shape_of(configs[memory.draft_model], entry["dtype"], memory.draft_model)
+        draft = drafts.shape_of(configs[memory.draft_model], entry["dtype"], memory.draft_model, memory.method)
         shape = dataclasses.replace(shape, draft=draft)
     ranks = entry.get("tensor_parallel_size", 1)
     one_more = shape.ahead_layers if memory.ahead else 0

@@ -234,6 +234,9 @@ def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:
     rows = measured.sampler_floats * buffered + SAMPLER_FLOATS_BEYOND * (load.max_num_seqs - buffered)
     if shape.experts and not shape.latent:
         rows += measured.expert_sampler_floats * load.max_num_seqs
+    if shape.draft is not None and not load.reads_hidden:
+        # Of every guess of a smaller model both models' words are compared in 32 bits (v1/sample/rejection_sampler.py).
+        rows += load.drafts * load.max_num_seqs
     size = rows * 4 * shape.vocab_size
     return Part("sampler", int(size), f"{load.max_num_seqs} sequences of {shape.vocab_size} words")
 

@@ -47,7 +47,11 @@ def test_tokens_of_every_kind_of_cache_are_those_logged(row: Row) -> None:
     assert pool.tokens(row.kv_bytes, row.load.max_model_len, row.load.max_num_batched_tokens) == row.kv_tokens
 
 
-@pytest.mark.parametrize("row", rows(["vllm-0.26.0-h200-memory-2026-11.json"]), ids=lambda row: row.model)
+@pytest.mark.parametrize(
+    "row",
+    rows(["vllm-0.26.0-h200-memory-2026-11.json"], ["glm-4.5-air-4l", "kimi-linear-8l", "ernie-4.5-moe-6l"]),
+    ids=lambda row: row.model,
+)
 def test_weights_are_those_logged_with_a_layer_ahead_and_without_positions(row: Row) -> None:
     # Ernie's layer ahead has no experts; Kimi's latent attention has no table of positions, and is in every fourth layer.
     assert estimate.weights_bytes(row.shape, row.load) / GIB == pytest.approx(row.weights_gib, abs=0.04)
