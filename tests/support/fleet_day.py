@@ -72,20 +72,15 @@ class Fleet:
             answer = json.loads(written.read_text())
         return status, {host: sorted(row["what"] for row in one["differences"]) for host, one in answer.items()}
 
-    def failing(self, *arguments: str) -> dict[str, list[str]]:
-        """Run diagnose.yml; return which engines and gateways of each box fail."""
+    def failing(self, box: str, *arguments: str) -> set[str]:
+        """Run diagnose.yml for a box; return what of it fails but for the host's own."""
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder, "diagnosis.json")
-            output = self.play("diagnose.yml", "-e", f"diagnose_json={written}", *arguments)[1]
+            output = self.play("diagnose.yml", "-l", box, "-e", f"diagnose_json={written}", *arguments)[1]
             check(written.exists(), output)
-            answer = json.loads(written.read_text())
-        subjects = {
-            box: [found["subject"] for found in one["findings"] if found["severity"] == "fail"]
-            for box, one in answer.items()
-        }
-        return {
-            box: [one for one in found if one.split()[0] in ("engine", "gateway")] for box, found in subjects.items()
-        }
+            found = json.loads(written.read_text())[box]["findings"]
+        engines = (one["subject"] for one in found if one["severity"] == "fail")
+        return {subject for subject in engines if subject.partition(" ")[0] in ("engine", "gateway")}
 
     def play(self, playbook: str, *arguments: str) -> tuple[int, str]:
         """Run a playbook; return its status and what it printed."""
