@@ -265,6 +265,8 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     block["block"] = [task for task in block["block"] if "include_role" not in str(task)]
     for one in plays[1:]:
         one["module_defaults"] = {"gpuserve.fleet.host_claim": {"folder": f"{folder}/run-{{{{ inventory_hostname }}}}"}}
+    # The hosts of a test have one folder of state: two that note their version there at once are none of a fleet's.
+    next(one for one in plays if one["name"] == "Give the hosts of a rollout back")["serial"] = 1
     (folder / "rollout.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
     shutil.rmtree(folder / "changed", ignore_errors=True)
     (folder / "changed").mkdir()
