@@ -67,8 +67,8 @@ def _head(config: Mapping[str, Any], name: str, dtype: str, where: str) -> Model
         joined = 3 * hidden * hidden + hidden * (found.heads + 2 * found.kv_heads) * found.head_dim
     elif "dflash" in name:
         joined = _layers_read(config) * hidden * hidden
-    if "eagle" in name and "eagle3" not in name:
-        # The first EAGLE speaks with the model's own output layer, too.
+    if "eagle" in name and "eagle3" not in name and "minicpm" not in name:
+        # The first EAGLE speaks with the model's own output layer, too (vLLM, llama_eagle.py, but not minicpm_eagle.py).
         joined -= found.vocab_size * hidden
     return replace(found, plain_parameters=found.plain_parameters + joined)
 

@@ -352,8 +352,13 @@ def _latent(read: Config) -> Latent:
 
 
 def _rotary_share(read: Config) -> float:
-    # Kimi's latent attention knows no positions (vLLM, models/kimi_linear.py).
-    if read.get("mla_use_nope", default=False) is True:
+    # These know no positions (vLLM, models/kimi_linear.py, jamba.py, nemotron_h.py, granitemoehybrid.py, zamba2.py).
+    if (
+        read.get("mla_use_nope", default=False) is True
+        or read.own("model_type") in ("jamba", "nemotron_h")
+        or read.own("position_embedding_type") == "nope"
+        or (read.own("model_type") == "zamba2" and not read.own("use_mem_rope"))
+    ):
         return 0.0
     said = read.get("rope_parameters.partial_rotary_factor", "partial_rotary_factor", "rotary_pct", default=1.0)
     return float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < said <= 1 else 1.0

@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     layout,
     quantization,
     sections,
+    shape,
     states,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
@@ -189,7 +190,11 @@ def test_a_head_of_the_first_eagle_joins_two_states() -> None:
     }
     plain = {**layer, "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True, "max_position_embeddings": 64}
     found = drafts.shape_of({**plain, "architectures": ["EagleLlamaForCausalLM"]}, "auto", "draft")
-    assert found.plain_parameters - ModelShape.from_config(plain).plain_parameters == 2 * 64 * 64
+    # Its words are the model's, going in and coming out; MiniCPM's has an output layer of its own.
+    words = 64 * ModelShape.from_config(plain).vocab_size
+    assert found.plain_parameters - ModelShape.from_config(plain).plain_parameters == 2 * 64 * 64 - words
+    own = drafts.shape_of({**plain, "architectures": ["EagleMiniCPMForCausalLM"]}, "auto", "draft")
+    assert own.plain_parameters - found.plain_parameters == words
 
 
 def test_an_mlp_of_its_own_size_beside_experts() -> None:
@@ -312,3 +317,19 @@ def test_a_head_behind_an_embedding_model_s_name() -> None:
         == architectures.find("MistralModel")
         == architectures.find("LlamaModel")
     )
+
+
+@pytest.mark.parametrize(
+    ("says", "has_table"),
+    [
+        ({"model_type": "jamba"}, False),
+        ({"model_type": "nemotron_h"}, False),
+        ({"position_embedding_type": "nope"}, False),
+        ({"position_embedding_type": "rope"}, True),
+        ({"model_type": "zamba2"}, False),
+        ({"model_type": "zamba2", "use_mem_rope": True}, True),
+        ({"model_type": "llama"}, True),
+    ],
+)
+def test_what_knows_no_positions_has_no_table_of_them(says: dict[str, Any], has_table: bool) -> None:
+    assert (shape._rotary_share(config(**{**SIZES, **says})) > 0) is has_table

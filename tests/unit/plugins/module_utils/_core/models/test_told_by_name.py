@@ -304,7 +304,11 @@ def test_types_are_called_as_configurations_have_them() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in (*gone.LAST_SERVED, *gone.PLUGIN) if architectures.find(sections.FLAT.get(name, name)) is None],
+    [
+        name
+        for name in sorted({*gone.LAST_SERVED, *gone.PLUGIN})
+        if architectures.find(sections.FLAT.get(name, name)) is None
+    ],
 )
 def test_what_no_engine_serves_is_told_by_its_class(name: str) -> None:
     with pytest.raises(FleetError, match=rf"vLLM (has had no class for {name} since|serves {name} by a plugin alone)"):
