@@ -56,8 +56,8 @@ def folder(place: Path, config: dict[str, Any]) -> str:
     ("config", "method", "joined", "words"),
     [
         ({"architectures": ["LlamaForCausalLMEagle3"], "draft_vocab_size": 32000}, "eagle3", "eagle3", 32000),
-        # EAGLE's own heads call themselves what they are made of: how they guess is said by the flag alone.
-        ({"architectures": ["LlamaForCausalLM"]}, "eagle", "eagle", 152064),
+        # EAGLE's own heads call themselves what they are made of: how they guess is said by the flag alone. Their words are the model's.
+        ({"architectures": ["LlamaForCausalLM"]}, "eagle", "eagle", 0),
         (
             {"architectures": ["DFlashDraftModel"], "dflash_config": {"target_layer_ids": [1, 9, 17]}},
             "dflash",
