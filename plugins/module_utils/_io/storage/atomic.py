@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_TURNS, _TURN_S = 100, 0.05
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -28,6 +31,7 @@ def write(path: str | Path, content: str | bytes, mode: int = 0o600, owner: tupl
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     with _named(path), _folder(path.parent) as folder:
+        _take_turn(folder)
         draft = f".{path.name}.draft"
         # One that an interrupted run left.
         with contextlib.suppress(FileNotFoundError):
@@ -112,6 +116,23 @@ def clear(path: str | Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _take_turn(folder: int) -> None:
+    """Wait until no other writer has a draft in a folder: hosts of one run that keep the same file on the controller write at one moment.
+
+    Not for ever: any account can lock a folder that it may read.
+    """
+    for _each in range(_TURNS):
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_TURN_S)
+        except OSError:
+            # A file system without locks goes without.
+            return
+        else:
+            return
 
 
 def _fill(handle: int, data: bytes) -> None:

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +118,47 @@ def test_a_link_in_the_draft_s_place_is_not_written_through(tmp_path: Path) -> N
     assert victim.read_text() == "root's"
     assert (tmp_path / "a").read_text() == "ours"
     assert not (tmp_path / "a").is_symlink()
+
+
+def test_two_that_write_one_file_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a handle of its own, as two processes do."""
+    is_half_way, errors = threading.Event(), []
+    write = os.write
+
+    def slow(handle: int, data: bytes) -> int:
+        if bytes(data).startswith(b"first"):
+            is_half_way.set()
+            time.sleep(0.2)
+        return write(handle, data)
+
+    def begin() -> None:
+        try:
+            atomic.write(tmp_path / "a", "first")
+        except OSError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(os, "write", slow)
+    thread = threading.Thread(target=begin)
+    thread.start()
+    assert is_half_way.wait(60)
+    atomic.write(tmp_path / "a", "second")
+    thread.join()
+    assert errors == []
+    assert (tmp_path / "a").read_text() == "second"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_whoever_holds_the_lock_of_a_folder_holds_no_writer_up_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_TURN_S", 0.0)
+    holder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        atomic.write(tmp_path / "a", "written")
+    finally:
+        os.close(holder)
+    assert (tmp_path / "a").read_text() == "written"
 
 
 def test_lines_are_added_to_a_closed_file_and_through_no_link(tmp_path: Path) -> None:
