@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import AWAY_NOTE, Lookup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.quantized import WITHIN_S, checkpoints
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC, plan
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.refusal import refused
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
 
 # What is for the hub is asked from here, and not sent to a host.
@@ -48,10 +49,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         refuse = boolean(arguments.get("refuse", False))
         host = str((task_vars or {}).get("inventory_hostname", ""))
         if refuse and not arguments.get("gpus"):
-            return {**result, **_failed(no_card(host, str(arguments.get("no_card", ""))))}
+            return {**result, **refused(no_card(host, str(arguments.get("no_card", ""))))}
         planned = self._planned(arguments, task_vars)
         if refuse and not planned.get("failed") and not planned["plan"]["feasible"]:
-            return {**result, **_failed(FleetError("", " ".join(planned["plan"]["reasons"]), UNTOUCHED))}
+            return {**result, **refused(FleetError("", " ".join(planned["plan"]["reasons"]), UNTOUCHED))}
         return {**result, **planned}
 
     def _planned(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -66,10 +67,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {"changed": False, "plan": planned_here(checked.validated_parameters)}
         except FleetError as error:
             return {"failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
-
-
-def _failed(error: FleetError) -> dict[str, Any]:
-    return {"failed": True, "changed": False, "msg": str(error), "field": error.where}
 
 
 def planned_here(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof import page, playbook, steps, verdict
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import Before, During, Models, Step
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.proof.steps import Before, During, Step
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files, proof_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
@@ -127,8 +127,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         told: dict[str, Any] = {"vllm_stack_models": models}
         if step.mode:
             told["vllm_stack_mode"] = step.mode
-        if step.models is Models.SLOWEST_FIRST:
-            told["vllm_stack_order"] = "listed"
+        if step.order:
+            told["vllm_stack_order"] = step.order
         by_playbook: dict[str, dict[str, Any]] = {
             "plan": {"plan_ask_hosts": True, "plan_json": str(result), "plan_fail_on": "never"},
             "site": {

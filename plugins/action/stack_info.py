@@ -11,8 +11,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import preflight
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.refusal import refused
 
 PYTHON = {"gather_subset": ["!all", "!min", "python"]}
 
@@ -33,11 +33,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         name = str(self._variables.get("inventory_hostname", ""))
         # An old Python may know no module of ours: then one that it knows is asked.
         version = self._version() if found.get("failed") else found["python"]["version"]
-        refused = preflight.old_python(name, version) if version else None
-        if refused is None and needs_compose and not found.get("failed"):
-            refused = preflight.no_compose(name, found["docker"])
-        if refused is not None:
-            return {**result, **_failed(refused)}
+        reason = preflight.old_python(name, version) if version else None
+        if reason is None and needs_compose and not found.get("failed"):
+            reason = preflight.no_compose(name, found["docker"])
+        if reason is not None:
+            return {**result, **refused(reason)}
         return {**result, **found, **self._facts(found)}
 
     def _version(self) -> Sequence[int]:
@@ -53,7 +53,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         major, minor = found["python"]["version"]
         python = {"executable": found["python"]["executable"], "version": {"major": major, "minor": minor}}
         return {"ansible_facts": {"ansible_python": python}}
-
-
-def _failed(error: FleetError) -> dict[str, Any]:
-    return {"failed": True, "changed": False, "msg": str(error), "field": error.where}

@@ -153,8 +153,8 @@ def read_specs(files: HostFiles) -> list[toolkit.Spec]:
 
 
 def is_there(files: HostFiles, file: Mapping[str, str] | None) -> bool:
-    """Tell whether a file holds its text."""
-    return file is None or files.read(file["path"]) == text_files.whole(file["content"])
+    """Tell whether a file that is given holds its text."""
+    return file is None or text_files.holds(files, file)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:

@@ -366,7 +366,7 @@ def surroundings(
     nvml = result.get("nvml") or {}
     return driver_due.Found(
         has_other_source=bool(result["keyring_package"]) or (from_distro and files.exists(paths["sources"])),
-        pin_in_place=all(files.read(pin["path"]) == text_files.whole(pin["content"]) for pin in pins(choice, paths)),
+        pin_in_place=all(text_files.holds(files, pin) for pin in pins(choice, paths)),
         nouveau=host.state.nouveau,
         persistence_in_place=not wanted or daemon["in_place"],
         persistence_enabled=not wanted or not daemon["unit"] or daemon["enabled"],

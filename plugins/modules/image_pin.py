@@ -80,8 +80,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.text import harmless
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
-_DIGESTS = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}"
-
 
 class Images:
     """The images of one host's Docker Engine."""
@@ -92,7 +90,7 @@ class Images:
     def inspect(self, image: str) -> list[str]:
         """Return the id of an image and its digests; nothing where it or Docker is not there."""
         try:
-            command = ["docker", "image", "inspect", "--format", _DIGESTS, image]
+            command = ["docker", "image", "inspect", "--format", image_pin.DIGESTS, image]
             code, out, _error = self._run(command, handle_exceptions=False)
         except OSError:
             return []

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -275,13 +275,13 @@ def dead_box(fleet: Fleet) -> None:
 PARTS = (set_up, compared, nothing_to_do, changed_flag, rolled_back, upgraded, failed_canary, one_address, dead_box)
 
 
-def main() -> None:
-    """Play the parts that are named, or all of them."""
+def play(parts: Sequence[Callable[[Fleet], None]]) -> None:
+    """Play those parts of a day that the command line names, or all of them."""
     fleet = Fleet(sys.argv[1], sys.argv[2])
-    for part in PARTS:
+    for part in parts:
         if part.__name__ in sys.argv[3:] or len(sys.argv) == 3:
             part(fleet)
 
 
 if __name__ == "__main__":
-    main()
+    play(PARTS)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.placement import rank
 from ansible_collections.gpuserve.fleet.tests.support.edge_clients import KEY
-from ansible_collections.gpuserve.fleet.tests.support.fleet_day import DRAINED, EDGE, A, B, Fleet, check, wait_for
+from ansible_collections.gpuserve.fleet.tests.support.fleet_day import DRAINED, EDGE, A, B, Fleet, check, play, wait_for
 
 LARGE: dict[str, Any] = {
     "name": "large",
@@ -141,13 +140,5 @@ def taken_down(fleet: Fleet) -> None:
 PARTS = (set_up, nothing_to_do, killed_member, taken_down)
 
 
-def main() -> None:
-    """Play the parts that are named, or all of them."""
-    fleet = Fleet(sys.argv[1], sys.argv[2])
-    for part in PARTS:
-        if part.__name__ in sys.argv[3:] or len(sys.argv) == 3:
-            part(fleet)
-
-
 if __name__ == "__main__":
-    main()
+    play(PARTS)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# What Docker is asked for of an image: its id, and its digests.
+DIGESTS = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}"
 _PINNED = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}")
 _HUB = re.compile(r"(docker\.io/)?(library/)?")
 

@@ -31,9 +31,8 @@ class Container:
     error: str = ""
     log: Sequence[str] = ()
     group: str = ""  # an engine's place among those of several hosts, such as 0/2
-    silent_s: float = (
-        0  # for how long a first one of several was asked for a token in vain, though it calls itself healthy
-    )
+    # For how long the first one of several was asked for a token in vain, though it calls itself healthy.
+    silent_s: float = 0
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class Step:
     usual_s: float
     models: Models = Models.ALL
     mode: str = ""
+    order: str = ""
     before: Before = Before.NOTHING
     during: During = During.NOTHING
     probes: tuple[Probe, ...] = ()
@@ -140,6 +141,7 @@ STEPS = (
         315,
         Models.SLOWEST_FIRST,
         mode="serial",
+        order="listed",
         before=Before.DOWN,
     ),
     # The largest model's engine alone starts anew: what this is about is seen as well as with all of them, and sooner.

@@ -20,8 +20,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.net import
 
 CONTAINER = ACCOUNT = "gpuserve-gateway"
 FIRST_KEY, SETTINGS, IMAGES = "default-key.sha256", "settings.json", "images.json"
-# An image's id, and its digests.
-DIGESTS = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}"
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 
@@ -77,7 +75,7 @@ def _kept_image(folder: Path, image: str, run: Run) -> str:
     except ValueError:
         known = {}
     wanted = image_pin.wanted(image, known, renew=False)
-    code, out, _error = run(["docker", "image", "inspect", "--format", DIGESTS, wanted])
+    code, out, _error = run(["docker", "image", "inspect", "--format", image_pin.DIGESTS, wanted])
     if code:
         return ""
     pinned = wanted if image_pin.by_digest(wanted) else image_pin.pin(image, out.split()[1:])

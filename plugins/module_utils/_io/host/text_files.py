@@ -48,11 +48,16 @@ def is_in_place(host: HostFiles, folders: Sequence[str], files: Sequence[Mapping
     return not amiss([host.path(path) for path in folders]) and all(_is_as_asked(host, file) for file in files)
 
 
+def holds(host: HostFiles, file: Mapping[str, Any]) -> bool:
+    """Tell whether a file has its text, or is not there where it should not be; its mode is not asked for."""
+    return host.read(file["path"]) == whole(file["content"])
+
+
 def _is_as_asked(host: HostFiles, file: Mapping[str, Any]) -> bool:
-    wanted = whole(file["content"])
-    if host.read(file["path"]) != wanted:
+    if not holds(host, file):
         return False
-    return wanted is None or stat.S_IMODE(os.stat(host.path(file["path"])).st_mode) == int(file["mode"], 8)
+    removed = whole(file["content"]) is None
+    return removed or stat.S_IMODE(os.stat(host.path(file["path"])).st_mode) == int(file["mode"], 8)
 
 
 def put(

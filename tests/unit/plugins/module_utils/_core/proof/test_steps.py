@@ -133,6 +133,8 @@ def test_each_step_of_starts_says_how_and_what_is_read() -> None:
     assert {name: BY_NAME[name].mode for name in ("cold", "parallel", "serial", "eager")} == {
         **{"cold": "parallel", "parallel": "parallel", "serial": "serial", "eager": "parallel"}
     }
+    # The models of this one are given in their order.
+    assert [step.models for step in STEPS if step.order == "listed"] == [Models.SLOWEST_FIRST]
     assert {step.name for step in STEPS if "site.yml" in step.playbooks} == {
         *("cold", "again", "change", "parallel", "serial", "eager", "foreign")
     }
