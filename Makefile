@@ -48,8 +48,8 @@ unit: $(VENV)/.ready
 sanity: $(VENV)/.ready
 	@echo "== ansible-test sanity"; mk/sanity.sh $(VENV) $(GPUSERVE_CACHE) $(if $(QUICK),--skip-test pylint --skip-test import) 2>&1 | { grep -vE '^(Running sanity|WARNING: All targets skipped|Initializing )' || true; }
 
-lock: $(VENV)/.ready ## renew requirements/dev.txt and release.txt from the .in beside each
-	@python -m pip install -q pip-tools && for name in dev release; do \
+lock: $(VENV)/.ready ## renew requirements/dev.txt, release.txt and builder.txt from the .in beside each
+	@python -m pip install -q pip-tools && for name in dev release builder; do \
 	pip-compile -q --upgrade --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links -o requirements/$$name.txt requirements/$$name.in; done
 
 include $(wildcard mk/*.mk)

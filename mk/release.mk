@@ -6,7 +6,7 @@ DIST ?= $(GPUSERVE_CACHE)/dist/$(notdir $(CURDIR))
 $(RELEASE)/.ready: requirements/release.txt
 	@mk/venv.sh $(RELEASE) requirements/release.txt
 
-.PHONY: changelog galaxy docs-site docs-look release sanity-all
+.PHONY: changelog galaxy docs-site docs-look release sanity-all execution-environment
 changelog: $(RELEASE)/.ready ## put the fragments of changelogs/fragments into CHANGELOG.md, under galaxy.yml's version
 	@PATH=$(RELEASE)/bin:$$PATH antsibull-changelog release --update-existing
 
@@ -26,3 +26,6 @@ release: $(RELEASE)/.ready ## the tarball, the same bytes each time, with checks
 
 sanity-all: $(VENV)/.ready ## ansible-test sanity on ansible-core 2.17 up to the newest, as far as this machine has the Python (minutes each)
 	@mk/sanity-all.sh $(GPUSERVE_CACHE)
+
+execution-environment: $(VENV)/.ready ## AWX's image with this checkout in it (TAG=gpuserve-ee; BASE=debian: on Debian packages, where quay.io is not reached)
+	@PYTHONPATH=.collections python -m ansible_collections.gpuserve.fleet.tests.support.release.environment $(or $(TAG),gpuserve-ee) $(BASE)

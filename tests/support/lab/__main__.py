@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.tests.support.lab import (
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CACHE, LabError, say
 
 CACHED = (
+    "builder-*",
     "debs",
     "demo",
     "doubles",
@@ -34,6 +35,7 @@ CACHED = (
     "parsers",
     "pip",
     "pycache",
+    "release-*",
     "sanity",
     "scratch",
     "ssh",

@@ -63,6 +63,7 @@ LONG_S = {
     "molecule docker_engine": 108,
     "molecule rpm": 78,
     "molecule docker_engine_service": 74,
+    "the execution environment": 70,
     "flags through vLLM's parsers": 43,
 }
 SCREEN = threading.Lock()
@@ -74,6 +75,7 @@ SUITES = {
     "bring-up on doubles": "tests/integration/bringup",
     "flags through vLLM's parsers": "tests/integration/parsers",
     "the host with real apt": "tests/integration/host",
+    "the execution environment": "tests/integration/environment",
     "playbooks on this machine": "tests/integration/playbooks",
     "the doubles themselves": "tests/integration/doubles",
     "the rendered stack": "tests/integration/stack",
