@@ -12,6 +12,7 @@ when somebody asks.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -27,7 +28,10 @@ def counted(config: dict[str, Any]) -> int:
     import torch  # type: ignore[import-not-found,unused-ignore]
     import transformers  # type: ignore[import-not-found,unused-ignore]
 
-    plain = {key: value for key, value in config.items() if key not in ("model_type", "quantization_config")}
+    # Some classes take keys out of what they are handed.
+    plain = {
+        key: copy.deepcopy(value) for key, value in config.items() if key not in ("model_type", "quantization_config")
+    }
     shape = transformers.AutoConfig.for_model(config["model_type"], **plain)
     with torch.device("meta"):
         model = getattr(transformers, config["architectures"][0])(shape)

@@ -68,12 +68,12 @@ _LIKE_LLAMA = (
     *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
     *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
     *("MiniCPM3ForCausalLM", "DeciLMForCausalLM", "AriaForCausalLM", "MolmoForCausalLM", "Fairseq2LlamaForCausalLM"),
-    *("GritLM",),
+    *("GritLM", "DbrxForCausalLM", "MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM"),
 )
 _LIKE_QWEN3 = (
     *("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "HunYuanDenseV1ForCausalLM", "HunYuanMoEV1ForCausalLM"),
     *("Dots1ForCausalLM", "Exaone4ForCausalLM", "ExaoneMoeForCausalLM", "ExaoneMoEForCausalLM", "MellumForCausalLM"),
-    *("HYV3ForCausalLM", "LagunaForCausalLM"),
+    *("HYV3ForCausalLM", "LagunaForCausalLM", "MiniMaxM3SparseForCausalLM", "Step3p5ForCausalLM"),
 )
 _DECODERS = {
     **dict.fromkeys(_LIKE_LLAMA, LLAMA),
@@ -97,12 +97,16 @@ _DECODERS = {
     "VaultGemmaForCausalLM": Architecture(tied=True, sliding_pattern=2),
     **dict.fromkeys(("Plamo3ForCausalLM", "Rnj1ForCausalLM"), Architecture(norms=4, qk_norm=True)),
     "OuroForCausalLM": Architecture(norms=4),
+    **dict.fromkeys(
+        ("MuseGlimmerForCausalLM", "MuseGlimmerForConditionalGeneration"), Architecture(norms=4, gated_attention=True)
+    ),
     "SarvamMoEForCausalLM": QWEN3,
     "DeepseekV2ForCausalLM": DEEPSEEK,
     "DeepseekV3ForCausalLM": DEEPSEEK,
     "DeepseekV32ForCausalLM": DEEPSEEK,
     "GlmMoeDsaForCausalLM": DEEPSEEK,
     "MistralLarge3ForCausalLM": DEEPSEEK,
+    "AXK1ForCausalLM": replace(DEEPSEEK, norms=3),
     "Glm4MoeLiteForCausalLM": DEEPSEEK,
     "KimiLinearForCausalLM": Architecture(latent=True, mixer="kda"),
     **dict.fromkeys(("GlmForCausalLM", "ChatGLMModel", "ChatGLMForConditionalGeneration"), QWEN2),
@@ -110,6 +114,8 @@ _DECODERS = {
     "Glm4MoeForCausalLM": replace(QWEN2, wide_router=True),
     "Ernie4_5_MoeForCausalLM": Architecture(wide_router=True),
     "GptOssForCausalLM": Architecture(qkv_bias=True, sliding_pattern=2),
+    # The same layers, each of them looking both ways.
+    "OpenAIPrivacyFilterForTokenClassification": Architecture(qkv_bias=True, head=False),
     "Olmo2ForCausalLM": OLMO2,
     "Olmo3ForCausalLM": OLMO2,
     "OlmoeForCausalLM": OLMO2,
@@ -127,6 +133,7 @@ _DECODERS = {
     "GPTBigCodeForCausalLM": GPT2,
     "GPTNeoXForCausalLM": Architecture(gated=False, bias=True, norm_bias=True),
     "BloomForCausalLM": replace(GPT2, learned_positions=None),
+    **dict.fromkeys(("MPTForCausalLM", "MptForCausalLM"), Architecture(tied=True, gated=False)),
     "GPTJForCausalLM": Architecture(norms=1, parallel=True, gated=False, norm_bias=True),
     "Jais2ForCausalLM": Architecture(gated=False, norm_bias=True),
     "OPTForCausalLM": replace(GPT2, learned_positions=2),
@@ -140,6 +147,7 @@ _DECODERS = {
     "NemotronHForCausalLM": Architecture(norms=1, gated=False, mixer="mamba2"),
     "Mamba2ForCausalLM": Architecture(norms=1, mixer="mamba2", tied=True),
     "Zamba2ForCausalLM": Architecture(norms=1, mixer="mamba2", tied=True),
+    "Plamo2ForCausalLM": Architecture(norms=4, wide_qk_norm=True, mixer="mamba2", tied=True),
     "MambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
     "FalconMambaForCausalLM": Architecture(norms=1, mixer="mamba1", tied=True),
     "JambaForCausalLM": Architecture(mixer="mamba1"),

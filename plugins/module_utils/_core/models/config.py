@@ -20,7 +20,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "hidden_size": ("n_embd", "n_embed", "d_model", "model_dim"),
     "num_hidden_layers": ("n_layer", "num_layers", "n_layers"),
     "num_attention_heads": ("n_head", "num_heads", "n_heads", "decoder_attention_heads"),
-    "num_key_value_heads": ("n_head_kv", "num_kv_heads", "multi_query_group_num", "attn_config.kv_n_heads"),
+    "num_key_value_heads": (
+        *("n_head_kv", "num_kv_heads", "multi_query_group_num", "attn_config.kv_n_heads", "num_attention_groups"),
+    ),
     "intermediate_size": (
         "n_inner",
         "ffn_dim",
@@ -28,7 +30,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "decoder_ffn_dim",
         "block_ff_dim",
         "mlp_hidden_size",
+        "ffn_config.ffn_hidden_size",
     ),
+    "head_dim": ("hidden_size_per_head",),
     "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length", "max_target_positions"),
     "vocab_size": ("padded_vocab_size",),
 }
@@ -148,6 +152,7 @@ def read(config: Any, where: str) -> Config:
     if isinstance(inside := config.get("vlm_config"), Mapping):
         # A retriever's file has a whole model's in it.
         config = {**inside, **{key: said for key, said in config.items() if key != "vlm_config"}}
+    config = _cohere_asr(config)
     values: Mapping[str, Any] = config
     model_type = str(config.get("model_type"))
     # Two levels: a thinker_config has a text_config.
@@ -166,6 +171,27 @@ def read(config: Any, where: str) -> Config:
         every = filled(outer, type_of(config, TEXT_SECTIONS[0]))
         return Config(every, every, where)
     return Config(filled(values, model_type), outer, where, nested=True)
+
+
+def _cohere_asr(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Cohere's transcriber in its first words (transf_decoder, head, encoder), in those of transformers' class; any other as it is."""
+    written, head, heard = (config.get(key) for key in ("transf_decoder", "head", "encoder"))
+    decoder = written.get("config_dict") if isinstance(written, Mapping) else None
+    if not isinstance(decoder, Mapping) or not isinstance(head, Mapping) or not isinstance(heard, Mapping):
+        return config
+    width, times = heard.get("d_model"), heard.get("ff_expansion_factor", 4)
+    said = {
+        **{"hidden_size": decoder.get("hidden_size"), "intermediate_size": decoder.get("inner_size")},
+        **{"num_hidden_layers": decoder.get("num_layers"), "num_attention_heads": decoder.get("num_attention_heads")},
+        **{"max_position_embeddings": decoder.get("max_sequence_length"), "vocab_size": head.get("num_classes")},
+    }
+    ears = {
+        **{"model_type": "parakeet_encoder", "hidden_size": width, "num_hidden_layers": heard.get("n_layers")},
+        "intermediate_size": width * times if isinstance(width, int) and isinstance(times, int) else None,
+        **{"subsampling_factor": heard.get("subsampling_factor"), "num_mel_bins": heard.get("feat_in")},
+        **{key: heard.get(key) for key in ("subsampling_conv_channels", "conv_kernel_size")},
+    }
+    return {**config, **said, "encoder_config": {key: value for key, value in ears.items() if value is not None}}
 
 
 def type_of(holder: Mapping[str, Any], key: str) -> str:

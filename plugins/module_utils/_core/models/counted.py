@@ -17,7 +17,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     layers,
     layout,
     states,
-    towers,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
@@ -26,9 +25,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.expert
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import CacheSpec, Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Layer, Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Layout
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import FLAT, VERSIONS, language
-
-WHISPER = "WhisperForConditionalGeneration"
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import (
+    FLAT,
+    TRANSCRIBERS,
+    VERSIONS,
+    language,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Keeps:
     recurrent: int = 0
     recurrent_bytes: int = 2
     span: int = 0
+    # The size of a head's values where it is not that of its keys.
+    value_dim: int = 0
 
     def spec(self, cache_bytes: float, dtype_bytes: int, ranks: int) -> CacheSpec:
         """In bytes, on one of so many ranks."""
@@ -52,7 +56,8 @@ class Keeps:
         if self.latent:
             # One latent a token, the same on every rank.
             return CacheSpec(self.kind, int(self.latent * cache_bytes), self.span)
-        return CacheSpec(self.kind, int(2 * max(1, self.kv_heads // ranks) * self.head_dim * cache_bytes), self.span)
+        both = self.head_dim + (self.value_dim or self.head_dim)
+        return CacheSpec(self.kind, int(max(1, self.kv_heads // ranks) * both * cache_bytes), self.span)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
     """The name of the language part's class, and what sets it apart; None where nothing is known of it."""
     names = read.outer.get("architectures")
     outer = str(names[0]) if isinstance(names, Sequence) and not isinstance(names, str) and names else ""
-    if outer == WHISPER:
+    if outer in TRANSCRIBERS:
         return outer, LLAMA
     inner = VERSIONS.get(outer, {}).get(str(read.outer.get("version")), FLAT.get(outer, outer))
     if read.nested:
@@ -103,7 +108,7 @@ def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool
     if kind.encoder:
         return Counted(layout.encoder(read, kind), found_layers, (), None, found_encoders)
     found = layout.decoder(read, kind, found_layers, found_experts, is_tied(read, kind))
-    keeps = _keeps(read, kind, found_layers) if _is_causal(read) else ()
+    keeps = (*_keeps(read, kind, found_layers), *_heard(read)) if _is_causal(read) else ()
     return Counted(found, found_layers, keeps, found_experts, found_encoders, not layers.unknown_kinds(read, kind))
 
 
@@ -141,7 +146,24 @@ def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tu
     if index and any(Mixer.LATENT in layer.mixers for layer in found):
         # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.
         counts[Keeps(Kind.FULL, latent=(index + 4 + 1) // 2)] = len(found)
+    if chosen := layout.indexed_layers(read, len(found)):
+        # MiniMax M3: an indexer's key, of 16 bits an element.
+        counts[Keeps(Kind.FULL, latent=read.count("sparse_attention_config.sparse_index_dim"))] = len(chosen)
     return tuple(counts.items())
+
+
+def _heard(read: Config) -> tuple[tuple[Keeps, int], ...]:
+    """What an encoder keeps that hears while the language model speaks (Voxtral Realtime): keys and values of the steps that become one
+    token, as heads of it, and of a window so much shorter. Source: vLLM, models/whisper_causal.py (get_kv_cache_spec).
+    """
+    if encoders.family_of(read.outer) != "voxtral_realtime":
+        return ()
+    own = encoders.section_of(read, "audio")
+    steps = Config(read.outer, read.outer, read.where).whole("downsample_factor", 4)
+    heads = own.whole("num_attention_heads")
+    size = own.whole("head_dim", max(1, own.whole("hidden_size") // heads))
+    window = -(-own.whole("sliding_window") // steps) + 1
+    return ((Keeps(Kind.SLIDING, steps * heads, size, span=window), own.whole("num_hidden_layers")),)
 
 
 def _is_causal(read: Config) -> bool:
@@ -150,7 +172,10 @@ def _is_causal(read: Config) -> bool:
     classes = [str(one) for one in names] if isinstance(names, (list, tuple)) else []
     inner = read.values.get("architectures")
     classes += [str(one) for one in inner] if isinstance(inner, (list, tuple)) else []
-    named = any("Bidirectional" in one for one in classes) or read.values.get("model_type") == "llama_bidirec"
+    named = (
+        any("Bidirectional" in one or "PrivacyFilter" in one for one in classes)
+        or read.values.get("model_type") == "llama_bidirec"
+    )
     # Of others the key says how a picture's tokens see each other (PaliGemma).
     embeds = "Gemma3TextModel" in classes and read.own("use_bidirectional_attention") is True
     return not (named or embeds or read.own("is_causal") is False)
@@ -164,10 +189,10 @@ def _kept(read: Config, kind: Architecture, layer: Layer, mixer: Mixer) -> Keeps
         return Keeps(Kind.STATE, convolved=convolved, recurrent=recurrent, recurrent_bytes=_state_bytes(read, mixer))
     window = layers.window(read, kind)
     if mixer is Mixer.SLIDING and window:
-        return Keeps(Kind.SLIDING, layer.kv_heads, layer.head_dim, span=window)
+        return Keeps(Kind.SLIDING, layer.kv_heads, layer.head_dim, span=window, value_dim=layer.value_dim)
     if mixer is Mixer.CHUNKED:
         return Keeps(Kind.CHUNKED, layer.kv_heads, layer.head_dim, span=read.whole("attention_chunk_size"))
-    return Keeps(Kind.FULL, layer.kv_heads, layer.head_dim)
+    return Keeps(Kind.FULL, layer.kv_heads, layer.head_dim, value_dim=layer.value_dim)
 
 
 def _state_bytes(read: Config, mixer: Mixer) -> int:
@@ -186,27 +211,3 @@ def is_tied(read: Config, kind: Architecture) -> bool:
     return not kind.head or bool(
         read.get("tie_word_embeddings", "tie_embedding", default=kind.tied) if said is None else said
     )
-
-
-def whisper(read: Config) -> Counted:
-    """Whisper: an encoder, and a decoder that keeps its own tokens and the encoder's output."""
-    hidden, inner = read.whole("hidden_size"), read.whole("intermediate_size")
-    count = read.whole("decoder_layers")
-    positions = read.whole("max_source_positions")
-    outer = towers.whisper_encoder(
-        hidden,
-        read.whole("encoder_ffn_dim"),
-        read.whole("encoder_layers"),
-        read.whole("num_mel_bins"),
-        positions,
-    )
-    layer = 8 * hidden * hidden + 6 * hidden + 2 * hidden * inner + inner + hidden + 6 * hidden
-    plain = layer * count + read.whole("max_position_embeddings") * hidden + 2 * hidden
-    heads = read.whole("num_attention_heads")
-    one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
-    keeps = (
-        (Keeps(Kind.FULL, heads, hidden // heads), count),
-        (Keeps(Kind.CROSS, heads, hidden // heads, span=positions), count),
-    )
-    found = Layout((), plain, read.whole("vocab_size") * hidden, 0)
-    return Counted(found, (one,) * count, keeps, None, Encoders(outer, hidden, inner, ("audio",)))

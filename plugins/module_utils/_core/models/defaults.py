@@ -18,16 +18,31 @@ apertus vocab_size=131072 hidden_size=4096 intermediate_size=14336 num_hidden_la
  max_position_embeddings=65536 tie_word_embeddings=false attention_bias=false
 arcee vocab_size=32000 hidden_size=2560 intermediate_size=18432 num_hidden_layers=32 num_attention_heads=32 max_position_embeddings=4096
  tie_word_embeddings=false attention_bias=false mlp_bias=false
+aria tie_word_embeddings=false
+aria_text vocab_size=32000 hidden_size=4096 intermediate_size=4096 num_hidden_layers=32 num_attention_heads=32 max_position_embeddings=2048
+ tie_word_embeddings=false attention_bias=false mlp_bias=false moe_num_experts=8 moe_topk=2 moe_num_shared_experts=2
+audioflamingo3_encoder num_mel_bins=128 num_hidden_layers=32 num_attention_heads=20 intermediate_size=5120 hidden_size=1280
+ max_source_positions=1500
+axk1 vocab_size=163840 hidden_size=7168 intermediate_size=18432 moe_intermediate_size=2048 num_hidden_layers=61 num_attention_heads=64
+ num_key_value_heads=64 n_shared_experts=1 n_routed_experts=192 kv_lora_rank=512 q_lora_rank=1536 qk_rope_head_dim=64 v_head_dim=128
+ qk_nope_head_dim=128 num_experts_per_tok=8 first_k_dense_replace=1 max_position_embeddings=32768 tie_word_embeddings=false
+ attention_bias=false
 bamba vocab_size=128000 tie_word_embeddings=false hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_attention_heads=32
  num_key_value_heads=8 max_position_embeddings=262144 mamba_n_heads=128 mamba_n_groups=1 mamba_d_state=256 mamba_d_conv=4 mamba_expand=2
  attention_bias=false mlp_bias=false partial_rotary_factor=0.5
 bert vocab_size=30522 hidden_size=768 num_hidden_layers=12 num_attention_heads=12 intermediate_size=3072 max_position_embeddings=512
  type_vocab_size=2 tie_word_embeddings=true
+blip-2 num_query_tokens=32
 blip_2_qformer vocab_size=30522 hidden_size=768 num_hidden_layers=12 num_attention_heads=12 intermediate_size=3072
  max_position_embeddings=512 cross_attention_frequency=2 encoder_hidden_size=1408
+blip_2_vision_model hidden_size=1408 intermediate_size=6144 num_hidden_layers=39 num_attention_heads=16 image_size=224 patch_size=14
+ qkv_bias=true
 bloom vocab_size=250880 hidden_size=64 n_layer=2 n_head=8 tie_word_embeddings=true
 camembert vocab_size=30522 hidden_size=768 num_hidden_layers=12 num_attention_heads=12 intermediate_size=3072 max_position_embeddings=512
  type_vocab_size=2 tie_word_embeddings=true
+clip projection_dim=512
+clip_text_model vocab_size=49408 hidden_size=512 intermediate_size=2048 projection_dim=512 num_hidden_layers=12 num_attention_heads=8
+ max_position_embeddings=77
 clip_vision_model hidden_size=768 intermediate_size=3072 num_hidden_layers=12 num_attention_heads=12 image_size=224 patch_size=32
 cohere vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidden_layers=40 num_attention_heads=64 max_position_embeddings=8192
  tie_word_embeddings=true attention_bias=false use_qk_norm=false
@@ -37,8 +52,16 @@ cohere2_moe vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidde
  max_position_embeddings=8192 tie_word_embeddings=true attention_bias=false sliding_window=4096 num_experts_per_tok=2 num_experts=8
  num_shared_experts=0 sliding_window_pattern=4 first_k_dense_replace=0
 cohere2_vision downsample_factor=2 alignment_intermediate_size=36864 tie_word_embeddings=true
+cohere_asr vocab_size=16384 hidden_size=1024 num_hidden_layers=8 num_attention_heads=8 intermediate_size=4096 max_position_embeddings=1024
+ attention_bias=true tie_word_embeddings=false
+cosmos3_edge projector_hidden_size=11520 tie_word_embeddings=false
+cosmos3_edge_text vocab_size=131072 hidden_size=2048 intermediate_size=9216 num_hidden_layers=28 num_attention_heads=16
+ num_key_value_heads=8 max_position_embeddings=131072 tie_word_embeddings=false attention_bias=false mlp_bias=false head_dim=128
+cosmos3_edge_vision hidden_size=1152 intermediate_size=4304 num_hidden_layers=27 num_attention_heads=16 patch_size=16 num_patches=256
+ spatial_merge_size=2
 cwm vocab_size=128256 hidden_size=6144 intermediate_size=21504 num_hidden_layers=64 num_attention_heads=48 num_key_value_heads=8
  max_position_embeddings=131072 tie_word_embeddings=false mlp_bias=false head_dim=128 sliding_window=8192 sliding_window_pattern="GLLL"
+dbrx d_model=2048 n_heads=16 n_layers=24 max_seq_len=2048 vocab_size=32000 tie_word_embeddings=false
 deepseek_v2 vocab_size=102400 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32
  max_position_embeddings=2048 tie_word_embeddings=false attention_bias=false mlp_bias=false head_dim=64 first_k_dense_replace=0
  kv_lora_rank=512 q_lora_rank=1536 n_routed_experts=64 n_shared_experts=2 qk_nope_head_dim=128 qk_rope_head_dim=64 v_head_dim=128
@@ -105,6 +128,11 @@ gemma4_text vocab_size=262144 hidden_size=2304 intermediate_size=9216 num_hidden
  head_dim=256 max_position_embeddings=131072 tie_word_embeddings=true attention_bias=false sliding_window=512
  vocab_size_per_layer_input=262144 hidden_size_per_layer_input=256 attention_k_eq_v=false num_kv_shared_layers=0 enable_moe_block=false
  use_double_wide_mlp=false global_head_dim=512 sliding_window_pattern="LLLLLG"
+gemma4_unified tie_word_embeddings=true
+gemma4_unified_text vocab_size=262144 hidden_size=2304 intermediate_size=9216 num_hidden_layers=30 num_attention_heads=8
+ num_key_value_heads=4 head_dim=256 max_position_embeddings=262144 tie_word_embeddings=true attention_bias=false sliding_window=1024
+ use_bidirectional_attention="vision" attention_k_eq_v=false num_kv_shared_layers=0 use_double_wide_mlp=false global_head_dim=512
+ sliding_window_pattern="LLLLLG"
 gemma4_vision hidden_size=768 intermediate_size=3072 num_hidden_layers=16 num_attention_heads=12 num_key_value_heads=12 head_dim=64
  max_position_embeddings=131072 attention_bias=false patch_size=16 position_embedding_size=10240
 glm vocab_size=151552 hidden_size=4096 intermediate_size=13696 num_hidden_layers=40 num_attention_heads=32 num_key_value_heads=2
@@ -154,6 +182,9 @@ gpt_oss num_hidden_layers=36 num_local_experts=128 vocab_size=201088 hidden_size
 gptj vocab_size=50400 n_positions=2048 n_embd=4096 n_layer=28 n_head=16 tie_word_embeddings=false
 granite vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32 max_position_embeddings=2048
  tie_word_embeddings=false attention_bias=false mlp_bias=false
+granite4_vision tie_word_embeddings=false spatial_target_layers=[12,15,18,21]
+granite4_vision_text vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32
+ max_position_embeddings=2048 tie_word_embeddings=false attention_bias=false mlp_bias=false
 granite_speech downsample_rate=5 window_size=15 tie_word_embeddings=true
 granite_speech_encoder input_dim=160 num_layers=10 hidden_dim=1024 feedforward_mult=4 num_heads=8 dim_head=128 output_dim=42
  max_pos_emb=512 conv_kernel_size=15 conv_expansion_factor=2
@@ -179,6 +210,11 @@ hunyuan_v1_dense vocab_size=290943 hidden_size=4096 intermediate_size=11008 num_
  max_position_embeddings=2048 tie_word_embeddings=false attention_bias=false
 hunyuan_v1_moe vocab_size=290943 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32
  max_position_embeddings=2048 tie_word_embeddings=false attention_bias=false num_experts=1 moe_topk=1 num_shared_expert=1
+hunyuan_vl tie_word_embeddings=true
+hunyuan_vl_text vocab_size=290943 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32
+ max_position_embeddings=2048 tie_word_embeddings=true attention_bias=false
+hunyuan_vl_vision hidden_size=1152 intermediate_size=4304 num_attention_heads=16 num_hidden_layers=27 out_hidden_size=4096 patch_size=16
+ spatial_merge_size=2 temporal_patch_size=1 max_image_size=2048
 hy_v3 vocab_size=120832 hidden_size=4096 intermediate_size=13312 num_hidden_layers=80 num_attention_heads=64 num_key_value_heads=8
  head_dim=128 max_position_embeddings=131072 tie_word_embeddings=false attention_bias=false mlp_bias=false num_experts=192
  num_experts_per_tok=8 num_shared_experts=1 moe_intermediate_size=1536 first_k_dense_replace=1
@@ -227,6 +263,9 @@ mamba2 num_heads=128 head_dim=64 vocab_size=32768 hidden_size=4096 state_size=12
 mellum vocab_size=98304 hidden_size=2304 intermediate_size=7168 num_hidden_layers=28 num_attention_heads=32 num_key_value_heads=4
  max_position_embeddings=131072 tie_word_embeddings=false attention_bias=false sliding_window=1024 moe_intermediate_size=896
  num_experts_per_tok=8 num_experts=64 head_dim=128 first_k_dense_replace=0
+mimo_v2_flash vocab_size=152576 hidden_size=4096 intermediate_size=16384 num_hidden_layers=48 num_attention_heads=64 num_key_value_heads=4
+ max_position_embeddings=131072 tie_word_embeddings=false attention_bias=false moe_intermediate_size=2048 num_experts_per_tok=8
+ n_routed_experts=256 head_dim=192 v_head_dim=128 sliding_window=128 first_k_dense_replace=1
 minicpm3 vocab_size=73448 hidden_size=2560 intermediate_size=6400 num_hidden_layers=62 num_attention_heads=40 num_key_value_heads=40
  max_position_embeddings=32768 tie_word_embeddings=true attention_bias=false mlp_bias=false head_dim=32 kv_lora_rank=256 q_lora_rank=768
  qk_nope_head_dim=64 qk_rope_head_dim=32
@@ -238,6 +277,11 @@ minimax vocab_size=32000 hidden_size=4096 intermediate_size=14336 num_hidden_lay
  max_position_embeddings=131072 tie_word_embeddings=false num_experts_per_tok=2 num_local_experts=8
 minimax_m2 vocab_size=200064 hidden_size=3072 intermediate_size=1536 num_hidden_layers=62 num_attention_heads=48 num_key_value_heads=8
  head_dim=128 max_position_embeddings=196608 tie_word_embeddings=false num_experts_per_tok=8 num_local_experts=256
+minimax_m3_vl_text vocab_size=200064 hidden_size=6144 intermediate_size=3072 num_hidden_layers=60 num_attention_heads=64
+ num_key_value_heads=4 head_dim=128 max_position_embeddings=524288 tie_word_embeddings=false num_experts_per_tok=4 num_local_experts=128
+ dense_intermediate_size=12288 shared_intermediate_size=3072 swiglu_limit=7.0 index_n_heads=4 index_head_dim=128 first_k_dense_replace=0
+minimax_m3_vl_vision hidden_size=1280 intermediate_size=5120 num_hidden_layers=32 num_attention_heads=16 image_size=2016 patch_size=14
+ temporal_patch_size=2 spatial_merge_size=2
 ministral3 vocab_size=131072 hidden_size=4096 intermediate_size=14336 num_hidden_layers=34 num_attention_heads=32 num_key_value_heads=8
  head_dim=128 max_position_embeddings=262144 tie_word_embeddings=false
 mistral vocab_size=32000 hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8
@@ -247,6 +291,14 @@ mixtral vocab_size=32000 hidden_size=4096 intermediate_size=14336 num_hidden_lay
  max_position_embeddings=131072 tie_word_embeddings=false num_experts_per_tok=2 num_local_experts=8
 modernbert vocab_size=50368 hidden_size=768 intermediate_size=1152 num_hidden_layers=22 num_attention_heads=12 max_position_embeddings=8192
  attention_bias=false mlp_bias=false tie_word_embeddings=true sliding_window_pattern="GLL"
+modernvbert pixel_shuffle_factor=4 tie_word_embeddings=false
+mpt d_model=2048 n_heads=16 n_layers=24 expansion_ratio=4 max_seq_len=2048 vocab_size=50368 tie_word_embeddings=true
+muse_glimmer out_hidden_size=6144 projector_hidden_size=4096
+muse_glimmer_text vocab_size=202048 hidden_size=6656 intermediate_size=19968 num_hidden_layers=52 num_attention_heads=32
+ num_key_value_heads=2 head_dim=128 max_position_embeddings=131072 tie_word_embeddings=false attention_bias=false sliding_window=2048
+ sliding_window_pattern="LLLG"
+muse_glimmer_vision patch_size=14 pos_emb_height=32 pos_emb_width=32 num_attention_heads=16 num_hidden_layers=50 hidden_size=1536
+ intermediate_size=8960 patch_temporal=2 merge_size=2 max_position_embeddings=1024
 nemotron vocab_size=256000 hidden_size=6144 intermediate_size=24576 num_hidden_layers=32 num_attention_heads=48
  max_position_embeddings=4096 tie_word_embeddings=false attention_bias=false mlp_bias=false partial_rotary_factor=0.5
 nemotron_h vocab_size=131072 hidden_size=4096 tie_word_embeddings=false num_attention_heads=32 num_key_value_heads=8 head_dim=128
@@ -265,6 +317,9 @@ olmo_hybrid vocab_size=100352 hidden_size=3840 intermediate_size=11008 num_hidde
  max_position_embeddings=65536 tie_word_embeddings=false attention_bias=false linear_conv_kernel_dim=4
 olmoe vocab_size=50304 hidden_size=2048 intermediate_size=2048 num_hidden_layers=16 num_attention_heads=16 max_position_embeddings=4096
  tie_word_embeddings=false attention_bias=false num_experts_per_tok=8 num_experts=64
+openai_privacy_filter num_hidden_layers=8 num_local_experts=128 vocab_size=200064 hidden_size=640 intermediate_size=640 head_dim=64
+ num_attention_heads=14 num_key_value_heads=2 sliding_window=128 tie_word_embeddings=false max_position_embeddings=131072
+ num_experts_per_tok=4 attention_bias=true
 opt vocab_size=50272 hidden_size=768 num_hidden_layers=12 ffn_dim=3072 max_position_embeddings=2048 num_attention_heads=12
  tie_word_embeddings=true
 paddleocr_vl tie_word_embeddings=true
@@ -273,6 +328,8 @@ paddleocr_vl_text vocab_size=103424 hidden_size=1024 intermediate_size=3072 num_
 paddleocr_vl_vision hidden_size=1152 intermediate_size=4304 num_hidden_layers=27 num_attention_heads=16 image_size=384 patch_size=14
  spatial_merge_size=2
 paligemma vocab_size=257152 hidden_size=2048 tie_word_embeddings=true
+parakeet_encoder hidden_size=1024 num_hidden_layers=24 num_attention_heads=8 intermediate_size=4096 attention_bias=true
+ convolution_bias=true conv_kernel_size=9 subsampling_factor=8 subsampling_conv_channels=256 num_mel_bins=80 max_position_embeddings=5000
 phi vocab_size=51200 hidden_size=2048 intermediate_size=8192 num_hidden_layers=24 num_attention_heads=32 max_position_embeddings=2048
  tie_word_embeddings=false qk_layernorm=false partial_rotary_factor=0.5
 phi3 vocab_size=32064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=32 num_attention_heads=32 max_position_embeddings=4096
@@ -356,6 +413,8 @@ roberta vocab_size=50265 hidden_size=768 num_hidden_layers=12 num_attention_head
 seed_oss vocab_size=155136 hidden_size=4096 intermediate_size=27648 num_hidden_layers=64 num_attention_heads=80 num_key_value_heads=8
  max_position_embeddings=524288 tie_word_embeddings=false attention_bias=true mlp_bias=false head_dim=128
 siglip2_vision_model hidden_size=768 intermediate_size=3072 num_hidden_layers=12 num_attention_heads=12 patch_size=16 num_patches=256
+siglip_text_model vocab_size=32000 hidden_size=768 intermediate_size=3072 num_hidden_layers=12 num_attention_heads=12
+ max_position_embeddings=64
 siglip_vision_model hidden_size=768 intermediate_size=3072 num_hidden_layers=12 num_attention_heads=12 image_size=224 patch_size=16
 smollm3 vocab_size=128256 hidden_size=2048 intermediate_size=11008 num_hidden_layers=36 num_attention_heads=16 num_key_value_heads=4
  max_position_embeddings=32768 use_sliding_window=false attention_bias=false mlp_bias=false tie_word_embeddings=true
@@ -365,6 +424,12 @@ stablelm vocab_size=50304 intermediate_size=6912 hidden_size=2560 num_hidden_lay
  max_position_embeddings=4096 tie_word_embeddings=false use_qkv_bias=false qk_layernorm=false partial_rotary_factor=0.25
 starcoder2 vocab_size=49152 hidden_size=3072 intermediate_size=12288 num_hidden_layers=30 num_attention_heads=24 num_key_value_heads=2
  max_position_embeddings=4096 use_bias=true tie_word_embeddings=true
+step3p5 vocab_size=128815 hidden_size=4096 intermediate_size=11264 num_hidden_layers=45 num_attention_heads=64 num_key_value_heads=8
+ head_dim=128 max_position_embeddings=128000 tie_word_embeddings=false num_experts_per_tok=8
+ moe_intermediate_size=1280 n_routed_experts=288 share_expert_dim=1280 attention_bias=false mlp_bias=false num_nextn_predict_layers=0
+ first_k_dense_replace=3
+step3p5_vision hidden_size=1536 num_hidden_layers=47 num_attention_heads=16 image_size=728 patch_size=14
+ mlp_ratio=5.833333333333333 layer_scale_init_value=0.1 max_position_embeddings=2704
 vaultgemma vocab_size=256000 hidden_size=2304 intermediate_size=9216 num_hidden_layers=26 num_attention_heads=8 num_key_value_heads=4
  head_dim=256 max_position_embeddings=8192 tie_word_embeddings=true attention_bias=false sliding_window=4096 sliding_window_pattern="LG"
 vipllava vision_feature_layers=[-2,-5,-8,-11,6] tie_word_embeddings=false
@@ -372,6 +437,13 @@ voxtral.text_config vocab_size=131072 hidden_size=3072 intermediate_size=8192 nu
  max_position_embeddings=131072 head_dim=128
 voxtral_encoder vocab_size=51866 hidden_size=1280 intermediate_size=5120 num_hidden_layers=32 num_attention_heads=20 num_mel_bins=128
  max_source_positions=1500
+voxtral_realtime downsample_factor=4 tie_word_embeddings=true
+voxtral_realtime.text_config vocab_size=131072 hidden_size=3072 intermediate_size=9216 num_hidden_layers=26 num_attention_heads=32
+ num_key_value_heads=8 max_position_embeddings=131072 head_dim=128 tie_word_embeddings=true sliding_window=8192
+voxtral_realtime_encoder vocab_size=131072 hidden_size=1280 intermediate_size=5120 num_hidden_layers=32 num_attention_heads=32
+ num_mel_bins=128 max_position_embeddings=1500 sliding_window=750 head_dim=64
+voxtral_realtime_text vocab_size=32000 hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_attention_heads=32
+ num_key_value_heads=8 max_position_embeddings=131072 sliding_window=4096
 whisper vocab_size=51865 num_mel_bins=80 encoder_layers=4 decoder_layers=4 decoder_attention_heads=6 decoder_ffn_dim=1536
  encoder_ffn_dim=1536 d_model=384 max_source_positions=1500 max_target_positions=448 tie_word_embeddings=true
 xlm-roberta vocab_size=30522 hidden_size=768 num_hidden_layers=12 num_attention_heads=12 intermediate_size=3072 max_position_embeddings=512
@@ -381,18 +453,29 @@ zamba2 vocab_size=32000 max_position_embeddings=4096 hidden_size=2560 num_hidden
  tie_word_embeddings=true
 """
 SECTIONS = """
+aria text_config=aria_text vision_config=idefics3_vision?
+audioflamingo3 audio_config=audioflamingo3_encoder? text_config=qwen2?
+blip-2 qformer_config=blip_2_qformer text_config=opt? vision_config=blip_2_vision_model
+clip text_config=clip_text_model vision_config=clip_vision_model
 cohere2_vision text_config=cohere2? vision_config=siglip_vision_model?
+cohere_asr encoder_config=parakeet_encoder?
+colmodernvbert vlm_config=modernvbert
+colpali text_config=gemma? vlm_config=paligemma
+cosmos3_edge text_config=cosmos3_edge_text vision_config=cosmos3_edge_vision
 ernie4_5_vl_moe text_config=ernie4_5_vl_moe_text vision_config=ernie4_5_vl_moe_vision
 exaone4_5 text_config=exaone4? vision_config=exaone4_5_vision?
 gemma3 text_config=gemma3_text vision_config=siglip_vision_model
 gemma3n audio_config=gemma3n_audio text_config=gemma3n_text vision_config=gemma3n_vision
 gemma4 text_config=gemma4_text
+gemma4_unified text_config=gemma4_unified_text
 glm4v text_config=glm4v_text vision_config=glm4v_vision
 glm4v_moe text_config=glm4v_moe_text vision_config=glm4v_moe_vision
 glm_ocr text_config=glm_ocr_text vision_config=glm_ocr_vision
 glmasr audio_config=glmasr_encoder? text_config=llama?
+granite4_vision qformer_config=blip_2_qformer? text_config=llama? vision_config=siglip_vision_model?
 granite_speech encoder_config=granite_speech_encoder projector_config=blip_2_qformer? text_config=granite?
 granite_speech_plus encoder_config=granite_speech_plus_encoder projector_config=blip_2_qformer? text_config=granite?
+hunyuan_vl text_config=hunyuan_vl_text vision_config=hunyuan_vl_vision
 idefics3 text_config=llama? vision_config=idefics3_vision
 internvl text_config=qwen2? vision_config=internvl_vision
 lfm2_vl text_config=lfm2? vision_config=siglip2_vision_model?
@@ -405,6 +488,9 @@ llava_onevision text_config=qwen2? vision_config=siglip_vision_model?
 minicpmv4_6 text_config=qwen3_5_text? vision_config=minicpmv4_6_vision
 minicpmv4_7 text_config=qwen3_5_text? vision_config=minicpmv4_7_vision
 mistral3 text_config=mistral? vision_config=pixtral?
+modernvbert text_config=modernbert? vision_config=siglip_vision_model?
+muse_glimmer text_config=muse_glimmer_text vision_config=muse_glimmer_vision
+musicflamingo audio_config=audioflamingo3_encoder? text_config=qwen2?
 paddleocr_vl text_config=paddleocr_vl_text vision_config=paddleocr_vl_vision
 paligemma text_config=gemma? vision_config=siglip_vision_model?
 phi4_multimodal audio_config=phi4_multimodal_audio vision_config=phi4_multimodal_vision
@@ -419,7 +505,10 @@ qwen3_omni_moe_thinker audio_config=qwen3_omni_moe_audio_encoder text_config=qwe
  vision_config=qwen3_omni_moe_vision_encoder
 qwen3_vl text_config=qwen3_vl_text vision_config=qwen3_vl_vision
 qwen3_vl_moe text_config=qwen3_vl_moe_text vision_config=qwen3_vl_moe_vision
+siglip text_config=siglip_text_model vision_config=siglip_vision_model
 smolvlm text_config=llama? vision_config=smolvlm_vision
+step3p7 text_config=step3p5 vision_config=step3p5_vision
 vipllava text_config=llama? vision_config=clip_vision_model?
 voxtral audio_config=voxtral_encoder? text_config=llama?
+voxtral_realtime audio_config=voxtral_realtime_encoder? text_config=voxtral_realtime_text?
 """

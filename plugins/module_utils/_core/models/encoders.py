@@ -27,7 +27,7 @@ _INSIDE = ("backbone_config", "config", "args")
 _AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config", "audio_processor", "encoder_config")
 # Parts that speak, beside the one that is served; and what only a part with weights has.
 # What feeds an encoder's output on, read with it.
-_FEEDING = ("projector_config", "adapter_config")
+_FEEDING = ("projector_config", "adapter_config", "qformer_config", "attn_config", "ffn_config")
 _NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config")
 _SIZES = (
     *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
@@ -75,6 +75,11 @@ _ITEM_TOKENS: Mapping[str, int] = {
     "llava_next": 2880,
     **dict.fromkeys(("internvl_chat", "internvl", "interns1", "nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 3328),
     **dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 1500),
+    "kimi_audio": 375,
+    # Half a minute and more of sound; pictures of 1,120 and of 224 pixels.
+    "cohere_asr": 438,
+    "chatglm": 1602,
+    "blip-2": 32,
     # Nine slices and the whole, 64 tokens of each; and what the processor of the later ones of Kimi-VL takes.
     **dict.fromkeys(("minicpmv", "minicpmo"), 640),
     "minicpmv4_6": 640,
@@ -96,6 +101,8 @@ _ITEM_TOKENS: Mapping[str, int] = {
 _MERGED = {
     **dict.fromkeys(("minicpmv", "minicpmo", "minicpmv4_6", "minicpmv4_7"), 16),
     **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 4),
+    "chatglm": 4,
+    "blip-2": 8,
     **dict.fromkeys(("kimi_vl", "llama4", "phi3_v", "phi4mm", "phi4_multimodal", "cohere2_vision", "ovis2_5"), 4),
 }
 
@@ -109,10 +116,16 @@ _CLIP_336 = {
     **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "patch_size": 14},
     **{"num_position_embeddings": 577},
 }
+# In a folder of its own beside Kimi-Audio's files.
+_WHISPER_LARGE_V3 = {
+    **{"d_model": 1280, "encoder_ffn_dim": 5120, "encoder_layers": 32, "num_mel_bins": 128},
+    **{"max_source_positions": 1500},
+}
 _IMPLIED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "phi4mm": {"vision": _SIGLIP_448, "audio": {"num_blocks": 24}},
     "phi3_v": {"vision": _CLIP_336},
     "molmo": {"vision": _CLIP_336},
+    "kimi_audio": {"audio": _WHISPER_LARGE_V3},
 }
 # Classes whose encoder and projector are those of a family, whatever their files' model_type says.
 BUILT_LIKE: Mapping[str, str] = {
@@ -141,6 +154,10 @@ BUILT_LIKE: Mapping[str, str] = {
     "HCXVisionForCausalLM": "hyperclovax_vlm",
     "HCXVisionV2ForCausalLM": "hyperclovax_vision_v2",
     "HunYuanVLForConditionalGeneration": "hunyuan_vl",
+    "GLM4VForCausalLM": "chatglm",
+    "MoonshotKimiaForCausalLM": "kimi_audio",
+    "MiniMaxM3SparseForConditionalGeneration": "minimax_m3_vl",
+    "VoxtralRealtimeGeneration": "voxtral_realtime",
 }
 # Families whose sections are read right; one that is not here is counted only from its tensors.
 COUNTED = frozenset(
@@ -242,6 +259,11 @@ def check_all_read(outer: Mapping[str, Any], where: str) -> None:
                 "nothing is known of this part, so the model can't be counted from its config.json.",
                 "Let model_info read the model's tensors, or set weights_bytes.",
             )
+
+
+def section_of(config: Config, name: str) -> Config:
+    """Return the section of an encoder that is there."""
+    return _sections(config.outer, config.where)[name]
 
 
 def sections(outer: Mapping[str, Any]) -> bool:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 
-_COUNT = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "moe_num_primary_experts")
+_COUNT = (
+    *("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "moe_num_primary_experts"),
+    "ffn_config.moe_num_experts",
+)
 _PER_TOKEN = (
     *(
         "num_experts_per_tok",
@@ -24,17 +27,20 @@ _PER_TOKEN = (
         "moe_top_k",
         "num_experts_per_token",
     ),
-    *("num_selected_experts", "topk_experts"),
+    *("num_selected_experts", "topk_experts", "ffn_config.moe_top_k"),
 )
 _WIDTH = ("moe_intermediate_size", "expert_intermediate_size", "moe_ffn_hidden_size", "expert_ffn_hidden_size")
-_SHARED_WIDTH = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
+_SHARED_WIDTH = (
+    *("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size"),
+    "share_expert_dim",
+)
 _SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 # Experts for words and experts for pictures.
 _KINDS = 2
 _LAYERS = (
     *("first_k_dense_replace", "mlp_only_layers", "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step"),
     *("moe_layers", "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval", "expert_layer_period"),
-    *("expert_layer_offset", "enable_moe_block", "moe_layer_indices", "moe_latent_size"),
+    *("expert_layer_offset", "enable_moe_block", "moe_layer_indices", "moe_latent_size", "moe_layers_enum"),
 )
 # What speaks of experts and not of their size: routing, losses, kernels.
 _HARMLESS = (
@@ -107,6 +113,9 @@ def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
         return tuple(word == "moe" for word in words[:layers])
     if (words := config.words("mlp_layer_types")) is not None:
         return tuple(word == "sparse" for word in (*words, *("dense",) * layers)[:layers])
+    if isinstance(enumerated := config.own("moe_layers_enum"), str):
+        # Step's: numbers of layers, with commas between them.
+        return tuple(str(at) in enumerated.replace(" ", "").split(",") for at in range(layers))
     if (named := config.numbers("moe_layers")) is not None:
         return tuple(at in named for at in range(layers))
     if (flags := config.numbers("moe_layer_freq")) is not None:

@@ -68,6 +68,13 @@ class Layer:
     keys_are_values: bool = False
     # Keys and values are those of an earlier layer.
     borrows_cache: bool = False
+    # The size of a head's values where it is not that of its keys; 0 where it is.
+    value_dim: int = 0
+
+    @property
+    def values(self) -> int:
+        """The size of a head's values."""
+        return self.value_dim or self.head_dim
 
 
 def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[Layer, ...]:
@@ -102,8 +109,8 @@ def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[L
     heads_of = config.by_layer("num_attention_heads_per_layer", count, heads)
     kv_heads = _kv_heads(config, count, heads)
     widths = config.by_layer("intermediate_size", count, _dense_width(config, kind, all(sparse)))
-    if config.count("intermediate_size_mlp"):
-        widths = (config.count("intermediate_size_mlp"),) * count
+    if dense := config.count("intermediate_size_mlp", "dense_intermediate_size"):
+        widths = (dense,) * count
     elif not any(sparse) and config.count("shared_intermediate_size"):
         # Granite 4: what experts would share is the whole MLP where there are none.
         widths = (config.count("shared_intermediate_size"),) * count
@@ -130,7 +137,7 @@ def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[L
     elif kind.norms == 1 and (_only_states(mixers) or config.own("hybrid_layer_ids") is not None):
         # Mamba and Mamba 2: a layer is a mixer, and intermediate_size is the mixer's; Zamba's is of the block that layers share.
         found = [replace(one, mlp=0) for one in found]
-    return _one_by_one(config, _gemma(config, found))
+    return _one_by_one(config, _by_kind(config, _gemma(config, found)))
 
 
 def _blocks(config: Config, count: int) -> tuple[Layer, ...] | None:
@@ -166,6 +173,31 @@ def _blocks(config: Config, count: int) -> tuple[Layer, ...] | None:
             )
         )
     return tuple(found)
+
+
+def _by_kind(config: Config, found: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Sliding layers with heads of their own (MiMo V2, Step 3.5), and values of another size than keys.
+
+    Source: vLLM, models/mimo_v2.py and step3p5.py.
+    """
+    values = config.count("v_head_dim") if config.own("kv_lora_rank") is None else 0
+    other = config.own("attention_other_setting")
+    said = other if isinstance(other, dict) and other.get("attention_type") == "sliding_attention" else {}
+    own = Config(said, said, f"{config.where}.attention_other_setting")
+    sliding_values = config.count("swa_v_head_dim") or values
+    return tuple(
+        replace(
+            one,
+            heads=config.count("swa_num_attention_heads", "num_sliding_attention_heads")
+            or own.whole("num_attention_heads", one.heads),
+            kv_heads=config.count("swa_num_key_value_heads") or own.whole("num_key_value_heads", one.kv_heads),
+            head_dim=config.count("swa_head_dim") or one.head_dim,
+            value_dim=sliding_values,
+        )
+        if one.mixers == (Mixer.SLIDING,)
+        else replace(one, value_dim=values)
+        for one in found
+    )
 
 
 def _one_by_one(config: Config, found: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -266,6 +298,9 @@ def _state_layers(config: Config, kind: Architecture, count: int) -> set[int] | 
         return {number - 1 for number in named}
     if (types := config.numbers("attn_type_list")) is not None:
         return {at for at, each in enumerate(types) if not each}
+    if (step := config.count("mamba_step")) > 1:
+        # Plamo 2: the layer in the middle of so many has attention, the last one where there are fewer.
+        return {at for at in range(count) if at % step != step // 2 and (count > step // 2 or at != count - 1)}
     if (period := config.count("attn_layer_period")) > 0:
         return {at for at in range(count) if at % period != config.count("attn_layer_offset")}
     if kind.mixer == "delta" or config.own("full_attention_interval") is not None:
@@ -277,6 +312,9 @@ def _state_layers(config: Config, kind: Architecture, count: int) -> set[int] | 
 def _by_window(config: Config, kind: Architecture, count: int, full: tuple[Mixer, ...]) -> list[tuple[Mixer, ...]]:
     if not window(config, kind) or config.own("use_sliding_window") is False:
         return [full] * count
+    if (hybrid := config.numbers("hybrid_layer_pattern")) is not None:
+        # MiMo V2: a number for each layer, and one is a window.
+        return [(Mixer.SLIDING,) if at < len(hybrid) and hybrid[at] == 1 else full for at in range(count)]
     pattern = config.own("sliding_window_pattern") or kind.sliding_pattern
     if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"}:
         return [(Mixer.SLIDING,) if pattern[at % len(pattern)] == "L" else full for at in range(count)]
@@ -290,7 +328,7 @@ def _by_window(config: Config, kind: Architecture, count: int, full: tuple[Mixer
 
 def window(config: Config, kind: Architecture | None) -> int | None:
     """Tokens that a sliding layer sees; None where there is no window."""
-    found = config.values.get("sliding_window", kind.window if kind else None)
+    found = config.values.get("sliding_window", config.values.get("sliding_window_size", kind.window if kind else None))
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
@@ -305,8 +343,9 @@ def _dense_width(config: Config, kind: Architecture, all_sparse: bool) -> int:
     """The MLP's size where config.json leaves it out; 0 where no layer has one."""
     if config.own("intermediate_size") is None and (all_sparse or (kind.norms == 1 and kind.mixer.startswith("mamba"))):
         return 0
+    ratio = config.count("expansion_ratio") or 4
     return config.whole(
-        "intermediate_size", 4 * config.whole("hidden_size") if not kind.gated or kind.encoder else None
+        "intermediate_size", ratio * config.whole("hidden_size") if not kind.gated or kind.encoder else None
     )
 
 

@@ -60,6 +60,9 @@ class Layout:
     head: int
 
 
+_LIKE_GPT_OSS = ("gpt_oss", "openai_privacy_filter")
+
+
 class _Counter:
     """Matrices and plain parameters of one model, collected."""
 
@@ -71,6 +74,9 @@ class _Counter:
         if inputs and outputs:
             self.matrices.append(Matrix(f"model.layers.*.{name}", inputs, outputs, tuple(at)))
             self.plain += outputs * len(at) if bias else 0
+
+
+_WAITING_RANK = 32
 
 
 def decoder(config: Config, kind: Architecture, layers: Sequence[Layer], experts: Experts | None, tied: bool) -> Layout:
@@ -90,8 +96,26 @@ def decoder(config: Config, kind: Architecture, layers: Sequence[Layer], experts
         counter.plain += (config.whole("max_position_embeddings") + kind.learned_positions) * hidden
     _per_layer_inputs(counter, config, len(layers), hidden)
     _alternated(counter, config, len(layers), hidden)
+    # Voxtral Realtime: how long it waits turns what an MLP reads, through a low rank.
+    waits = config.count("ada_rms_norm_t_cond_dim") or (
+        _WAITING_RANK if config.values.get("model_type") == "voxtral_realtime_text" else 0
+    )
+    counter.plain += 2 * hidden * waits * len(layers)
+    if chosen := indexed_layers(config, len(layers)):
+        # MiniMax M3: an indexer chooses the blocks that attention reads.
+        heads = config.whole("sparse_attention_config.sparse_num_index_heads")
+        width = config.whole("sparse_attention_config.sparse_index_dim")
+        counter.linear("self_attn.index_q_proj", hidden, heads * width, chosen)
+        counter.linear("self_attn.index_k_proj", hidden, width, chosen)
+        counter.plain += 2 * width * len(chosen)
     head = 0 if tied or not kind.head else vocabulary * hidden
     return Layout(tuple(counter.matrices), counter.plain, vocabulary * hidden, head)
+
+
+def indexed_layers(config: Config, layers: int) -> tuple[int, ...]:
+    """Layers with an indexer beside keys and values of heads (vLLM, models/minimax_m3)."""
+    said = config.numbers("sparse_attention_config.sparse_attention_freq") or ()
+    return tuple(at for at, one in enumerate(said[:layers]) if one)
 
 
 def _norm(kind: Architecture, width: int) -> int:
@@ -147,6 +171,9 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
             counter.plain += (inner * (kernel + 1) + inner + inner * size + inner + rank + 2 * size) * count
         case Mixer.MAMBA2:
             inner, heads, _dim, groups, size, kernel = states.mamba2_sizes(config)
+            if not groups:
+                _narrow_mamba2(counter, hidden, inner, heads, size, kernel, at)
+                return
             convolved = inner + 2 * groups * size
             counter.linear("mixer.in_proj", hidden, inner + convolved + heads, at)
             counter.linear("mixer.out_proj", inner, hidden, at)
@@ -159,21 +186,34 @@ def _mix(counter: _Counter, config: Config, kind: Architecture, layer: Layer, mi
             assert_never(mixer)
 
 
+def _narrow_mamba2(
+    counter: _Counter, hidden: int, inner: int, heads: int, size: int, kernel: int, at: Sequence[int]
+) -> None:
+    """Plamo 2's: steps and what steers a state come from what was convolved, through a low rank. Source: vLLM, models/plamo2.py."""
+    rank = max(64, hidden // 16)
+    counter.linear("mixer.in_proj", hidden, 2 * inner, at)
+    counter.linear("mixer.bcdt_proj", inner, rank + 2 * size, at)
+    counter.linear("mixer.dt_proj", rank, heads, at)
+    counter.linear("mixer.out_proj", inner, hidden, at)
+    counter.plain += (inner * kernel + 3 * heads + rank + 2 * size) * len(at)
+
+
 def _attention(counter: _Counter, config: Config, kind: Architecture, layer: Layer, at: Sequence[int]) -> None:
     hidden, query, key = config.whole("hidden_size"), layer.heads * layer.head_dim, layer.kv_heads * layer.head_dim
+    value = layer.kv_heads * layer.values
     said = config.get("attention_bias", "qkv_bias", "use_qkv_bias", "use_bias", "bias")
     biased = said is True or ((kind.qkv_bias or kind.bias) and said is not False)
     # Output projections have a bias where the whole file says so, and not where the family has one for queries alone.
-    out_bias = (biased and not kind.qkv_bias) or (said is True and config.values.get("model_type") == "gpt_oss")
+    out_bias = (biased and not kind.qkv_bias) or (said is True and config.values.get("model_type") in _LIKE_GPT_OSS)
     gate = 2 if config.flag("attn_output_gate", default=kind.gated_attention) else 1
     counter.linear("self_attn.q_proj", hidden, query * gate, at, biased)
     if not layer.borrows_cache:
         counter.linear("self_attn.k_proj", hidden, key, at, biased)
         if not layer.keys_are_values:
-            counter.linear("self_attn.v_proj", hidden, key, at, biased)
-    counter.linear("self_attn.o_proj", query, hidden, at, out_bias)
-    if config.own("gating") is True:
-        # Laguna's gate is a number a head.
+            counter.linear("self_attn.v_proj", hidden, value, at, biased)
+    counter.linear("self_attn.o_proj", layer.heads * layer.values, hidden, at, out_bias)
+    if config.own("gating") is True or config.own("use_head_wise_attn_gate") is True:
+        # Laguna's and Step's gate is a number a head.
         counter.linear("self_attn.g_proj", hidden, layer.heads, at)
     if kind.wide_qk_norm:
         counter.plain += (query + key) * len(at)
@@ -270,7 +310,7 @@ def _mlp(
         counter.linear(f"{base}.fc1_latent_proj", hidden, experts.latent_size, at)
         counter.linear(f"{base}.fc2_latent_proj", experts.latent_size, hidden, at)
     counter.plain += hidden * experts.count * len(at)
-    if config.values.get("model_type") == "gpt_oss" or (config.own("swiglu_limit") is not None and kind.qkv_bias):
+    if config.values.get("model_type") in _LIKE_GPT_OSS or (config.own("swiglu_limit") is not None and kind.qkv_bias):
         # Every expert has biases, and so has the router; sinks are a number a head.
         counter.plain += (experts.count * (2 * experts.intermediate_size + hidden + 1) + layer.heads) * len(at)
 

@@ -37,6 +37,8 @@ def config_of(params: Mapping[str, Any]) -> dict[str, Any]:
         **found,
         **experts,
     }
+    if (heard := _heard(params)) is not None:
+        return _hearing(text, *heard)
     vision = params.get("vision_encoder")
     if not isinstance(vision, Mapping):
         return text
@@ -55,4 +57,39 @@ def config_of(params: Mapping[str, Any]) -> dict[str, Any]:
         "text_config": text,
         "vision_config": eyes,
         "spatial_merge_size": vision.get("spatial_merge_size"),
+    }
+
+
+def _heard(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """What a Voxtral's file says of its encoder of sound, and of the steps that become one; None of any other."""
+    found: Any = params
+    for key in ("multimodal", "whisper_model_args"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    encoder, steps = (
+        found.get(key) if isinstance(found, Mapping) else None for key in ("encoder_args", "downsample_args")
+    )
+    if not isinstance(encoder, Mapping):
+        return None
+    return encoder, steps if isinstance(steps, Mapping) else {}
+
+
+def _hearing(text: Mapping[str, Any], encoder: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a Voxtral's as transformers does; one whose encoder looks back alone hears while it speaks (vLLM, configs/mistral.py)."""
+    sound = encoder.get("audio_encoding_args")
+    mels = sound.get("num_mel_bins") if isinstance(sound, Mapping) else None
+    causal = encoder.get("causal") is True
+    ears = {
+        "model_type": "voxtral_realtime_encoder" if causal else "voxtral_encoder",
+        **{"hidden_size": encoder.get("dim"), "intermediate_size": encoder.get("hidden_dim"), "num_mel_bins": mels},
+        **{"num_hidden_layers": encoder.get("n_layers"), "num_attention_heads": encoder.get("n_heads")},
+        **({"head_dim": encoder.get("head_dim"), "sliding_window": encoder.get("sliding_window")} if causal else {}),
+    }
+    return {
+        "architectures": ["VoxtralRealtimeGeneration" if causal else "VoxtralForConditionalGeneration"],
+        "model_type": "voxtral_realtime" if causal else "voxtral",
+        "torch_dtype": "bfloat16",
+        "tie_word_embeddings": text["tie_word_embeddings"],
+        "downsample_factor": steps.get("downsample_factor", 4),
+        "text_config": {**text, "model_type": "voxtral_realtime_text" if causal else text["model_type"]},
+        "audio_config": {key: value for key, value in ears.items() if value is not None},
     }

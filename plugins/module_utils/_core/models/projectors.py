@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config, filled, type_of
 
 _LOOKED_INTO = ("vision_feature_layer", "vision_feature_layers")
 
@@ -292,6 +293,82 @@ def _hunyuan(section: Config, config: Config, hidden: int) -> int:
     return 2 * merge * hidden * hidden + 8 * hidden * hidden + 11 * hidden + 4 * hidden * text + 5 * text
 
 
+def q_former(config: Config, key: str, queries: int, read: int = 0) -> int:
+    """BLIP 2's: attention to itself, in every so many layers to what is asked about, and an MLP; a last layer to the language model."""
+    # BLIP 2's class takes all of it for granted, Granite's nothing.
+    said = config.outer.get(key, {} if key == "qformer_config" else None)
+    full = filled(said, type_of(config.outer, key)) if isinstance(said, Mapping) else {}
+    own = Config(full, full, f"{config.where}.{key}") if full else _whole(config)
+    text = config.whole("hidden_size")
+    hidden, layers = own.whole("hidden_size"), own.whole("num_hidden_layers")
+    inner, read = own.whole("intermediate_size"), read or own.whole("encoder_hidden_size")
+    crossed = -(-layers // own.whole("cross_attention_frequency"))
+    return _asking(hidden, inner, read, layers, crossed) + queries * hidden + (hidden + 1) * text
+
+
+def _asking(hidden: int, inner: int, read: int, layers: int, crossed: int) -> int:
+    """The layers of a Q-Former, and the norm before them."""
+    attention = 4 * hidden * (hidden + 1) + 2 * hidden
+    asking = 2 * hidden * (hidden + 1) + 2 * hidden * (read + 1) + 2 * hidden
+    mlp = (hidden + 1) * inner + (inner + 1) * hidden + 2 * hidden
+    return layers * (attention + mlp) + crossed * asking + 2 * hidden
+
+
+def _blip(_section: Config, config: Config, hidden: int) -> int:
+    return q_former(config, "qformer_config", _whole(config).whole("num_query_tokens", 32), hidden)
+
+
+# A Q-Former of one layer, where Granite's file writes none.
+_WINDOWED_INNER = 3072
+
+
+def _windowed(_section: Config, config: Config, hidden: int) -> int:
+    """Granite 4's: for each layer that is looked into, and each corner of a square, a Q-Former of one layer over windows.
+
+    Source: vLLM, models/granite4_vision.py.
+    """
+    outer, text = _whole(config), config.whole("hidden_size")
+    looked, corners = config.outer.get("deepstack_layer_map"), config.outer.get("spatial_target_layers")
+    times = len(looked) if isinstance(looked, (list, tuple)) else 0
+    if outer.flag("use_spatial_sampling", default=True):
+        times += len(corners) if isinstance(corners, (list, tuple)) else 4
+    said = str(config.outer.get("downsample_rate")).partition("/")
+    asked, window = (int(one) if one.isdecimal() and len(one) < 4 else 0 for one in (said[0], said[2]))
+    if not asked or not window:
+        fail(
+            f"{config.where}.downsample_rate",
+            f"{str(config.outer.get('downsample_rate'))[:40]!r} is no share of a window, like 4/8.",
+            "Hand over the model's own config.json, or set weights_bytes.",
+        )
+    own = _asking(hidden, _WINDOWED_INNER, hidden, 1, 1) + 2 * hidden + (asked**2 + window**2) * hidden
+    return times * (own + (hidden + 1) * text)
+
+
+def _chatglm(_section: Config, config: Config, hidden: int) -> int:
+    """GLM-4V's: four patches as one by a convolution, a layer with its norm, a gated MLP, and a word at each end."""
+    text, inner = config.whole("hidden_size"), config.whole("intermediate_size")
+    return (4 * hidden + 1) * text + text * text + 3 * text * inner + 4 * text
+
+
+def _merged_later(section: Config, config: Config, hidden: int) -> int:
+    """MiniMax M3's: two layers for each patch, and two for a square of them as one."""
+    text, merge = config.whole("hidden_size"), _merge_of(section, config)
+    return (hidden + 1) * text + (text + 1) * text + (merge * text + 1) * text + (text + 1) * text
+
+
+def _adapted(_section: Config, config: Config, _hidden: int) -> int:
+    """Muse Glimmer's: a square of patches as one, by two layers of a width of its own and one to the language model's, without biases."""
+    outer = _whole(config)
+    wide = outer.whole("projector_hidden_size")
+    return outer.whole("out_hidden_size") * wide + wide * wide + wide * config.whole("hidden_size")
+
+
+def _widened(section: Config, config: Config, hidden: int) -> int:
+    """Cosmos 3 Edge's: a norm, and a square of patches as one by two layers at a width of its own."""
+    wide, text = _whole(config).whole("projector_hidden_size"), config.whole("hidden_size")
+    return 2 * hidden + (_merge_of(section, config) * hidden + 1) * wide + (wide + 1) * text
+
+
 def _bee(_section: Config, config: Config, hidden: int) -> int:
     text = config.whole("hidden_size")
     return 2 * hidden + (hidden + 1) * 4 * text + (4 * text + 1) * text
@@ -337,7 +414,13 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     "siglip": _attended,
     **dict.fromkeys(("modernvbert", "colmodernvbert"), _unshuffled_by),
     "colpali": _one_layer,
-    "step_vl": _shrunk,
+    **dict.fromkeys(("step_vl", "step3p7"), _shrunk),
+    "blip-2": _blip,
+    "chatglm": _chatglm,
+    "granite4_vision": _windowed,
+    "minimax_m3_vl": _merged_later,
+    "muse_glimmer": _adapted,
+    "cosmos3_edge": _widened,
     "keye": _keye,
     **dict.fromkeys(("kanana_v", "hyperclovax_vlm"), _abstracted),
     "hyperclovax_vision_v2": _merged_to,

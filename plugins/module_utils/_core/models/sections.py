@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import ARCHITECTURES
 
 # A multimodal model's language part, by the model_type of its section, where the class is called otherwise.
@@ -29,6 +31,11 @@ LANGUAGE: Mapping[str, str] = {
     "molmo2_text": "LlamaForCausalLM",
     **{"modernbert": "ModernBertModel", "clip_text_model": "CLIPModel", "siglip_text_model": "SiglipModel"},
     "gemma4_unified_text": "Gemma4ForCausalLM",
+    "voxtral_realtime_text": "MistralForCausalLM",
+    "granite4_vision_text": "GraniteForCausalLM",
+    "cosmos3_edge_text": "ArceeForCausalLM",
+    **dict.fromkeys(("minimax_m3_text", "minimax_m3_vl_text"), "MiniMaxM3SparseForCausalLM"),
+    **dict.fromkeys(("step3p5", "step3p7"), "Step3p5ForCausalLM"),
 }
 
 
@@ -60,12 +67,31 @@ FLAT: Mapping[str, str] = {
     "Phi3VForCausalLM": "Phi3ForCausalLM",
     "Phi4ForCausalLMV": "Phi3ForCausalLM",
     "KimiK2ForCausalLM": "DeepseekV3ForCausalLM",
+    "MoonshotKimiaForCausalLM": "Qwen2ForCausalLM",
+    "GLM4VForCausalLM": "ChatGLMModel",
     "IsaacForConditionalGeneration": "Qwen3ForCausalLM",
     "KeyeForConditionalGeneration": "Qwen3ForCausalLM",
     "KeyeVL1_5ForConditionalGeneration": "Qwen3ForCausalLM",
     "HunYuanVLForConditionalGeneration": "HunYuanDenseV1ForCausalLM",
 }
 # The same class over another language part, by its version. Source: vLLM, models/minicpmv.py.
+_CHATGLM = ("ChatGLMModel", "ChatGLMForConditionalGeneration")
+
+
+def check_served(outer: Mapping[str, Any], where: str) -> None:
+    """Refuse a file whose class the engine takes for another than its sections say (vLLM, models/chatglm.py)."""
+    names = outer.get("architectures")
+    if isinstance(names, (list, tuple)) and names and names[0] in _CHATGLM and outer.get("vision_config"):
+        fail(
+            f"{where}.architectures",
+            f"vLLM serves {names[0]} as one that only reads, and this one sees.",
+            """Add --hf-overrides={"architectures":["GLM4VForCausalLM"]} to its extra_args.""",
+        )
+
+
+WHISPER, COHERE_ASR = "WhisperForConditionalGeneration", "CohereAsrForConditionalGeneration"
+# An encoder of sound, and a decoder that attends to it: counted as a whole.
+TRANSCRIBERS = (WHISPER, COHERE_ASR)
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     "MiniCPMO": {"4.5": "Qwen3ForCausalLM"},
     "MiniCPMV": {"2.0": "MiniCPMForCausalLM", "2.6": "Qwen2ForCausalLM", "4.5": "Qwen3ForCausalLM"},

@@ -17,21 +17,21 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
     gone,
     kv_pool,
     lengths,
+    sections,
     states,
     tasks,
+    transcribers,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import config as configs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import quantization as quantizations
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.architectures import LLAMA, Architecture
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import (
-    WHISPER,
     Counted,
     Keeps,
     count_tensors,
     is_tied,
     kind_of,
-    whisper,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.encoders import NO_ENCODERS, Encoders
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.experts import Experts
@@ -40,6 +40,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_poo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layers import Mixer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Matrix, Part
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.lengths import UNBOUNDED, Length
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.sections import TRANSCRIBERS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.weights import (
     VOCABULARY_STEP,
     Loading,
@@ -151,6 +152,7 @@ class ModelShape:
         # vLLM serves a checkpoint in float32 as float16 unless told otherwise.
         dtype_bytes = _DTYPE_BYTES.get(dtype, 2) if dtype != "auto" else min(2, stored_bytes)
         quantized = quantizations.read(read.outer, quantization, dtype_bytes, info.quantization, where, read.values)
+        sections.check_served(read.outer, where)
         counts_on = weights_bytes is not None or bool(info.tensors) or checkpoint_bytes is not None
         known = kind is not None
         if kind is None and not counts_on:
@@ -159,8 +161,8 @@ class ModelShape:
                 "Let model_info read the model's tensors, or set weights_bytes.",
             )
             fail(f"{where}.architectures", what, remedy)
-        if name == WHISPER:
-            counted = whisper(read)
+        if name in TRANSCRIBERS:
+            counted = transcribers.read(name, read)
         else:
             counted = count_tensors(read, kind or LLAMA, counts_on, known)
         if not quantized.known and not counts_on and _is_stored(read, info):
@@ -284,7 +286,7 @@ class ModelShape:
     def tables_bytes(self) -> int:
         """Bytes of one table of cosines and sines, as long as the context, or as written; others learned positions, or have none."""
         rotary = int((self.latent.rope_dim if self.latent else self.head_dim) * self.rotary_share)
-        learned = (self.kind.bias and self.kind.encoder) or self.architecture == WHISPER
+        learned = (self.kind.bias and self.kind.encoder) or self.architecture in TRANSCRIBERS
         learned = learned or self.kind.learned_positions is not None or self.only_states
         return 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
 

@@ -75,6 +75,10 @@ def mamba1_sizes(config: Config) -> tuple[int, int, int]:
 def mamba2_sizes(config: Config) -> tuple[int, int, int, int, int, int]:
     """Inner size, heads and their size, groups, size of a state, and the kernel, under the names of each family."""
     heads, dim = config.count("mamba_n_heads", "mamba_num_heads"), config.count("mamba_d_head", "mamba_head_dim")
+    if config.own("mamba_step") is not None:
+        # Plamo 2's convolve what goes in alone; what steers a state is made of it afterwards.
+        dim = config.whole("head_dim")
+        return heads * dim, heads, dim, 0, config.whole("mamba_d_state"), config.whole("mamba_d_conv")
     if not heads:
         # Zamba 2's are as wide as there is room for; Mamba 2's own are called as if they were attention's.
         heads, dim = config.count("n_mamba_heads"), 0

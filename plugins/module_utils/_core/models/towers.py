@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config, filled, type_of
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import projectors
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.projectors import first
 
 # timm's mobilenetv5_300m_enc, which is one size.
@@ -24,7 +25,9 @@ _RADIO = {
     "vit_huge_patch16_224": (1280, 32, 5120),
     "vit_so400m_patch16_224": (1152, 27, 4304),
 }
-_POSITIONS = ("num_position_embeddings", "position_embedding_size", "num_patches", "image_num_pos")
+_POSITIONS = (*("num_position_embeddings", "position_embedding_size", "num_patches", "image_num_pos", "num_positions"),)
+# Families whose encoder turns positions and has no table of them, in spite of a largest picture.
+_TURNED = ("minimax_m3_vl",)
 
 
 def _is_size(value: object) -> bool:
@@ -86,16 +89,18 @@ def vision(section: Config, config: Config, family: str) -> tuple[int, int, int]
         + (0 if gated else 4 * hidden + hidden + inner)
     )
     patch = section.needed("patch_size", "spatial_patch_size", "image_patch_size")
-    frames = section.count("temporal_patch_size") or 1
+    frames = section.count("temporal_patch_size", "patch_temporal") or 1
     image = section.own("max_image_size") or section.own("image_size")
     edge = image if isinstance(image, int) and not isinstance(image, bool) and 0 < image < 2**16 else 0
     positions = next((int(section.values[key]) for key in _POSITIONS if _is_size(section.values.get(key))), 0)
-    positions = positions or section.count("init_pos_emb_height") * section.count("init_pos_emb_width")
+    positions = positions or section.count("init_pos_emb_height", "pos_emb_height") * section.count(
+        "init_pos_emb_width", "pos_emb_width"
+    )
     # Gemma 4 has a table for each axis.
     positions *= 2 if section.values.get("model_type") == "gemma4_vision" else 1
-    if not positions and edge and not gated:
+    if not positions and edge and not gated and family not in _TURNED:
         positions = (edge // patch) ** 2 + 1
-    if section.values.get("ls_init_value") is not None:
+    if section.get("ls_init_value", "layer_scale_init_value") is not None:
         layer += 2 * hidden
     parameters = layer * layers + 3 * patch * patch * frames * hidden + positions * hidden + 2 * hidden
     if (
@@ -139,6 +144,8 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         # Sound goes in as it is, through a layer.
         wide = section.needed("audio_embed_dim", "hidden_size")
         return wide * config.whole("hidden_size"), wide, wide
+    if family == "voxtral_realtime":
+        return _whisper_causal(section, config)
     hidden = section.count("d_model", "hidden_size")
     layers = section.count("encoder_layers", "num_hidden_layers")
     if family not in AUDIO or not hidden or not layers:
@@ -161,6 +168,10 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         # Four steps as one, twice as wide as the language model; positions are turned.
         wide = inner * 2 * text + 2 * text + 2 * text * text + text
         return whisper_encoder(hidden, inner, layers, mels, 0) + wide, hidden, inner
+    if family == "kimi_audio":
+        # Four steps as one, then two layers of the language model's width and a norm.
+        wide = (4 * hidden + 1) * text + (text + 1) * text + 2 * text
+        return whisper_encoder(hidden, inner, layers, mels, positions) + wide, hidden, inner
     if family == "minicpmo":
         return (
             whisper_encoder(hidden, inner, layers, mels, positions) + (hidden + 1) * text + (text + 1) * text,
@@ -175,6 +186,20 @@ def whisper_encoder(hidden: int, inner: int, layers: int, mels: int, positions: 
     """Parameters of Whisper's encoder."""
     layer = 4 * hidden * hidden + 3 * hidden + 2 * hidden * inner + inner + hidden + 4 * hidden
     return layer * layers + 3 * mels * hidden + 3 * hidden * hidden + 2 * hidden + positions * hidden + 2 * hidden
+
+
+def _whisper_causal(section: Config, config: Config) -> tuple[int, int, int]:
+    """Voxtral Realtime's: Whisper's with gated MLPs and heads of a size of their own, then so many steps as one.
+
+    Source: vLLM, models/whisper_causal.py.
+    """
+    hidden, inner = section.whole("hidden_size"), section.whole("intermediate_size")
+    heads, text = section.whole("num_attention_heads"), config.whole("hidden_size")
+    wide = heads * section.whole("head_dim", max(1, hidden // heads))
+    layer = 4 * hidden * wide + 2 * wide + 3 * hidden * inner + 4 * hidden
+    heard = 3 * section.whole("num_mel_bins") * hidden + 3 * hidden * hidden + 3 * hidden
+    steps = Config(config.outer, config.outer, config.where).whole("downsample_factor", 4)
+    return section.whole("num_hidden_layers") * layer + heard + (steps * hidden + text) * text, hidden, inner
 
 
 def _conformer_gemma3n(section: Config, config: Config) -> tuple[int, int, int]:
@@ -218,25 +243,9 @@ def _conformer_granite(section: Config, config: Config) -> tuple[int, int, int]:
     words = section.whole("output_dim")
     ends += words * (hidden + 1) + (words + 1) * hidden
     layer = 2 * mlp + attention + convolved + 2 * hidden
-    return layers * layer + ends + _q_former(config), hidden, inner
-
-
-def _q_former(config: Config) -> int:
-    """BLIP 2's: attention to itself, in every so many layers to what is asked about, and an MLP; a last layer to the language model."""
     outer = Config(config.outer, config.outer, config.where)
-    said = config.outer.get("projector_config")
-    where = f"{config.where}.projector_config"
-    full = filled(said, type_of(config.outer, "projector_config")) if isinstance(said, Mapping) else {}
-    own = Config(full, full, where) if full else outer
-    hidden, layers = own.whole("hidden_size"), own.whole("num_hidden_layers")
-    inner, read = own.whole("intermediate_size"), own.whole("encoder_hidden_size")
-    attention = 4 * hidden * (hidden + 1) + 2 * hidden
-    asking = 2 * hidden * (hidden + 1) + 2 * hidden * (read + 1) + 2 * hidden
-    mlp = (hidden + 1) * inner + (inner + 1) * hidden + 2 * hidden
-    queries = max(1, outer.whole("window_size") // outer.whole("downsample_rate")) * hidden
-    crossed = -(-layers // own.whole("cross_attention_frequency"))
-    text = config.whole("hidden_size")
-    return layers * (attention + mlp) + crossed * asking + 2 * hidden + queries + (hidden + 1) * text
+    queries = max(1, outer.whole("window_size") // outer.whole("downsample_rate"))
+    return layers * layer + ends + projectors.q_former(config, "projector_config", queries), hidden, inner
 
 
 def _conformer_parakeet(section: Config, config: Config) -> tuple[int, int, int]:
@@ -263,7 +272,7 @@ def _conformer_parakeet(section: Config, config: Config) -> tuple[int, int, int]
 _CONFORMERS: Mapping[str, Callable[[Config, Config], tuple[int, int, int]]] = {
     "gemma3n": _conformer_gemma3n,
     **dict.fromkeys(("granite_speech", "granite_speech_plus"), _conformer_granite),
-    "nemotronh_nano_vl_v2": _conformer_parakeet,
+    **dict.fromkeys(("nemotronh_nano_vl_v2", "cohere_asr"), _conformer_parakeet),
     "phi4mm": _conformer_phi4,
     "phi4_multimodal": _conformer_phi4,
 }
@@ -276,6 +285,8 @@ AUDIO = (
         "qwen2_5_omni_thinker",
         "glmasr",
         "minicpmo",
+        "kimi_audio",
+        "voxtral_realtime",
         "audioflamingo3",
         "musicflamingo",
         *_CONVOLVED_TWICE,

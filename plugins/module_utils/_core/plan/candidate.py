@@ -140,7 +140,9 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
         task=task,
         runner=task in tasks.POOLING and not shape.pools_unasked,
     )
-    load = replace(_load(spec, shape, settings, memory, gpu), stage=stage)
+    load = _load(spec, shape, settings, memory, gpu)
+    if stage is not None:
+        load = replace(load, stage=stage)
     if (pinned := spec.kv_cache_memory_bytes) and shape.has_kv_cache:
         load = replace(load, cached_tokens=pool.tokens(pinned, length, tokens))
     found = estimate.parts(shape, load)
@@ -170,8 +172,10 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
     measured = calibration.fixed_bytes(
         gpu.name, spec.model, vllm.engine_args(spec, profile, settings), made.fixed_bytes
     )
-    made = replace(made, measured_fixed_bytes=measured)
-    return replace(made, pinned_kv_bytes=_pinned(made, gpu, profile, at))
+    if measured is not None:
+        made = replace(made, measured_fixed_bytes=measured)
+    pinned_bytes = _pinned(made, gpu, profile, at)
+    return made if pinned_bytes is None else replace(made, pinned_kv_bytes=pinned_bytes)
 
 
 def _stage(choice: Choice, at: str) -> tuple[ModelShape, Stage | None]:

@@ -102,8 +102,10 @@ def fit(here: Sequence[Candidate], budget: int) -> tuple[dict[int, int], int]:
 def _requests(level: Sequence[Candidate], available: int) -> float:
     """The most full-length requests that every model of a level can have at once, by bisection on a fine grid."""
 
+    wanted = [(item, item.floor_bytes, item.load.max_num_seqs) for item in level]
+
     def cost(requests: float) -> int:
-        return sum(max(item.floor_bytes, item.kv_bytes(min(item.load.max_num_seqs, requests))) for item in level)
+        return sum(max(floor, item.kv_bytes(min(most, requests))) for item, floor, most in wanted)
 
     low, high = 64, 64 * max(item.load.max_num_seqs for item in level)
     if cost(high / 64) <= available:

@@ -21,6 +21,7 @@ ASKED = json.loads((DATA / "class_defaults.json").read_text())
 # vLLM reads these types by another class than transformers does.
 READ_OTHERWISE = json.loads((DATA / "class_names.json").read_text())["own_types"]
 TIES = "tie_word_embeddings"
+COHERE_ASR, MIMO = "CohereLabs/cohere-transcribe-03-2026", "XiaomiMiMo/MiMo-V2-Flash"
 PHI = "phi4_multimodal (the class's own figures)"
 # What a class takes by itself and the planner doesn't, with the reason.
 LEFT_OUT_OTHERWISE = {
@@ -31,20 +32,29 @@ LEFT_OUT_OTHERWISE = {
             *(("OpenGVLab/InternVL3-8B-hf", TIES), ("mistralai/Mistral-Small-3.1-24B", TIES)),
             *(
                 (f"{name} (the class's own figures)", TIES)
-                for name in ("glmasr", "granite_speech", "granite_speech_plus")
+                for name in ("glmasr", "granite_speech", "granite_speech_plus", "granite4_vision")
             ),
         ),
         "the checkpoint says it",
     ),
     # Of a latent the planner reads ranks and dimensions of their own, and never a head's.
     **dict.fromkeys(
-        (("deepseek-ai/DeepSeek-V3", "head_dim"), ("llava over deepseek_v3", "text_config.head_dim")), "no use"
+        (
+            *(("deepseek-ai/DeepSeek-V3", "head_dim"), ("llava over deepseek_v3", "text_config.head_dim")),
+            ("skt/A.X-K1", "head_dim"),
+        ),
+        "no use",
     ),
     # What every file of these has: without it the class makes a model that nobody trained.
     ("LiquidAI/LFM2-1.2B", "layer_types"): "or full_attn_idxs",
     ("llava over nemotron_h", "text_config.layers_block_type"): "or hybrid_override_pattern",
     ("nvidia/Nemotron-H-8B", "hybrid_override_pattern"): "or layers_block_type",
     ("openai/whisper-large-v3", "encoder_layers"): "num_hidden_layers is its other name",
+    ("granite4_vision (the class's own figures)", "downsample_rate"): "no model without it",
+    **{
+        (COHERE_ASR, f"encoder_config.{key}"): "written"
+        for key in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_mel_bins")
+    },
     **{
         ("zamba2 (the class's own figures)", key): "written"
         for key in ("layers_block_type", "intermediate_size", "attention_head_dim", "hybrid_layer_ids")
@@ -56,6 +66,23 @@ LEFT_OUT_OTHERWISE = {
 }
 # Where the planner's count is not the class's to a thousandth, with the reason.
 COUNTED_OTHERWISE = {
+    # Heads in vLLM's decoder are as wide as the model has room for, its output layer is one of its own (models/cohere_asr.py).
+    **{
+        (COHERE_ASR, key): "as wide"
+        for key in (
+            *("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim"),
+            *("encoder_config.num_key_value_heads", TIES),
+        )
+    },
+    # Lists say it for each layer, and windows have heads of their own, which this class does not ask (vLLM, models/mimo_v2.py).
+    **{
+        (MIMO, key): "by layer"
+        for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "v_head_dim")
+    },
+    ("Salesforce/blip2-opt-2.7b", "text_config.hidden_size"): "word_embed_proj_dim, as above",
+    ("step3p7 (the class's own figures)", "vision_config.intermediate_size"): "mlp_ratio says it",
+    ("databricks/dbrx-instruct", "num_key_value_heads"): "attn_config says it",
+    ("mosaicml/mpt-7b", "expansion_ratio"): "the class takes four, vLLM what is written (models/mpt.py)",
     # Of SigLIP's layers and head a part is not loaded (test_class_parameters.py).
     **{(PHI, key): "loaded in part" for row in ASKED if row["id"] == PHI for key in row["changed"]},
     ("facebook/opt-1.3b", "hidden_size"): "its embedding is of another width, word_embed_proj_dim, in the 350m alone",

@@ -51,11 +51,16 @@ LARGEST = {
     "dots_ocr": (11_289_600 // 28**2, 4),
     "deepseek_vl_v2": (34**2, None),
     "ovis2_5": (1792**2 // 32**2, 4),
+    # GLM-4V's with a word at each end; BLIP 2's queries, whatever a picture has.
+    "chatglm": ((1120 // 28) ** 2 + 2, 4),
+    "blip-2": (32, 8),
     "paddleocr_vl": (60**2, 4),
     **dict.fromkeys(("ernie4_5_moe_vl", "ernie4_5_vl_moe"), (6 * 32**2, 4)),
 }
 # Whisper's frames of half a minute, two as one.
 HEARD = dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 3000 // 2)
+# Kimi's four steps as one; Cohere's 35 seconds, eight frames as one.
+HEARD |= {"kimi_audio": 3000 // 2 // 4, "cohere_asr": -(-3500 // 8)}
 # Two pictures at once: a film's, or the same twice.
 TWICE = tuple(name for name in LARGEST if name.startswith(("qwen", "glm4v", "exaone")))
 # Phi's ears are written wherever its eyes are not.
