@@ -28,7 +28,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-ARGUMENTS = ("hosts", "names_only", "need_models", "groups")
+ARGUMENTS = ("hosts", "names_only", "need_models", "groups", "edges")
 DEFAULT_GROUP = "gpu_hosts"
 # What a playbook does with hosts that serve a model together: nothing that matters, the same to all at once, or one after the other.
 GROUPS = ("any", "whole", "none")
@@ -49,7 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         args = plain(self._task.args)
         try:
             _check_arguments(args)
-            hosts, named = self._hosts(args["hosts"])
+            edges = self._groups().get(edge.GROUP, ()) if values.flag(args.get("edges", False), "edges") else ()
+            hosts, named, changed_edges = self._hosts(args["hosts"], edges)
             warnings = self._check_tags()
             names_only = values.flag(args.get("names_only", False), "names_only")
             need_models = values.flag(args.get("need_models", False), "need_models")
@@ -57,8 +58,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             self._templates = HostTemplates(self._templar, hostvars, self._declared)
             raw = {host: dict(hostvars.raw_get(host)) for host in self._candidates(named)}
             same = {host: fleet.fingerprint(host, variables) for host, variables in raw.items()}
+            raw_edges = {host: dict(hostvars.raw_get(host)) for host in self._groups().get(edge.GROUP, ())}
             found = self._all_mistakes(hosts, raw, same, names_only, need_models)
-            found = fleet.merged(found, addresses.twice(raw))
+            for host in changed_edges:
+                wrong = host_variables.names_and_options(raw_edges[host], self._templates.of(raw_edges[host]))
+                if wrong or not hosts:
+                    found.setdefault(host, wrong)
+            found = fleet.merged(found, addresses.twice({**raw, **raw_edges}))
             out = self._quarantine(raw)
             taken = _choice(args.get("groups", "any"))
             known = places = placement.Placement()
@@ -70,7 +76,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 known = places = fleet.placed(raw, self._templates.read, same, out)
                 members, more = fleet.together(raw, self._value(raw), places.hosts)
                 routes = groups.routes(places.hosts, members)
-                more += [*self._refused(members, hosts, taken), *self._edge_mistakes(raw, routes, out)]
+                more += [*self._refused(members, hosts, taken), *self._edge_mistakes(raw, raw_edges, routes, out)]
+                more += fleet.canary_mistakes(raw, self._templates.read)
                 found = fleet.merged(found, [*places.mistakes, *more])
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} {mistakes.UNTOUCHED}", "field": error.where}
@@ -96,9 +103,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "quarantine": out,
         }
 
-    def _hosts(self, pattern: Any) -> tuple[list[str], list[str]]:
-        """Return the hosts of the run, and those that the playbook is for without --limit; none is a mistake, and no success."""
-        groups: Mapping[str, list[str]] = self._variables.get("groups", {})
+    def _groups(self) -> Mapping[str, Sequence[str]]:
+        groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
+        return groups
+
+    def _hosts(self, pattern: Any, edges: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """Return the hosts of the run, those that the playbook is for without --limit, and the edges of the run, of those that it changes.
+
+        No host at all is a mistake, and no success.
+        """
+        groups = self._groups()
         loader = DataLoader()
         inventory = InventoryManager(loader=loader, parse=False)
         for group, members in groups.items():
@@ -108,7 +122,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         named = [host.name for host in inventory.list_hosts(pattern)]
         shown = ", ".join(pattern) if isinstance(pattern, list) else str(pattern)
         if not named:
-            others = sorted(set(groups) - {"all", "ungrouped"})
+            others = sorted(group for group in set(groups) - {"all", "ungrouped", edge.GROUP} if groups[group])
             anybody = next(iter(others), "all" if groups.get("all") else "GROUP")
             fail(
                 "gpuserve_hosts",
@@ -121,14 +135,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         if limit:
             inventory.subset(limit)
             left = [host.name for host in inventory.list_hosts(pattern)]
-            if not left:
+            edges = [host.name for host in inventory.list_hosts(edge.GROUP)] if edges else []
+            if not left and not edges:
                 fail(
                     "gpuserve_hosts",
                     f"--limit {limit} leaves no host of {shown}.",
                     f"Its hosts are {', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
                 )
-            return left, named
-        return named, named
+            return left, named, edges
+        return named, named, list(edges)
 
     def _check_tags(self) -> list[str]:
         """Refuse a tag that is a misspelt one of ours; say of another one that nothing bears it."""
@@ -145,8 +160,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _candidates(self, named: Sequence[str]) -> list[str]:
         """Return the hosts that a playbook is for and those of the usual group: no limit moves a model."""
-        groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
-        return list(dict.fromkeys((*named, *groups.get(DEFAULT_GROUP, ()))))
+        return list(dict.fromkeys((*named, *self._groups().get(DEFAULT_GROUP, ()))))
 
     def _known_groups(
         self, raw: Mapping[str, Mapping[str, Any]], same: Mapping[str, str], out: Mapping[str, str]
@@ -206,15 +220,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return found
 
     def _edge_mistakes(
-        self, raw: Mapping[str, Mapping[str, Any]], placed: edge.Placement, quarantine: Mapping[str, str]
+        self,
+        raw: Mapping[str, Mapping[str, Any]],
+        edges: Mapping[str, Mapping[str, Any]],
+        placed: edge.Placement,
+        quarantine: Mapping[str, str],
     ) -> list[FleetError]:
         """Return what is wrong with edges, where there are any, and the boxes behind them."""
-        groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})
-        hostvars = self._variables["hostvars"]
-        edges = {host: dict(hostvars.raw_get(host)) for host in groups.get(edge.GROUP, ())}
         if not edges:
             return []
-        boxes = {host: raw[host] for host in groups.get(DEFAULT_GROUP, ()) if host in raw}
+        boxes = {host: raw[host] for host in self._groups().get(DEFAULT_GROUP, ()) if host in raw}
         behind = edge.Boxes(self._declared(), self._templates.read, self._loader, quarantine)
         return edge.mistakes(edges, boxes, placed, behind)
 

@@ -45,6 +45,12 @@ options:
     type: str
     choices: [any, whole, none]
     default: any
+  edges:
+    description:
+      - Whether the playbook changes the hosts of the group C(edge) as well. Their variables are checked then, and a limit that leaves some
+        of them alone is no mistake.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """

@@ -122,6 +122,24 @@ def labels_of(raw: Mapping[str, Any], templated: Callable[[Any], Any]) -> frozen
     return frozenset((*labels, *(str(group) for group in raw.get("group_names", []))))
 
 
+def canary_mistakes(hosts: Mapping[str, Mapping[str, Any]], read: Read) -> list[FleetError]:
+    """Return what is wrong with a label of canaries that somebody named and no host bears."""
+    named = {
+        str(read(host, names.CANARY_LABEL, raw[names.CANARY_LABEL]))
+        for host, raw in hosts.items()
+        if raw.get(names.CANARY_LABEL)
+    }
+    borne = {label for host, raw in hosts.items() for label in labels_of(raw, _reader(host, read))} if named else set()
+    return [
+        FleetError(
+            names.CANARY_LABEL,
+            f"no host has the label {label}.",
+            "Put one into a group of that name, add it to its gpuserve_labels, or leave it out.",
+        )
+        for label in sorted(named - borne)
+    ]
+
+
 def asked_of(host: str, raw: Mapping[str, Any], served: Mapping[str, Sequence[str]]) -> str:
     """Return a digest of what a host is asked for: its variables without those of the rollout itself, and what is placed there."""
     variables = {name: value for name, value in raw.items() if not name.startswith("gpuserve_")}

@@ -181,8 +181,25 @@ def mistakes(edges: Sequence[str], boxes: Sequence[Box], key: str, has_ca: bool)
     in_service = [box for box in boxes if not box.quarantine]
     if not in_service:
         found.append(FleetError(GROUP, f"no box is in service behind {edges[0]}.", "Add hosts to gpu_hosts."))
+    found += _reached_at_one(in_service)
     found += [error for box in in_service for error in _mistakes_of(box, key, has_ca)]
     return found
+
+
+def _reached_at_one(boxes: Sequence[Box]) -> list[FleetError]:
+    """Return a mistake for each endpoint that several boxes have: an edge would take them for one."""
+    at: dict[str, list[str]] = {}
+    for box in boxes:
+        at.setdefault(box.endpoint, []).append(box.name)
+    return [
+        FleetError(
+            ADDRESS,
+            f"edges reach {', '.join(names[:-1])} and {names[-1]} at one address, {endpoint}.",
+            "Give each its own, or another gateway_port.",
+        )
+        for endpoint, names in at.items()
+        if len(names) > 1
+    ]
 
 
 def _mistakes_of(box: Box, key: str, has_ca: bool) -> list[FleetError]:

@@ -50,6 +50,7 @@ def run(
     inventory: dict[str, dict[str, Any]],
     extra: dict[str, Any] | None = None,
     edges: dict[str, dict[str, Any]] | None = None,
+    edges_too: bool = False,
     **args: Any,
 ) -> dict[str, Any]:
     """Run the action for hosts of the group gpu_hosts by what an inventory says of each."""
@@ -60,7 +61,7 @@ def run(
     groups = {"all": list(inventory), "gpu_hosts": list(inventory), "ungrouped": []}
     groups |= {"edge": list(edges)} if edges is not None else {}
     variables = {"groups": groups, "hostvars": hostvars, **(extra or {})}
-    given = {"hosts": "gpu_hosts", "need_models": True, **args}
+    given = {"hosts": "gpu_hosts", "need_models": True, "edges": edges_too, **args}
     task: Any = SimpleNamespace(args=given, check_mode=False, async_val=0, diff=False, environment=None, _role=None)
     connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
     context: Any = SimpleNamespace()
@@ -798,3 +799,69 @@ def test_an_edge_and_boxes_that_take_its_key_pass() -> None:
         edges={"edge01": {"gpuserve_edge_key": EDGE_KEY}},
     )
     assert not answer.get("failed"), answer
+
+
+EDGE = {"gpuserve_edge_key": EDGE_KEY}
+AT = {at: {**BEHIND, "ansible_host": f"192.0.2.{at}"} for at in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [
+        ({"edge01": {**EDGE, "ansible_host": "192.0.2.2"}}, "gpu02 and edge01 have one address, 192.0.2.2."),
+        (
+            {f"edge0{at}": {**EDGE, "ansible_host": "192.0.2.10"} for at in (1, 2)},
+            "edge01 and edge02 have one address, 192.0.2.10.",
+        ),
+    ],
+)
+def test_an_edge_that_is_another_host_s_machine_is_a_mistake(edges: dict[str, dict[str, Any]], said: str) -> None:
+    for names_only in (False, True):
+        answer = run({"gpu01": AT[1], "gpu02": AT[2]}, edges=edges, names_only=names_only)
+        assert answer["msg"].startswith(f"ansible_host: {said}"), answer
+
+
+def test_boxes_that_edges_would_take_for_one_are_a_mistake() -> None:
+    inner = {"gpuserve_address": "10.0.0.1"}
+    answer = run({"gpu01": {**AT[1], **inner}, "gpu02": {**AT[2], **inner}}, edges={"edge01": EDGE})
+    said = "gpuserve_address: edges reach gpu01 and gpu02 at one address, 10.0.0.1:8000. Give each its own, or another gateway_port."
+    assert answer["msg"] == f"{said} Nothing was changed."
+    apart = run(
+        {"gpu01": {**AT[1], **inner}, "gpu02": {**AT[2], **inner, "gateway_port": 8100}}, edges={"edge01": EDGE}
+    )
+    assert "failed" not in apart, apart
+
+
+def test_a_label_of_canaries_that_no_host_bears_is_a_mistake() -> None:
+    two = {f"gpu0{at}": {**host, "gpuserve_canary_label": "first"} for at, host in AT.items()}
+    assert run(two)["msg"] == (
+        "gpuserve_canary_label: no host has the label first. Put one into a group of that name, add it to its gpuserve_labels, or leave "
+        "it out. Nothing was changed."
+    )
+    assert "failed" not in run({**two, "gpu02": {**two["gpu02"], "gpuserve_labels": ["first"]}})
+    # A limit that leaves no canary is no mistake.
+    bearer = {**two, "gpu02": {**two["gpu02"], "group_names": ["first"]}}
+    assert "failed" not in run(bearer, {"ansible_limit": "gpu01"})
+
+
+def test_a_limit_to_edges_is_for_a_playbook_that_changes_them() -> None:
+    fleet = {"gpu01": AT[1]}
+    edges: dict[str, dict[str, Any]] = {"edge01": EDGE, "edge02": {**EDGE, "gateway_prot": 1}}
+    for limit in ("edge", "edge01"):
+        answer = run(fleet, {"ansible_limit": limit}, edges=edges)
+        assert answer["msg"].startswith(f"gpuserve_hosts: --limit {limit} leaves no host of gpu_hosts.")
+    left = run(fleet, {"ansible_limit": "edge01"}, edges=edges, edges_too=True)
+    assert "failed" not in left and left["hosts"] == []
+    for limited in ({}, {"ansible_limit": "edge"}):
+        answer = run(fleet, limited, edges=edges, edges_too=True)
+        assert answer["msg"].startswith("edge02: gateway_prot: there is no such variable. Did you mean gateway_port?")
+    # Another playbook leaves edges alone, whatever is written there.
+    assert "failed" not in run(fleet, edges=edges)
+    assert run(fleet, {"ansible_limit": "nowhere"}, edges=edges, edges_too=True)["field"] == "gpuserve_hosts"
+
+
+def test_a_group_without_a_host_is_not_recommended() -> None:
+    answer = run({}, edges={"edge01": EDGE})
+    assert "Did you mean" not in answer["msg"] and answer["msg"].endswith(
+        "Put your hosts into a group gpu_hosts, or name yours with -e gpuserve_hosts=GROUP. Nothing was changed."
+    ), answer
