@@ -39,6 +39,18 @@ PLAIN, STREAMS = 2, 2
 NGINX = "/opt/gpuserve/gateway/conf/live/nginx.conf"
 DRAINED = "TASK [gpuserve.fleet.gateway : Stop new requests of the edges to the host]"
 SETTINGS = "/var/lib/nvml-double/engines/qwen.json"
+BENCHMARKS = "/var/lib/gpuserve/benchmarks"
+# Four requests at once give 4 / SLOW_TOKEN_S tokens a second at most.
+SLOW_TOKEN_S = 0.1
+HELD_TO = (
+    "-e",
+    json.dumps(
+        {
+            "gpuserve_acceptance": True,
+            "benchmark_thresholds": [{"model": "qwen", "card": "RTX 5090", "tokens_per_s": 100}],
+        }
+    ),
+)
 
 
 class Fleet:
@@ -188,11 +200,14 @@ def nothing_to_do(fleet: Fleet) -> None:
 
 
 def changed_flag(fleet: Fleet) -> None:
-    """A flag changes on one box after the other; each is drained first."""
+    """A flag changes on one box after the other; each is drained first, and held to what its card should give."""
     before = fleet.started(A), fleet.started(B)
     with fleet.asked("a changed flag"):
-        status, output = fleet.site("-e", flags(16))
+        status, output = fleet.site("-e", flags(16), *HELD_TO)
     check(status == 0, output)
+    for box in (A, B):
+        (run,) = json.loads(fleet.on(box, "sh", "-c", f"cat {BENCHMARKS}/quick-*.json"))["runs"]
+        check(run["result"]["success"] == 1 and run["result"]["tokens_per_s"] > 100, str(run))
     check(
         all(now != was for now, was in zip((fleet.started(A), fleet.started(B)), before, strict=True)),
         "an engine stayed",
@@ -231,6 +246,23 @@ def failed_canary(fleet: Fleet) -> None:
     check(fleet.started(B) == before and fleet.drained() == "", "the other box was touched, or one is still drained")
     wait_for(lambda: fleet.is_up(A))
     fleet.on(A, "sh", "-c", f"echo '{kept}' > {SETTINGS}")
+
+
+def slow_canary(fleet: Fleet) -> None:
+    """A canary whose engine gives less than is expected of its card goes back to what it served, and no other one follows."""
+    kept = fleet.on(A, "cat", SETTINGS)
+    slow = {**json.loads(kept), "token_s": SLOW_TOKEN_S}
+    fleet.on(A, "sh", "-c", f"echo '{json.dumps(slow)}' > {SETTINGS}")
+    before = fleet.started(B)
+    with fleet.asked("a canary that is too slow"):
+        status, output = fleet.site("-e", flags(12), *HELD_TO)
+    fleet.on(A, "sh", "-c", f"echo '{kept}' > {SETTINGS}")
+    said = " ".join(output.split())
+    missed = re.search(rf"{A} was not accepted: qwen, alone, 4 at once: tokens_per_s (\d+)\S*, threshold 100", said)
+    check(status == 2 and missed is not None and 1 < int(missed[1]) <= 4 / SLOW_TOKEN_S, output)
+    check("What served before serves again." in said and "1 failed, 1 not touched." in said, output)
+    check(fleet.started(B) == before and fleet.drained() == "", "the other box was touched, or one is still drained")
+    wait_for(lambda: fleet.is_up(A))
 
 
 def one_address(fleet: Fleet) -> None:
@@ -272,7 +304,18 @@ def dead_box(fleet: Fleet) -> None:
     print(Counter(clients.lost))
 
 
-PARTS = (set_up, compared, nothing_to_do, changed_flag, rolled_back, upgraded, failed_canary, one_address, dead_box)
+PARTS = (
+    set_up,
+    compared,
+    nothing_to_do,
+    changed_flag,
+    rolled_back,
+    upgraded,
+    failed_canary,
+    slow_canary,
+    one_address,
+    dead_box,
+)
 
 
 def play(parts: Sequence[Callable[[Fleet], None]]) -> None:

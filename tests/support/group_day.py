@@ -126,6 +126,38 @@ def killed_member(fleet: Fleet) -> None:
     wait_for(lambda: asked(fleet) == 200, 60)
 
 
+def rolled_back(fleet: Fleet) -> None:
+    """All hosts of a group go back together, once one of them alone and too few at once were refused."""
+    before = started(fleet)
+    status, output = fleet.play("rollback.yml", "-l", SECOND, *given())
+    said = f"{FIRST}, {SECOND} serve large together, and {FIRST} is not among the hosts of this run."
+    check(status == 2 and said in " ".join(output.split()), output)
+    status, output = fleet.play("rollback.yml", *given())
+    check(status == 2 and "2 hosts serve it together, and 1 is changed at once." in " ".join(output.split()), output)
+    check(started(fleet) == before and fleet.drained() == "", "a part was started, or a box is drained still")
+    status, output = fleet.play("rollback.yml", *given(), "-e", "gpuserve_serial=2")
+    check(status == 0 and were_drained(output) and fleet.drained() == "", output)
+    check(all(now != was for now, was in zip(started(fleet), before, strict=True)), "a part stayed")
+    wait_for(lambda: asked(fleet) == 200, 60)
+
+
+def failed_canary(fleet: Fleet) -> None:
+    """A part fails in the canaries' step: all of the group serve what they served, and the run says so of both."""
+    kept = fleet.on(SECOND, "cat", SETTINGS)
+    broken = {**json.loads(kept), "fault": {"kind": "no_kernel_image", "at": "loading", "times": 1}}
+    fleet.on(SECOND, "sh", "-c", f"printf %s '{json.dumps(broken)}' > {SETTINGS}")
+    status, output = fleet.site(*given(max_num_seqs=2))
+    fleet.on(SECOND, "sh", "-c", f"printf %s '{kept}' > {SETTINGS}")
+    said = " ".join(output.split())
+    check(status == 2 and "stopped: 2 failures, and gpuserve_max_failed allows 0." in said, output)
+    check(f"{SECOND}, with which it serves together" in said and "The set before is back and proved." in said, output)
+    check(were_drained(output) and fleet.drained() == "", output)
+    wait_for(lambda: asked(fleet) == 200, 60)
+    # What the inventory says runs still, so that nothing differs.
+    status, differs = fleet.drift(*given())
+    check(status == 2 and differs == BARE, f"{status} {differs}")
+
+
 def taken_down(fleet: Fleet) -> None:
     """A part alone is refused; all of it is taken down together, away from the edge."""
     status, output = fleet.play("teardown.yml", "-l", SECOND, *given())
@@ -137,7 +169,7 @@ def taken_down(fleet: Fleet) -> None:
     check(not running(fleet, A) and not running(fleet, B), "something of ours still runs")
 
 
-PARTS = (set_up, nothing_to_do, killed_member, taken_down)
+PARTS = (set_up, nothing_to_do, failed_canary, killed_member, rolled_back, taken_down)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from ansible_collections.gpuserve.fleet.tests.support.lab.common import (
 
 SOURCES = CHECKOUT / "tests" / "support" / "doubles"
 FOLDER = "/var/lib/nvml-double"
+# What the engine's image has, and what each is called there.
+PROGRAMS = {"engine_double.py": "engine_double.py", "bench_double.py": "vllm"}
 # The version whose arguments and lines the double has.
 VERSION = "0.26.0"
 GIB = 1 << 30
@@ -66,8 +68,8 @@ def _ensure_library(name: str, soname: str) -> Path:
 def ensure_engine_double() -> str:
     """Return the engine double's image in the lab's registry, by digest."""
     registry.ensure_registry()
-    source = (SOURCES / "engine_double.py").read_text()
-    return images.ensure("engine-double", key_of(images.RECIPE, _BASE.key, source), _build)
+    sources = [(SOURCES / name).read_text() for name in PROGRAMS]
+    return images.ensure("engine-double", key_of(images.RECIPE, _BASE.key, *sources), _build)
 
 
 def install(name: str, cards: int = 1) -> dict[str, str]:
@@ -120,8 +122,10 @@ def _put(container: str, path: str, text: str) -> None:
 def _build(repository: str, key: str, folder: Path) -> str:
     root = folder / "root"
     make_root(_BASE, root)
-    program = root / "usr/local/bin/engine_double.py"
-    program.write_text((SOURCES / "engine_double.py").read_text())
+    for name, program in PROGRAMS.items():
+        path = root / "usr/local/bin" / program
+        path.write_text((SOURCES / name).read_text())
+        path.chmod(0o755)
     settings: dict[str, object] = {
         "Entrypoint": ["python3", "/usr/local/bin/engine_double.py"],
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],

@@ -149,7 +149,7 @@ def thresholds(given: Any) -> list[dict[str, Any]]:
 def against_thresholds(now: Mapping[str, Any], expected: Sequence[Mapping[str, Any]]) -> list[Regression]:
     """Return what is worse than expected, of each model alone and asked directly; an entry with a card is for that card alone.
 
-    What was to be measured and could not be is worse than anything that is expected of it.
+    What was to be measured and could not be is worse than anything that is expected of it, and so is a card that nobody could name.
     """
     gpus = {gpu["name"] for gpu in now["cards"]}
     found = []
@@ -157,7 +157,13 @@ def against_thresholds(now: Mapping[str, Any], expected: Sequence[Mapping[str, A
         if run["together"] or run["way"] != ENGINE:
             continue
         for entry in expected:
-            if entry["model"] != run["model"] or ("card" in entry and not any(entry["card"] in gpu for gpu in gpus)):
+            if entry["model"] != run["model"]:
+                continue
+            if "card" in entry and not gpus:
+                unknown = f"nvidia-smi names no card, and a threshold is for {entry['card']}"
+                found.append(Regression(run["model"], f"{_called(run)}: {unknown}"))
+                continue
+            if "card" in entry and not any(entry["card"] in gpu for gpu in gpus):
                 continue
             if not run["result"]:
                 found.append(

@@ -158,6 +158,14 @@ def test_what_was_not_measured_meets_no_threshold() -> None:
     assert found.text == "qwen, alone, 10 at once: not measured (the client ended with 1)"
 
 
+def test_a_card_that_nobody_could_name_meets_no_card_s_threshold() -> None:
+    now = {**record(run("qwen", "engine")), "cards": []}
+    (found,) = comparison.against_thresholds(now, [{"model": "qwen", "card": "RTX 5090", "tokens_per_s": 1}])
+    assert found.text == "qwen, alone, 10 at once: nvidia-smi names no card, and a threshold is for RTX 5090"
+    # One that is for any card is held to all the same.
+    assert comparison.against_thresholds(now, [{"model": "qwen", "tokens_per_s": 1}]) == []
+
+
 @pytest.mark.parametrize("without", ["model", "way", "together", "load", "result"])
 def test_a_run_that_lacks_a_part_makes_no_record(without: str) -> None:
     assert comparison.is_record(record(run("qwen")))
