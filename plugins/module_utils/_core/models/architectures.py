@@ -39,6 +39,8 @@ class Architecture:
     latent: bool = False
     # Routers compute in float32, from a copy of their input.
     wide_router: bool = False
+    # Experts have a gate, whether other MLPs have one or not.
+    gated_experts: bool = False
     # What attention finds goes through a gate as wide as the queries.
     gated_attention: bool = False
 
@@ -129,6 +131,10 @@ _DECODERS = {
     "Starcoder2ForCausalLM": Architecture(gated=False, bias=True, norm_bias=True, tied=True, sliding_pattern=1),
     "NemotronForCausalLM": Architecture(gated=False, norm_bias=True),
     "PhiForCausalLM": Architecture(norms=1, parallel=True, gated=False, bias=True, norm_bias=True),
+    **dict.fromkeys(
+        ("Moondream3ForCausalLM", "HfMoondream"),
+        Architecture(norms=1, parallel=True, gated=False, gated_experts=True, bias=True, norm_bias=True),
+    ),
     "GPT2LMHeadModel": GPT2,
     "GPTBigCodeForCausalLM": GPT2,
     "GPTNeoXForCausalLM": Architecture(gated=False, bias=True, norm_bias=True),

@@ -152,7 +152,7 @@ def read(config: Any, where: str) -> Config:
     if isinstance(inside := config.get("vlm_config"), Mapping):
         # A retriever's file has a whole model's in it.
         config = {**inside, **{key: said for key, said in config.items() if key != "vlm_config"}}
-    config = _cohere_asr(config)
+    config = _moondream(_cohere_asr(config))
     values: Mapping[str, Any] = config
     model_type = str(config.get("model_type"))
     # Two levels: a thinker_config has a text_config.
@@ -192,6 +192,52 @@ def _cohere_asr(config: Mapping[str, Any]) -> Mapping[str, Any]:
         **{key: heard.get(key) for key in ("subsampling_conv_channels", "conv_kernel_size")},
     }
     return {**config, **said, "encoder_config": {key: value for key, value in ears.items() if value is not None}}
+
+
+# What Moondream's classes take (vLLM, transformers_utils/configs/moondream3.py); its own file says nothing.
+_MOONDREAM_TEXT = {
+    **{"dim": 2048, "ff_dim": 8192, "n_layers": 24, "vocab_size": 51200, "max_context": 4096, "n_heads": 32},
+    "n_kv_heads": 32,
+}
+_MOONDREAM_MOE = {"start_layer": 4, "n_experts": 64, "n_experts_per_tok": 8, "expert_inner_dim": 1024}
+_MOONDREAM_VISION = {
+    **{"enc_dim": 1152, "enc_patch_size": 14, "enc_n_layers": 27, "enc_ff_dim": 4304, "enc_n_heads": 16},
+    **{"proj_inner_dim": 8192, "crop_size": 378},
+}
+
+
+def _moondream(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Moondream 3's in the words of others; any other as it is."""
+    if config.get("model_type") != "moondream3" or "text_config" in config:
+        return config
+    said = config.get("config")
+    text, vision = (
+        _over(known, said, key) for known, key in ((_MOONDREAM_TEXT, "text"), (_MOONDREAM_VISION, "vision"))
+    )
+    moe = _over(_MOONDREAM_MOE, text, "moe")
+    words = {
+        **{"model_type": "moondream3_text", "hidden_size": text["dim"], "intermediate_size": text["ff_dim"]},
+        **{"num_hidden_layers": text["n_layers"], "num_attention_heads": text["n_heads"]},
+        **{"num_key_value_heads": text["n_kv_heads"], "vocab_size": text["vocab_size"]},
+        **{"max_position_embeddings": text["max_context"], "tie_word_embeddings": False},
+        **{"first_k_dense_replace": moe["start_layer"], "num_experts": moe["n_experts"]},
+        **{"num_experts_per_tok": moe["n_experts_per_tok"], "moe_intermediate_size": moe["expert_inner_dim"]},
+    }
+    eyes = {
+        **{
+            "hidden_size": vision["enc_dim"],
+            "intermediate_size": vision["enc_ff_dim"],
+            "patch_size": vision["enc_patch_size"],
+        },
+        **{"num_hidden_layers": vision["enc_n_layers"], "num_attention_heads": vision["enc_n_heads"]},
+        **{"image_size": vision["crop_size"], "proj_inner_dim": vision["proj_inner_dim"]},
+    }
+    return {**config, "text_config": words, "vision_config": eyes}
+
+
+def _over(known: Mapping[str, Any], said: Any, key: str) -> dict[str, Any]:
+    written = said.get(key) if isinstance(said, Mapping) else None
+    return {**known, **written} if isinstance(written, Mapping) else {**known}
 
 
 def type_of(holder: Mapping[str, Any], key: str) -> str:

@@ -80,6 +80,7 @@ _ITEM_TOKENS: Mapping[str, int] = {
     "cohere_asr": 438,
     "chatglm": 1602,
     "blip-2": 32,
+    "moondream3": 730,
     # Nine slices and the whole, 64 tokens of each; and what the processor of the later ones of Kimi-VL takes.
     **dict.fromkeys(("minicpmv", "minicpmo"), 640),
     "minicpmv4_6": 640,
@@ -103,6 +104,8 @@ _MERGED = {
     **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 4),
     "chatglm": 4,
     "blip-2": 8,
+    # Twelve pieces and the whole, of 729 patches each.
+    "moondream3": 13,
     **dict.fromkeys(("kimi_vl", "llama4", "phi3_v", "phi4mm", "phi4_multimodal", "cohere2_vision", "ovis2_5"), 4),
 }
 
@@ -135,10 +138,12 @@ BUILT_LIKE: Mapping[str, str] = {
     "OpenCUAForConditionalGeneration": "qwen2_5_vl",
     **dict.fromkeys(("LlamaNemotronVLModel", "LlamaNemotronVLForSequenceClassification"), "internvl_chat"),
     **dict.fromkeys(
-        ("NemotronH_Nano_VL_V2", "NemotronH_Nano_Omni_Reasoning_V3", "NemotronH_Super_Omni_Reasoning_V3"),
+        (
+            *("NemotronH_Nano_VL_V2", "NemotronH_Nano_Omni_Reasoning_V3", "NemotronH_Super_Omni_Reasoning_V3"),
+            "NemotronH_Omni_Reasoning_V3",
+        ),
         "nemotronh_nano_vl_v2",
     ),
-    "DeepseekOCR2ForCausalLM": "deepseek_vl_v2",
     "IsaacForConditionalGeneration": "isaac",
     "Phi4ForCausalLMV": "phi4_siglip",
     **dict.fromkeys(("Ovis2_6ForCausalLM", "Ovis2_6_MoeForCausalLM"), "ovis2_5"),
@@ -155,6 +160,7 @@ BUILT_LIKE: Mapping[str, str] = {
     "HCXVisionV2ForCausalLM": "hyperclovax_vision_v2",
     "HunYuanVLForConditionalGeneration": "hunyuan_vl",
     "GLM4VForCausalLM": "chatglm",
+    **dict.fromkeys(("DeepseekOCR2ForCausalLM", "UnlimitedOCRForCausalLM"), "deepseek_vl_v2"),
     "MoonshotKimiaForCausalLM": "kimi_audio",
     "MiniMaxM3SparseForConditionalGeneration": "minimax_m3_vl",
     "VoxtralRealtimeGeneration": "voxtral_realtime",

@@ -212,6 +212,9 @@ def _attention(counter: _Counter, config: Config, kind: Architecture, layer: Lay
         if not layer.keys_are_values:
             counter.linear("self_attn.v_proj", hidden, value, at, biased)
     counter.linear("self_attn.o_proj", layer.heads * layer.values, hidden, at, out_bias)
+    if config.values.get("model_type") == "moondream3_text":
+        # Two numbers a head of what was asked, for how far a token looks; and how that grows with its place.
+        counter.plain += (2 * (query + key + value) + 1) * layer.heads * len(at)
     if config.own("gating") is True or config.own("use_head_wise_attn_gate") is True:
         # Laguna's and Step's gate is a number a head.
         counter.linear("self_attn.g_proj", hidden, layer.heads, at)
@@ -280,7 +283,7 @@ def _mlp(
         return
     base = "mixer" if config.own("hybrid_override_pattern") else "mlp"
     inside = experts.latent_size or hidden
-    names = ("gate_proj", "up_proj") if kind.gated else ("up_proj",)
+    names = ("gate_proj", "up_proj") if kind.gated or kind.gated_experts else ("up_proj",)
     for name in names:
         counter.matrices.append(
             Matrix(

@@ -33,6 +33,7 @@ LANGUAGE: Mapping[str, str] = {
     "gemma4_unified_text": "Gemma4ForCausalLM",
     "voxtral_realtime_text": "MistralForCausalLM",
     "granite4_vision_text": "GraniteForCausalLM",
+    "moondream3_text": "Moondream3ForCausalLM",
     "cosmos3_edge_text": "ArceeForCausalLM",
     **dict.fromkeys(("minimax_m3_text", "minimax_m3_vl_text"), "MiniMaxM3SparseForCausalLM"),
     **dict.fromkeys(("step3p5", "step3p7"), "Step3p5ForCausalLM"),

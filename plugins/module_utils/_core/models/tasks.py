@@ -17,7 +17,7 @@ _TRANSCRIBE = (
     "WhisperForConditionalGeneration",
     "CohereAsrForConditionalGeneration",
     "Qwen3ASRForConditionalGeneration",
-    *("VoxtralRealtimeGeneration", "VoxtralRealtimeForConditionalGeneration"),
+    *("VoxtralRealtimeGeneration", "VoxtralRealtimeForConditionalGeneration", "Qwen3ASRRealtimeGeneration"),
 )
 _CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "JinaVLForRanking")
 # Classes that score by the nearest words of two texts; the engine serves them as pooling models unasked.

@@ -222,3 +222,22 @@ def test_kimi_audio_hears_though_its_file_says_nothing_of_ears() -> None:
     # openai/whisper-large-v3's encoder, four steps as one, two layers and a norm.
     assert found.encoders.parameters == 636_968_960 + (5120 + 1) * 3584 + (3584 + 1) * 3584 + 2 * 3584
     assert (found.encoders.kinds, found.encoders.tokens) == (("audio",), 375)
+
+
+def test_moondream_s_file_says_nothing_and_its_own_words_are_read() -> None:
+    moondream = CONFIGURATIONS["moondream/moondream3-preview"]
+    found = ModelShape.from_config(moondream)
+    assert found.keeps == ((Keeps(Kind.FULL, 32, 64), 24),)
+    assert found.experts is not None
+    assert (found.experts.layers, found.experts.count, found.experts.per_token) == (20, 64, 8)
+    assert (found.length.most, found.encoders.tokens, found.encoders.patches) == (4096, 730, 730 * 13)
+    own = {"text": {"n_layers": 20, "n_kv_heads": 16, "moe": {"start_layer": 2}}, "vision": {"enc_n_layers": 26}}
+    told = ModelShape.from_config({**moondream, "config": own})
+    assert told.keeps == ((Keeps(Kind.FULL, 16, 64), 20),)
+    assert told.experts is not None
+    assert told.experts.layers == 18
+    layer = 4 * 1152 * 1152 + 2 * 1152 * 4304 + 9 * 1152 + 4304
+    assert found.encoders.parameters - told.encoders.parameters == layer
+    # A file in the words of others is read as it is.
+    words = {"text_config": {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}}
+    assert ModelShape.from_config({**moondream, **words}).layers == 2

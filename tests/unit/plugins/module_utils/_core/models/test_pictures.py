@@ -54,6 +54,7 @@ LARGEST = {
     # GLM-4V's with a word at each end; BLIP 2's queries, whatever a picture has.
     "chatglm": ((1120 // 28) ** 2 + 2, 4),
     "blip-2": (32, 8),
+    "moondream3": (1 + 27 * 27, 13),
     "paddleocr_vl": (60**2, 4),
     **dict.fromkeys(("ernie4_5_moe_vl", "ernie4_5_vl_moe"), (6 * 32**2, 4)),
 }
@@ -78,7 +79,10 @@ EARS = {
 def test_the_largest_picture_of_a_family(family: str) -> None:
     tokens, together = LARGEST[family]
     outer = {**TEXT, "model_type": family, "scale_factor": 2, "downsample_factor": 2, "alignment_intermediate_size": 64}
-    outer |= {"vision_config": {**SIZES, "model_type": ""}, "audio_processor": EARS if family == "phi4mm" else {}}
+    outer |= {
+        "vision_config": {**SIZES, "model_type": "", "proj_inner_dim": 64},
+        "audio_processor": EARS if family == "phi4mm" else {},
+    }
     found = encoders.read(Config(TEXT, outer))
     assert (found.tokens, found.patches) == (tokens, tokens * (together or SIZES["spatial_merge_size"] ** 2))
     assert found.pixels == 3 * 14 * 14 * (2 if family in TWICE else 1)

@@ -242,8 +242,8 @@ OTHER_CLASSES = {
 OTHER_TYPES = {
     *("internvl_chat", "interns1", "minicpmv", "minicpmo", "nemotronh_nano_vl_v2"),
     *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5", "molmo2_text"),
-    # vLLM's own class of it.
-    "minimax_m3_text",
+    # vLLM's own classes of them.
+    *("minimax_m3_text", "moondream3_text"),
 }
 # Families that are told by the class that is named.
 BUILT_LIKE = set(encoders.BUILT_LIKE.values())
