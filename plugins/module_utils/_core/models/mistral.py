@@ -24,18 +24,23 @@ _NAMES = {
 def config_of(params: Mapping[str, Any]) -> dict[str, Any]:
     """Write a params.json as the config.json of the same model."""
     found: dict[str, Any] = {ours: params.get(theirs) for ours, theirs in _NAMES.items()}
-    moe = params.get("moe")
-    experts = {}
-    if isinstance(moe, Mapping):
-        experts = {"num_local_experts": moe.get("num_experts"), "num_experts_per_tok": moe.get("num_experts_per_tok")}
+    windows = params.get("sliding_window")
+    if isinstance(windows, (list, tuple)) and windows:
+        # A window for each layer by turns, or none.
+        count = params.get("n_layers") if isinstance(params.get("n_layers"), int) else 0
+        kinds = ["full_attention" if one is None else "sliding_attention" for one in windows]
+        found |= {"sliding_window": next((one for one in windows if one is not None), None)}
+        found["layer_types"] = [kinds[at % len(kinds)] for at in range(min(count or 0, 1000))]
+    name, model_type, experts = _experts(params)
     text = {
-        "architectures": ["MixtralForCausalLM" if experts else "MistralForCausalLM"],
-        "model_type": "mixtral" if experts else "mistral",
+        "architectures": [name],
+        "model_type": model_type,
         "torch_dtype": "bfloat16",
         "max_position_embeddings": params.get("max_seq_len") or params.get("max_position_embeddings") or 128_000,
         "tie_word_embeddings": params.get("tied_embeddings") is True,
         **found,
         **experts,
+        **_quantization(params),
     }
     if (heard := _heard(params)) is not None:
         return _hearing(text, *heard)
@@ -49,15 +54,52 @@ def config_of(params: Mapping[str, Any]) -> dict[str, Any]:
             for key in ("hidden_size", "num_hidden_layers", "intermediate_size", "image_size", "patch_size")
         },
     }
+    quantized = _quantization(params)
     merged = vision.get("mm_projector_id") == "patch_merge"
     return {
         "architectures": ["Mistral3ForConditionalGeneration" if merged else "LlavaForConditionalGeneration"],
         "model_type": "mistral3" if merged else "llava",
         "torch_dtype": "bfloat16",
-        "text_config": text,
+        "text_config": {key: value for key, value in text.items() if key not in quantized},
         "vision_config": eyes,
         "spatial_merge_size": vision.get("spatial_merge_size"),
+        **quantized,
     }
+
+
+def _experts(params: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """The class and its type, with what the file says of experts and of a latent; experts that all share one are DeepSeek's.
+
+    Source: vLLM, transformers_utils/configs/mistral.py.
+    """
+    moe = params.get("moe")
+    if not isinstance(moe, Mapping):
+        return "MistralForCausalLM", "mistral", {}
+    if not moe.get("num_shared_experts"):
+        found = {"num_local_experts": moe.get("num_experts"), "num_experts_per_tok": moe.get("num_experts_per_tok")}
+        return "MixtralForCausalLM", "mixtral", found
+    found = {ours: moe[theirs] for theirs, ours in _SHARING.items() if moe.get(theirs) is not None}
+    return "MistralLarge3ForCausalLM", "deepseek_v3", found | {key: params[key] for key in _LATENT if key in params}
+
+
+_SHARING = {
+    **{"num_experts": "n_routed_experts", "num_experts_per_tok": "num_experts_per_tok"},
+    **{"expert_hidden_dim": "moe_intermediate_size", "num_shared_experts": "n_shared_experts"},
+    **{"first_k_dense_replace": "first_k_dense_replace", "route_every_n": "moe_layer_freq"},
+}
+_LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+
+
+def _quantization(params: Mapping[str, Any]) -> dict[str, Any]:
+    """How the weights are stored, in the words of config.json."""
+    said = params.get("quantization")
+    if not isinstance(said, Mapping) or not said:
+        return {}
+    if said.get("qformat_weight") == "fp8_e4m3":
+        scheme = "dynamic" if said.get("qscheme_act") == "NO_SCALES" else "static"
+        return {"quantization_config": {"quant_method": "fp8", "activation_scheme": scheme}}
+    method = str(said.get("quant_method", "")).lower().replace("_", "-")
+    return {"quantization_config": {**said, "quant_method": method or str(said.get("qformat_weight"))[:40]}}
 
 
 def _heard(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
@@ -89,7 +131,11 @@ def _hearing(text: Mapping[str, Any], encoder: Mapping[str, Any], steps: Mapping
         "model_type": "voxtral_realtime" if causal else "voxtral",
         "torch_dtype": "bfloat16",
         "tie_word_embeddings": text["tie_word_embeddings"],
+        **({"quantization_config": text["quantization_config"]} if "quantization_config" in text else {}),
         "downsample_factor": steps.get("downsample_factor", 4),
-        "text_config": {**text, "model_type": "voxtral_realtime_text" if causal else text["model_type"]},
+        "text_config": {
+            **{key: value for key, value in text.items() if key != "quantization_config"},
+            "model_type": "voxtral_realtime_text" if causal else text["model_type"],
+        },
         "audio_config": {key: value for key, value in ears.items() if value is not None},
     }

@@ -239,7 +239,7 @@ def test_a_header_fits_into_its_file_and_is_not_read_beyond_what_the_hub_reads()
         header(93, 100)
     with pytest.raises(FleetError, match=r"more than the 0\.02 GiB that are read"):
         header(25 * MIB + 1, 2**40)
-    assert safetensors.MOST_TENSORS == 500_000 and 8 < safetensors.FIRST_READ_BYTES <= MIB
+    assert (safetensors.MOST_TENSORS, safetensors.FIRST_READ_BYTES) == (500_000, 100_000)
 
 
 @pytest.mark.parametrize("page", [b"<html><body>", b"  <html>", b"\n<!DOCTYPE html>", b"<?xml version='1.0'"])
@@ -283,6 +283,51 @@ def test_mistral_s_own_file_is_the_config_of_the_same_model() -> None:
     assert mistral.config_of({**PARAMS, "max_seq_len": 8, "max_position_embeddings": 9})["max_position_embeddings"] == 8
     assert mistral.config_of({**PARAMS, "max_position_embeddings": 9})["max_position_embeddings"] == 9
     assert mistral.config_of({**PARAMS, "tied_embeddings": True})["tie_word_embeddings"] is True
+
+
+def test_mistral_s_own_file_may_say_how_its_weights_are_stored() -> None:
+    # Devstral Small 2's and Ministral 3's: 8 bits but for both ends of the vocabulary.
+    wide = ModelShape.from_config(mistral.config_of(PARAMS))
+    for scheme, activation in (("TENSOR", "static"), (None, "static"), ("NO_SCALES", "dynamic")):
+        stored = {"qformat_weight": "fp8_e4m3", "qscheme_act": scheme}
+        config = mistral.config_of({**PARAMS, "quantization": stored})
+        assert config["quantization_config"] == {"quant_method": "fp8", "activation_scheme": activation}
+        found = ModelShape.from_config(config)
+        assert (found.quantization, found.linear_bytes * 2) == ("fp8", wide.linear_bytes)
+    packed = {"quant_method": "compressed_tensors", "config_groups": {}, "ignore": ["lm_head"]}
+    found_config = mistral.config_of({**PARAMS, "quantization": packed})
+    assert found_config["quantization_config"] == {**packed, "quant_method": "compressed-tensors"}
+    assert "quantization_config" not in mistral.config_of({**PARAMS, "quantization": {}})
+    with pytest.raises(FleetError, match="the bits of of_tomorrow can't be told apart"):
+        ModelShape.from_config(mistral.config_of({**PARAMS, "quantization": {"qformat_weight": "of_tomorrow"}}))
+    # Beside eyes it is the whole file's.
+    eyes = {"hidden_size": 32, "num_hidden_layers": 3, "intermediate_size": 48, "image_size": 28, "patch_size": 14}
+    seeing = mistral.config_of({**PARAMS, "vision_encoder": eyes, "quantization": {"qformat_weight": "fp8_e4m3"}})
+    assert "quantization_config" not in seeing["text_config"]
+    assert seeing["quantization_config"]["quant_method"] == "fp8"
+
+
+def test_mistral_s_own_file_may_say_a_window_for_each_layer_by_turns() -> None:
+    found = mistral.config_of({**PARAMS, "n_layers": 5, "sliding_window": [None, 128, 128]})
+    full, window = "full_attention", "sliding_attention"
+    assert (found["layer_types"], found["sliding_window"]) == ([full, window, window, full, window], 128)
+    assert mistral.config_of({**PARAMS, "sliding_window": [None]})["sliding_window"] is None
+    assert "layer_types" not in mistral.config_of({**PARAMS, "sliding_window": []})
+
+
+def test_mistral_s_own_file_may_be_a_deepseek_s() -> None:
+    latent = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+    moe = {"num_experts": 8, "num_experts_per_tok": 2, "num_shared_experts": 1, "expert_hidden_dim": 48}
+    moe |= {"first_k_dense_replace": 1, "route_every_n": 1, "num_expert_groups": 1}
+    config = mistral.config_of({**PARAMS, **latent, "moe": moe})
+    found = ModelShape.from_config(config)
+    assert (found.architecture, found.served_as) == ("MistralLarge3ForCausalLM", "MistralLarge3ForCausalLM")
+    assert [(one.latent, count) for one, count in found.keeps] == [(20, 2)]
+    assert found.experts is not None
+    assert (found.experts.count, found.experts.per_token, found.experts.layers) == (8, 2, 1)
+    assert (found.experts.intermediate_size, found.experts.shared_intermediate_size) == (48, 48)
+    alone = mistral.config_of({**PARAMS, **latent, "moe": {**moe, "num_shared_experts": 0}})
+    assert alone["architectures"] == ["MixtralForCausalLM"]
 
 
 def test_mistral_s_own_file_may_speak_of_experts_and_eyes() -> None:

@@ -29,6 +29,9 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
         ([*SHARDS, "consolidated.safetensors"], None, SHARDS),
         # As gpt-oss does: another form in a folder.
         (["model.safetensors", "original/model.safetensors", "metal/model.bin"], None, ("model.safetensors",)),
+        # An index that says nothing, or is none.
+        (["model.safetensors"], {"weight_map": {}}, ("model.safetensors",)),
+        (["model.safetensors"], {"weight_map": list(SHARDS)}, ("model.safetensors",)),
         (["adapter_model.safetensors"], None, ()),
         (["pytorch_model.bin"], None, ()),
     ],

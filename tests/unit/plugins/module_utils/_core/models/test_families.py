@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, projectors
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import Keeps
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
@@ -28,6 +29,10 @@ MIMO = CONFIGURATIONS["XiaomiMiMo/MiMo-V2-Flash"]
 M3 = CONFIGURATIONS["minimax_m3 (the class's own figures)"]
 STEP = CONFIGURATIONS["step3p7 (the class's own figures)"]
 COHERE = CONFIGURATIONS["CohereLabs/cohere-transcribe-03-2026"]
+# Kanana's, of small sizes.
+ABSTRACTOR = {
+    **{"hidden_size": 12, "depth": 2, "merge_size": 2, "pos_emb_size": 10, "pos_emb": True, "mlp_depth": 2},
+}
 GRANITE = CONFIGURATIONS["granite4_vision (the class's own figures)"]
 
 
@@ -241,3 +246,35 @@ def test_moondream_s_file_says_nothing_and_its_own_words_are_read() -> None:
     # A file in the words of others is read as it is.
     words = {"text_config": {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}}
     assert ModelShape.from_config({**moondream, **words}).layers == 2
+
+
+@pytest.mark.parametrize(
+    ("whole", "parameters"),
+    [
+        # Blocks of RegNet by hand: 602 + 555 before patches are merged, 1,812 + 555 after; positions; two layers.
+        ({"projector_config": ABSTRACTOR}, 80 + 1157 + 2367 + 13 * 64 + 65 * 64),
+        ({"projector_config": {**ABSTRACTOR, "pos_emb": False}}, 1157 + 2367 + 13 * 64 + 65 * 64),
+        ({"projector_config": {**ABSTRACTOR, "mlp_depth": 3}}, 80 + 1157 + 2367 + 13 * 64 + 2 * 65 * 64),
+        # Of the width that comes in, a block has no way around: three and three of 290.
+        ({"mm_projector_type": "cabstractor"}, 4 * 8 + 6 * 290 + 9 * 64 + 65 * 64),
+        ({"mm_projector_type": "linear"}, 9 * 64),
+        ({"mm_projector_type": "mlp"}, 9 * 8 + 9 * 64),
+        ({"mm_projector_type": "inverted_mlp"}, 9 * 16 + 17 * 64),
+    ],
+)
+def test_what_an_abstractor_is_made_of(whole: dict[str, Any], parameters: int) -> None:
+    section = {"image_size": 28, "patch_size": 14}
+    config = Config({"hidden_size": 64}, {"hidden_size": 64, **whole})
+    for family in ("kanana_v", "hyperclovax_vlm"):
+        assert projectors.parameters(family, Config(section, section), config, 8) == parameters
+
+
+def test_cohere_s_encoder_is_as_many_times_as_wide_inside_as_its_file_says() -> None:
+    found = ModelShape.from_config(COHERE_S_WORDS)
+    for times, inner in ((2, 2560), (None, 5120)):
+        encoder = {key: value for key, value in COHERE_S_WORDS["encoder"].items() if key != "ff_expansion_factor"}
+        encoder |= {"ff_expansion_factor": times} if times else {}
+        told = ModelShape.from_config({**COHERE_S_WORDS, "encoder": encoder})
+        assert told.encoders.intermediate_size == inner
+        # Two MLPs a layer, with a bias at each end.
+        assert found.parameters() - told.parameters() == 48 * 2 * (5120 - inner) * (2 * 1280 + 1)

@@ -56,6 +56,10 @@ def test_stages_are_the_whole_model_and_tables_once_more_on_each(count: int) -> 
     together = sum(part.weights_bytes() for part, _stage in stages)
     assert 0 <= together - whole.weights_bytes() - (count - 1) * whole.tables_bytes < count
     assert [part.layers for part, _stage in stages] == list(split(10, count))
+    # Parameters are shared out as bytes are, each stage's rounded down.
+    for name in ("linear_parameters", "linear_bytes"):
+        parts = [getattr(part, name) for part, _stage in stages]
+        assert parts == [getattr(whole, name) * layers // 10 for layers in split(10, count)]
     pools = [part.kv_pool(2).block_bytes for part, _stage in stages]
     assert sum(pools) == whole.kv_pool(2).block_bytes
 

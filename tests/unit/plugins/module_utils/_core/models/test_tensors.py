@@ -73,6 +73,13 @@ def test_damaged_groups_are_refused_with_their_place(change: dict[str, Any], pla
     assert caught.value.where == f"tensors{place}"
 
 
+@pytest.mark.parametrize("key", ["dtype", "shape", "count", "layers"])
+def test_a_long_value_is_shown_by_its_first_sixty_letters(key: str) -> None:
+    with pytest.raises(FleetError) as refused:
+        read_groups([{**GOOD, key: "x" * 61}], "tensors")
+    assert "'" + "x" * 60 + "'" in str(refused.value)
+
+
 def test_info_is_read_and_what_is_not_its_form_is_refused() -> None:
     kept = {"format": 1, "id": "o/m", "config": {"hidden_size": 4}, "tensors": [GOOD], "later": {}, "disk_bytes": 9}
     info = ModelInfo.read(kept, "info")
