@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import graphs
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import ModelSpec
@@ -151,6 +152,8 @@ class EngineSettings:
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
     capture_sizes: tuple[int, ...] | None = None
+    # The class starts with graphs in pieces alone.
+    in_pieces: bool = False
     task: str = "generate"
     # Whether the engine has to be told: it takes the class for one that generates.
     runner: bool = False
@@ -192,6 +195,8 @@ def engine_args(spec: ModelSpec, profile: Profile, settings: EngineSettings) -> 
         args.append("--enforce-eager")
     elif settings.capture_sizes:
         args += [profile.capture_flag, *(str(size) for size in settings.capture_sizes)]
+    if settings.in_pieces and not settings.enforce_eager:
+        args += graphs.arguments(spec.extra_args)
     if spec.trust_remote_code:
         args.append("--trust-remote-code")
     if spec.lora_adapters:

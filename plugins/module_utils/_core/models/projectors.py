@@ -363,7 +363,7 @@ def _adapted(_section: Config, config: Config, _hidden: int) -> int:
     return outer.whole("out_hidden_size") * wide + wide * wide + wide * config.whole("hidden_size")
 
 
-def _beside_the_whole(section: Config, config: Config, hidden: int) -> int:
+def _with_overview(section: Config, config: Config, hidden: int) -> int:
     """Moondream's: each patch of a piece beside that of the whole picture, by two layers at a width of its own."""
     wide, text = section.whole("proj_inner_dim"), config.whole("hidden_size")
     return (2 * hidden + 1) * wide + (wide + 1) * text
@@ -426,7 +426,7 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     "granite4_vision": _windowed,
     "minimax_m3_vl": _merged_later,
     "muse_glimmer": _adapted,
-    "moondream3": _beside_the_whole,
+    "moondream3": _with_overview,
     "cosmos3_edge": _widened,
     "keye": _keye,
     **dict.fromkeys(("kanana_v", "hyperclovax_vlm"), _abstracted),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import flags, graphs, vllm
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine.vllm import EngineSettings
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import Gpu
@@ -137,6 +137,7 @@ def candidate(choice: Choice, profile: vllm.Profile, gpu: Gpu, calibration: Cali
         kv_cache_dtype=kv_dtype,
         enforce_eager=spec.enforce_eager or gpu.is_cpu,
         capture_sizes=choice.capture_sizes,
+        in_pieces=graphs.in_pieces(shape.served_as, profile.version),
         task=task,
         runner=task in tasks.POOLING and not shape.pools_unasked,
     )

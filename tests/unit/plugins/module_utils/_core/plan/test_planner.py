@@ -273,6 +273,19 @@ def test_a_checkpoint_that_brings_an_fp8_cache_is_planned_with_it() -> None:
     assert any("the checkpoint brings the scales" in note for note in new["notes"])
 
 
+def test_a_class_that_starts_with_graphs_in_pieces_alone_is_told_so() -> None:
+    hears = {"model_type": "voxtral_realtime_encoder", "hidden_size": 64, "intermediate_size": 96, "head_dim": 32}
+    hears |= {"num_hidden_layers": 2, "num_attention_heads": 2, "num_mel_bins": 8, "sliding_window": 32}
+    text = {"model_type": "voxtral_realtime_text", "hidden_size": 64, "intermediate_size": 96, "head_dim": 32}
+    text |= {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 128}
+    config = {"architectures": ["VoxtralRealtimeGeneration"], "model_type": "voxtral_realtime"}
+    entry = {"name": "ears", "model": "x/y", "config": {**config, "audio_config": hears, "text_config": text}}
+    for version, said in (("0.29.0", True), ("0.30.0", False)):
+        found = models_of(plan([entry], version=version))["ears"]
+        assert ('{"cudagraph_mode":"PIECEWISE"}' in found["engine_args"]) is said
+        assert found["task"] == "transcribe"
+
+
 def test_an_older_image_still_loads_bitsandbytes() -> None:
     plain, small = (
         models_of(plan([{**GUIDE[2], **more}], version="0.27.0"))["yi"]
