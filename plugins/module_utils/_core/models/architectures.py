@@ -70,7 +70,7 @@ _LIKE_LLAMA = (
     *("DeepseekForCausalLM", "XverseForCausalLM", "CwmForCausalLM", "IQuestCoderForCausalLM", "NanbeigeForCausalLM"),
     *("HyperCLOVAXForCausalLM", "PanguEmbeddedForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM"),
     *("MiniCPM3ForCausalLM", "DeciLMForCausalLM", "AriaForCausalLM", "MolmoForCausalLM", "Fairseq2LlamaForCausalLM"),
-    *("GritLM", "DbrxForCausalLM", "MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM"),
+    *("GritLM", "IQuestLoopCoderForCausalLM", "DbrxForCausalLM", "MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM"),
 )
 _LIKE_QWEN3 = (
     *("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "HunYuanDenseV1ForCausalLM", "HunYuanMoEV1ForCausalLM"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import (
@@ -136,12 +136,18 @@ def _keeps(read: Config, kind: Architecture, found: Sequence[Layer]) -> tuple[tu
     counts: dict[Keeps, int] = {}
     # Ouro goes through its layers several times, and keeps what each time saw.
     times = read.count("total_ut_steps") or 1
+    # IQuest's looped coder goes through them again with a window (vLLM, models/iquest_loopcoder.py).
+    again = max(1, read.count("loop_num")) - 1
+    looped = read.whole("loop_window_size", 64)
     for layer, alike in Counter(found).items():
         for mixer in layer.mixers:
             if layer.borrows_cache and mixer in layers.ATTENTION:
                 continue
             one = _kept(read, kind, layer, mixer)
             counts[one] = counts.get(one, 0) + alike * times
+            if again and one.kind is Kind.FULL:
+                more = replace(one, kind=Kind.SLIDING, span=looped)
+                counts[more] = counts.get(more, 0) + alike * again
     index = read.count("index_head_dim")
     if index and any(Mixer.LATENT in layer.mixers for layer in found):
         # DeepSeek V3.2: an indexer's key of one byte an element, and its scale, beside each latent.

@@ -28,7 +28,7 @@ _AUDIO = ("audio_config", "speech_config", "audio_encoder_config", "sound_config
 # Parts that speak, beside the one that is served; and what only a part with weights has.
 # What feeds an encoder's output on, read with it.
 _FEEDING = ("projector_config", "adapter_config", "qformer_config", "attn_config", "ffn_config")
-_NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config")
+_NOT_SERVED = ("talker_config", "token2wav_config", "code2wav_config", "tts_config", "ts_config", "time_series_config")
 _SIZES = (
     *("hidden_size", "hidden_dim", "d_model", "embed_dim", "width", "n_embd"),
     *("num_hidden_layers", "num_layers", "n_layers", "depth", "encoder_layers", "depths"),
@@ -160,6 +160,7 @@ BUILT_LIKE: Mapping[str, str] = {
     "HCXVisionV2ForCausalLM": "hyperclovax_vision_v2",
     "HunYuanVLForConditionalGeneration": "hunyuan_vl",
     "GLM4VForCausalLM": "chatglm",
+    "InternS2PreviewForConditionalGeneration": "qwen3_5_moe",
     **dict.fromkeys(("DeepseekOCR2ForCausalLM", "UnlimitedOCRForCausalLM"), "deepseek_vl_v2"),
     "MoonshotKimiaForCausalLM": "kimi_audio",
     "MiniMaxM3SparseForConditionalGeneration": "minimax_m3_vl",
@@ -268,8 +269,15 @@ def check_all_read(outer: Mapping[str, Any], where: str) -> None:
 
 
 def section_of(config: Config, name: str) -> Config:
-    """Return the section of an encoder that is there."""
-    return _sections(config.outer, config.where)[name]
+    """Return the section of an encoder; a file without it is a FleetError."""
+    found = _sections(config.outer, config.where).get(name)
+    if found is None:
+        fail(
+            f"{config.where}.{name}_config",
+            "the class has such an encoder, and the file says nothing of it.",
+            "Hand over the model's whole config.json, or let model_info read the model.",
+        )
+    return found
 
 
 def sections(outer: Mapping[str, Any]) -> bool:

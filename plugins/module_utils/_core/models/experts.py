@@ -107,7 +107,7 @@ def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
     if not config.count(*_COUNT) or config.own("enable_moe_block") is False:
         return (False,) * layers
     pattern = config.own("hybrid_override_pattern")
-    if isinstance(pattern, str):
+    if isinstance(pattern, str) and pattern:
         return tuple(word == "E" for word in pattern[:layers].ljust(layers))
     if (words := config.words("layers_block_type")) is not None and "moe" in words:
         return tuple(word == "moe" for word in words[:layers])

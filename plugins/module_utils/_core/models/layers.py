@@ -93,12 +93,8 @@ def read(config: Config, kind: Architecture, counts_on: bool = False) -> tuple[L
     mixers = _mixers(config, kind, count, counts_on)
     sparse = expert_keys.sparse_layers(config, count)
     pattern = config.own("hybrid_override_pattern")
-    words = (
-        config.words("layers_block_type")
-        if isinstance(pattern, str) or "moe" in (config.words("layers_block_type") or ())
-        else None
-    )
-    alone = pattern if isinstance(pattern, str) else words
+    words = config.words("layers_block_type") if pattern or "moe" in (config.words("layers_block_type") or ()) else None
+    alone = pattern if isinstance(pattern, str) and pattern else words
     heads = config.whole("num_attention_heads", 1 if _only_states(mixers) else None)
     head_dim = config.whole(
         "head_dim", config.whole("attention_head_dim", max(1, config.whole("hidden_size") // heads))

@@ -212,6 +212,9 @@ def _attention(counter: _Counter, config: Config, kind: Architecture, layer: Lay
         if not layer.keys_are_values:
             counter.linear("self_attn.v_proj", hidden, value, at, biased)
     counter.linear("self_attn.o_proj", layer.heads * layer.values, hidden, at, out_bias)
+    if config.count("loop_num") > 1:
+        # What of each time through counts: a number a head, made of what it asks.
+        counter.linear("gate_projections", layer.head_dim, layer.heads, at, True)
     if config.values.get("model_type") == "moondream3_text":
         # Two numbers a head of what was asked, for how far a token looks; and how that grows with its place.
         counter.plain += (2 * (query + key + value) + 1) * layer.heads * len(at)

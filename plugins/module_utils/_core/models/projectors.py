@@ -384,7 +384,7 @@ PROJECTORS: Mapping[str, Callable[[Config, Config, int], int]] = {
     **dict.fromkeys(
         (
             *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
-            *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "exaone4_5"),
+            *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "exaone4_5", "llava_onevision2"),
         ),
         _merged,
     ),

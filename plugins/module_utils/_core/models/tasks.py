@@ -22,8 +22,11 @@ _TRANSCRIBE = (
 _CLASSIFIERS = ("ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "JinaVLForRanking")
 # Classes that score by the nearest words of two texts; the engine serves them as pooling models unasked.
 _LATE = re.compile(r"Col[A-Z]|HF_ColBERT$|OpsColQwen3Model$|Qwen3VLNemotronEmbedModel$|JinaForRanking$")
-# Classes of models that generate in spite of their names' end: ChatGLM's, GPT-2's.
-_GENERATORS = ("ChatModel", "ChatGLMModel", "LMHeadModel")
+# Classes of models that generate in spite of their names' end: ChatGLM's, GPT-2's, and of those that hear.
+_GENERATORS = (
+    *("ChatModel", "ChatGLMModel", "LMHeadModel"),
+    *("UltravoxModel", "Qwen2_5OmniModel", "MiDashengLMModel", "MossAudioModel"),
+)
 _ENCODERS = ("Model", "ForMaskedLM", "ForTextEncoding", "ForImageClassification", "EncoderModel")
 
 

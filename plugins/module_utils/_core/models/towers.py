@@ -27,7 +27,7 @@ _RADIO = {
 }
 _POSITIONS = (*("num_position_embeddings", "position_embedding_size", "num_patches", "image_num_pos", "num_positions"),)
 # Families whose encoder turns positions and has no table of them, in spite of a largest picture.
-_TURNED = ("minimax_m3_vl",)
+_TURNED = ("minimax_m3_vl", "llava_onevision2")
 
 
 def _is_size(value: object) -> bool:
@@ -146,6 +146,8 @@ def audio(section: Config, config: Config, family: str) -> tuple[int, int, int]:
         return wide * config.whole("hidden_size"), wide, wide
     if family == "voxtral_realtime":
         return _whisper_causal(section, config)
+    if family == "midashenglm":
+        return _dasheng(section, config)
     hidden = section.count("d_model", "hidden_size")
     layers = section.count("encoder_layers", "num_hidden_layers")
     if family not in AUDIO or not hidden or not layers:
@@ -200,6 +202,32 @@ def _whisper_causal(section: Config, config: Config) -> tuple[int, int, int]:
     heard = 3 * section.whole("num_mel_bins") * hidden + 3 * hidden * hidden + 3 * hidden
     steps = Config(config.outer, config.outer, config.where).whole("downsample_factor", 4)
     return section.whole("num_hidden_layers") * layer + heard + (steps * hidden + text) * text, hidden, inner
+
+
+def _pair(section: Config, key: str, default: int) -> tuple[int, int]:
+    """A size of frequency and one of time; one number is both."""
+    said = section.numbers(key) or (section.whole(key, default),) * 2
+    return said[0], said[-1]
+
+
+def _dasheng(section: Config, config: Config) -> tuple[int, int, int]:
+    """MiDasheng's: a vision transformer over spectrograms with a table for each axis, then so many steps as one by two layers.
+
+    Source: vLLM, models/midashenglm.py.
+    """
+    hidden, layers, mels = section.whole("embed_dim", 768), section.whole("depth", 12), section.whole("n_mels", 64)
+    ratio = section.values.get("mlp_ratio", 4)
+    inner = int(hidden * ratio) if isinstance(ratio, (int, float)) and not isinstance(ratio, bool) else 4 * hidden
+    patch, stride = _pair(section, "patch_size", 16), _pair(section, "patch_stride", 16)
+    layer = 4 * hidden * (hidden + 1) + 2 * hidden * inner + inner + 5 * hidden
+    layer += 2 * hidden if section.values.get("init_values") else 0
+    tables = (section.whole("target_length", 1012) // stride[1] + mels // stride[0]) * hidden
+    heard = (patch[0] * patch[1] * section.whole("input_channels", 1) + 1) * hidden + tables + 2 * mels + 2 * hidden
+    steps, text = (
+        Config(config.outer, config.outer, config.where).whole("subsample_factor", 5),
+        config.whole("hidden_size"),
+    )
+    return layers * layer + heard + (steps * hidden + text) * text, hidden, inner
 
 
 def _conformer_gemma3n(section: Config, config: Config) -> tuple[int, int, int]:
@@ -287,6 +315,7 @@ AUDIO = (
         "minicpmo",
         "kimi_audio",
         "voxtral_realtime",
+        "midashenglm",
         "audioflamingo3",
         "musicflamingo",
         *_CONVOLVED_TWICE,

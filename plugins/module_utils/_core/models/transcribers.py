@@ -35,10 +35,10 @@ def _whisper(read: Config) -> Counted:
     layer = 8 * hidden * hidden + 6 * hidden + 2 * hidden * inner + inner + hidden + 6 * hidden
     plain = layer * count + read.whole("max_position_embeddings") * hidden + 2 * hidden
     heads = read.whole("num_attention_heads")
-    one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
+    one = Layer((Mixer.FULL,), heads, heads, max(1, hidden // heads), inner)
     keeps = (
-        (Keeps(Kind.FULL, heads, hidden // heads), count),
-        (Keeps(Kind.CROSS, heads, hidden // heads, span=positions), count),
+        (Keeps(Kind.FULL, heads, max(1, hidden // heads)), count),
+        (Keeps(Kind.CROSS, heads, max(1, hidden // heads), span=positions), count),
     )
     found = Layout((), plain, read.whole("vocab_size") * hidden, 0)
     return Counted(found, (one,) * count, keeps, None, Encoders(outer, hidden, inner, ("audio",)))
@@ -56,10 +56,10 @@ def _cohere(config: Config) -> Counted:
     layer = 8 * hidden * (hidden + 1) + 2 * hidden * inner + inner + hidden + 6 * hidden
     plain = layer * count + config.whole("max_position_embeddings") * hidden + 4 * hidden
     plain += (heard.hidden_size + 1) * hidden + vocabulary
-    one = Layer((Mixer.FULL,), heads, heads, hidden // heads, inner)
+    one = Layer((Mixer.FULL,), heads, heads, max(1, hidden // heads), inner)
     keeps = (
-        (Keeps(Kind.FULL, heads, hidden // heads), count),
-        (Keeps(Kind.CROSS, heads, hidden // heads, span=heard.tokens), count),
+        (Keeps(Kind.FULL, heads, max(1, hidden // heads)), count),
+        (Keeps(Kind.CROSS, heads, max(1, hidden // heads), span=heard.tokens), count),
     )
     found = Layout((), plain, vocabulary * hidden, vocabulary * hidden)
     return Counted(found, (one,) * count, keeps, None, heard)

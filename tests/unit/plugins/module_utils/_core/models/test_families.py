@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, projectors
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import mistral, projectors, tasks
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.config import Config
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.counted import Keeps
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.info import ModelInfo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 
@@ -278,3 +279,84 @@ def test_cohere_s_encoder_is_as_many_times_as_wide_inside_as_its_file_says() -> 
         assert told.encoders.intermediate_size == inner
         # Two MLPs a layer, with a bias at each end.
         assert found.parameters() - told.parameters() == 48 * 2 * (5120 - inner) * (2 * 1280 + 1)
+
+
+LOOP = CONFIGURATIONS["IQuestLab/IQuest-Coder-V1-40B-Loop-Instruct"]
+
+
+def test_a_looped_coder_keeps_a_window_of_each_time_again() -> None:
+    found = ModelShape.from_config(LOOP)
+    assert found.keeps == ((Keeps(Kind.FULL, 8, 128), 80), (Keeps(Kind.SLIDING, 8, 128, span=64), 80))
+    thrice = ModelShape.from_config({**LOOP, "loop_num": 3, "loop_window_size": 32})
+    assert thrice.keeps == ((Keeps(Kind.FULL, 8, 128), 80), (Keeps(Kind.SLIDING, 8, 128, span=32), 160))
+    # How much of each time counts is made of what a head asks, by a layer with biases.
+    once = ModelShape.from_config({**LOOP, "loop_num": 1})
+    assert once.keeps == ((Keeps(Kind.FULL, 8, 128), 80),)
+    assert found.parameters() - once.parameters() == 80 * (128 + 1) * 40
+
+
+def test_dasheng_s_tables_are_one_for_each_axis() -> None:
+    dasheng = CONFIGURATIONS["mispeech/midashenglm-7b"]
+    found = ModelShape.from_config(dasheng)
+    assert (found.encoders.kinds, found.task) == (("audio",), "generate")
+
+    def other(**values: Any) -> int:
+        encoder = {**dasheng["audio_encoder_config"], **values}
+        return ModelShape.from_config({**dasheng, "audio_encoder_config": encoder}).encoders.parameters
+
+    own = found.encoders.parameters
+    assert other(target_length=2016) - own == 252 * 1280
+    assert other(patch_size=16, patch_stride=16) - own == (63 + 4 - 252 - 1) * 1280
+    assert other(input_channels=2) - own == 64 * 4 * 1280
+    assert other(n_mels=128) - own == 1280 + 128
+    assert other(init_values=1e-5) - own == 32 * 2 * 1280
+    assert own - other(mlp_ratio=2) == 32 * 2560 * (2 * 1280 + 1)
+    assert other(mlp_ratio="4") == own
+
+
+@pytest.mark.parametrize("name", ["UltravoxModel", "Qwen2_5OmniModel", "MiDashengLMModel", "MossAudioModel"])
+def test_what_hears_and_speaks_embeds_nothing(name: str) -> None:
+    config = {"architectures": [name], "model_type": "x"}
+    assert tasks.told(config, ModelInfo(config)) == "generate"
+    assert not tasks.is_pooling_class(config)
+
+
+def test_intern_s_preview_is_built_like_qwen_s() -> None:
+    text: dict[str, Any] = {
+        "model_type": "qwen3_5_moe_text",
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "vocab_size": 128,
+    }
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_experts": 4, "moe_intermediate_size": 32}
+    eyes = {"hidden_size": 32, "depth": 2, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 64}
+    config: dict[str, Any] = {"architectures": ["Qwen3_5MoeForConditionalGeneration"], "model_type": "qwen3_5_moe"}
+    config |= {"text_config": text, "vision_config": {"model_type": "qwen3_5_moe", **eyes}}
+    like = ModelShape.from_config(config)
+    name = "InternS2PreviewForConditionalGeneration"
+    found = ModelShape.from_config({**config, "architectures": [name], "ts_config": {"hidden_size": 8, "depth": 2}})
+    assert (found.parameters(), found.keeps, found.encoders) == (like.parameters(), like.keeps, like.encoders)
+
+
+@pytest.mark.parametrize("name", ["Plamo3ForCausalLM", "Rnj1ForCausalLM"])
+def test_norms_before_and_after(name: str) -> None:
+    # Source: vLLM, models/plamo3.py and rnj1.py: around attention, and around the MLP.
+    llama = {key: value for key, value in LOOP.items() if not key.startswith("loop")}
+    plain, found = (ModelShape.from_config({**llama, "architectures": [one]}) for one in ("Qwen3ForCausalLM", name))
+    assert found.parameters() - plain.parameters() == 80 * 2 * 5120
+
+
+def test_an_empty_pattern_is_none() -> None:
+    kinds = ["full_attention", "sliding_attention"] * 40
+    llama = {key: value for key, value in LOOP.items() if not key.startswith("loop")}
+    written = {**llama, "layer_types": kinds, "sliding_window": 128}
+    assert ModelShape.from_config({**written, "hybrid_override_pattern": ""}) == ModelShape.from_config(written)
+
+
+def test_a_transcriber_without_ears_is_refused() -> None:
+    said: Any
+    for said in (None, {}, 2**40):
+        with pytest.raises(
+            FleetError, match=r"config.audio_config: the class has such an encoder, and the file says nothing"
+        ):
+            ModelShape.from_config({**REALTIME, "audio_config": said})

@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.layout import Matrix, Part
 
 UP = Matrix("model.layers.*.mlp.up_proj", 64, 8, (0, 1))
+GATE = Matrix("model.layers.*.mlp.gate_proj", 64, 8, (0, 1))
 Q = Matrix("model.layers.*.self_attn.q_proj", 64, 8, (0, 1))
 EXPERT = Matrix("model.layers.*.mlp.experts.0.up_proj", 64, 8, (0, 1), 4, Part.EXPERTS)
 HEAD = Matrix("lm_head", 64, 8, part=Part.HEAD)
@@ -266,7 +267,7 @@ def test_whole_names_stand_for_all_below_and_parts_for_what_holds_them() -> None
     # Experts are one layer to the engine, and so are q, k and v.
     assert bits(read({**AWQ, "modules_to_not_convert": ["mlp.experts"]}), EXPERT, UP) == [PLAIN, 4.25]
     assert bits(read({**AWQ, "modules_to_not_convert": ["qkv_proj"]}), Q, UP) == [PLAIN, 4.25]
-    assert bits(read({**AWQ, "modules_to_not_convert": ["gate_up_proj"]}), Q, UP) == [4.25, PLAIN]
+    assert bits(read({**AWQ, "modules_to_not_convert": ["gate_up_proj"]}), Q, UP, GATE) == [4.25, PLAIN, PLAIN]
 
 
 def test_layers_that_differ_are_not_even_and_plain_ones_are_a_share() -> None:

@@ -244,6 +244,7 @@ OTHER_TYPES = {
     *("llama_nemotron_nano_vl", "ernie4_5_moe_vl", "phi4mm", "phi3_v", "dots_ocr", "ovis2_5", "molmo2_text"),
     # vLLM's own classes of them.
     *("minimax_m3_text", "moondream3_text"),
+    "llava_onevision2",
 }
 # Families that are told by the class that is named.
 BUILT_LIKE = set(encoders.BUILT_LIKE.values())
