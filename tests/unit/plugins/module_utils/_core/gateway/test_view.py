@@ -119,3 +119,10 @@ def test_what_judges_has_the_rights_of_what_will_run() -> None:
     assert low.count("--cap-add") == 4 and "0:0" in low
     high = view.trial(gateway(uid=850, gid=851), "/candidate")
     assert "--cap-add" not in high and "850:851" in high and "/candidate:/etc/gpuserve/live:ro" in high
+
+
+def test_what_listens_elsewhere_is_another_container_since_a_reload_can_t_open_it_beside_the_old_one() -> None:
+    own = rendered().compose
+    assert rendered().compose == own
+    for changed in ({"metrics_address": "0.0.0.0:9401"}, {"metrics_address": ""}, {"address": "127.0.0.1"}):
+        assert rendered(**changed).compose != own, changed
