@@ -109,6 +109,7 @@ _DECODERS = {
     "GlmMoeDsaForCausalLM": DEEPSEEK,
     "MistralLarge3ForCausalLM": DEEPSEEK,
     "AXK1ForCausalLM": replace(DEEPSEEK, norms=3),
+    "LongcatFlashForCausalLM": DEEPSEEK,
     "Glm4MoeLiteForCausalLM": DEEPSEEK,
     "KimiLinearForCausalLM": Architecture(latent=True, mixer="kda"),
     **dict.fromkeys(("GlmForCausalLM", "ChatGLMModel", "ChatGLMForConditionalGeneration"), QWEN2),

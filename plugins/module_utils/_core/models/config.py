@@ -152,7 +152,7 @@ def read(config: Any, where: str) -> Config:
     if isinstance(inside := config.get("vlm_config"), Mapping):
         # A retriever's file has a whole model's in it.
         config = {**inside, **{key: said for key, said in config.items() if key != "vlm_config"}}
-    config = _moondream(_cohere_asr(config))
+    config = _longcat(_moondream(_cohere_asr(config)))
     values: Mapping[str, Any] = config
     model_type = str(config.get("model_type"))
     # Two levels: a thinker_config has a text_config.
@@ -192,6 +192,23 @@ def _cohere_asr(config: Mapping[str, Any]) -> Mapping[str, Any]:
         **{key: heard.get(key) for key in ("subsampling_conv_channels", "conv_kernel_size")},
     }
     return {**config, **said, "encoder_config": {key: value for key, value in ears.items() if value is not None}}
+
+
+def _longcat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """LongCat Flash's, with each of its layers as the two that it is made of, the first of them with the experts; any other as it is.
+
+    Source: vLLM, models/longcat_flash.py.
+    """
+    pairs = config.get("num_layers")
+    if (
+        config.get("zero_expert_num") is None
+        or isinstance(pairs, bool)
+        or not isinstance(pairs, int)
+        or not 0 < pairs < 1000
+    ):
+        return config
+    halves = {"num_hidden_layers": 2 * pairs, "moe_layers": list(range(0, 2 * pairs, 2)), "enable_moe_block": True}
+    return {**{key: value for key, value in config.items() if key != "num_layers"}, **halves}
 
 
 # What Moondream's classes take (vLLM, transformers_utils/configs/moondream3.py); its own file says nothing.

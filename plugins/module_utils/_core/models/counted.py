@@ -90,6 +90,8 @@ def kind_of(read: Config) -> tuple[str, Architecture | None]:
 
 
 def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool) -> Counted:
+    if not known:
+        _check_sizes(read)
     count = read.whole("num_hidden_layers")
     try:
         found_layers = layers.read(read, kind, counts_on)
@@ -110,6 +112,17 @@ def count_tensors(read: Config, kind: Architecture, counts_on: bool, known: bool
     found = layout.decoder(read, kind, found_layers, found_experts, is_tied(read, kind))
     keeps = (*_keeps(read, kind, found_layers), *_heard(read)) if _is_causal(read) else ()
     return Counted(found, found_layers, keeps, found_experts, found_encoders, not layers.unknown_kinds(read, kind))
+
+
+def _check_sizes(read: Config) -> None:
+    """Refuse a class that nobody knows, where its file does not say in the words of others what a cache is planned by."""
+    missing = [key for key in ("num_hidden_layers", "hidden_size", "num_attention_heads") if read.own(key) is None]
+    if missing:
+        fail(
+            f"{read.where}.{missing[0]}",
+            "nothing is known of this class, and its file does not say it where others do: no cache can be planned.",
+            f"Write {', '.join(missing)} of its decoder into the entry's config.",
+        )
 
 
 def _encoders(read: Config, counts_on: bool) -> Encoders:

@@ -63,6 +63,7 @@ _HARMLESS = (
     ),
     *(
         "moe_router_topk",
+        "zero_expert_num",
         "moe_every_n_layers",
         "moe_router_group_topk",
         "moe_renormalize",

@@ -315,7 +315,8 @@ def _mlp(
     if experts.latent_size:
         counter.linear(f"{base}.fc1_latent_proj", hidden, experts.latent_size, at)
         counter.linear(f"{base}.fc2_latent_proj", experts.latent_size, hidden, at)
-    counter.plain += hidden * experts.count * len(at)
+    # LongCat's router may choose experts that do nothing.
+    counter.plain += hidden * (experts.count + config.count("zero_expert_num")) * len(at)
     if config.values.get("model_type") in _LIKE_GPT_OSS or (config.own("swiglu_limit") is not None and kind.qkv_bias):
         # Every expert has biases, and so has the router; sinks are a number a head.
         counter.plain += (experts.count * (2 * experts.intermediate_size + hidden + 1) + layer.heads) * len(at)

@@ -360,3 +360,33 @@ def test_a_transcriber_without_ears_is_refused() -> None:
             FleetError, match=r"config.audio_config: the class has such an encoder, and the file says nothing"
         ):
             ModelShape.from_config({**REALTIME, "audio_config": said})
+
+
+def test_a_layer_of_longcat_s_is_two() -> None:
+    longcat = CONFIGURATIONS["meituan-longcat/LongCat-Flash-Chat"]
+    found = ModelShape.from_config(longcat)
+    assert found.keeps == ((Keeps(Kind.FULL, latent=576), 56),)
+    assert found.experts is not None
+    assert (found.experts.count, found.experts.layers, found.dense_size) == (512, 28, 12288)
+    # As transformers' class writes it.
+    assert ModelShape.from_config({**longcat, "num_hidden_layers": 56}) == found
+    assert (
+        found.parameters() - ModelShape.from_config({**longcat, "zero_expert_num": 0}).parameters() == 28 * 256 * 6144
+    )
+
+
+def test_of_an_unknown_class_three_sizes_are_needed() -> None:
+    config: dict[str, Any] = {
+        "architectures": ["OfTomorrowForCausalLM"],
+        "model_type": "of_tomorrow",
+        "vocab_size": 100,
+    }
+    config |= {"decoder": {"num_hidden_layers": 2}}
+    asked = "Write num_hidden_layers, hidden_size, num_attention_heads of its decoder into the entry's config"
+    with pytest.raises(FleetError, match=rf"config.num_hidden_layers: nothing is known of this class.*{asked}"):
+        ModelShape.from_config(config, weights_bytes=2**30)
+    sizes = {"num_hidden_layers": 2, "hidden_size": 64}
+    with pytest.raises(FleetError, match=r"config.num_attention_heads: .*Write num_attention_heads of its decoder"):
+        ModelShape.from_config({**config, **sizes}, weights_bytes=2**30)
+    found = ModelShape.from_config({**config, **sizes, "num_attention_heads": 2}, weights_bytes=2**30)
+    assert found.keeps == ((Keeps(Kind.FULL, 2, 32), 2),)
