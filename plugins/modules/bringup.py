@@ -221,6 +221,10 @@ options:
     elements: str
     default: []
     version_added: 0.3.0
+  boot_file:
+    description:
+      - Where RV(at_boot) is to stand; nothing is written there.
+    type: path
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 attributes:
@@ -342,6 +346,10 @@ at_boot:
   description: What systemd-tmpfiles has to make at a boot for the engines of that set; empty where they listen on ports.
   returned: always
   type: str
+boot_file_in_place:
+  description: Whether O(boot_file) holds RV(at_boot) already.
+  returned: always
+  type: bool
 report:
   description: RV(models) with what a person asks for, and where each model answers; left as C(report.json) in O(state_dir), too.
   returned: always
@@ -357,6 +365,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout import failure
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import text_files
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.bringup import Bringup, Refused
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import LockHeld
 
@@ -405,6 +415,7 @@ def main() -> NoReturn:
             "anew": {"type": "list", "elements": "str", "default": []},
             "together": {"type": "list", "elements": "str", "default": []},
             "came_by": {"type": "list", "elements": "str", "default": []},
+            "boot_file": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -420,6 +431,8 @@ def main() -> NoReturn:
         module.fail_json(
             msg=f"{error.filename or 'A file'} can't be written ({error.strerror}): free space or mend its folder, then run again."
         )
+    boot_file = {"path": module.params["boot_file"], "content": result.get("at_boot", ""), "mode": "0644"}
+    result["boot_file_in_place"] = bool(boot_file["path"]) and text_files.is_in_place(HostFiles(), [], [boot_file])
     for warning in result.pop("warnings", []):
         module.warn(warning)
     if result.get("failures"):

@@ -56,12 +56,12 @@ seconds:
   type: dict
 """
 
-import time
 from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream import Stream
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream import Stream, prove
 
 
 def main() -> NoReturn:
@@ -76,17 +76,11 @@ def main() -> NoReturn:
         supports_check_mode=True,
     )
     params = module.params
-    seconds: dict[str, float] = {}
-    for model in params["models"] if not module.check_mode else []:
-        began = time.monotonic()
-        stream = Stream(params["url"], model, params["key"])
-        if not stream.proved_within(params["timeout_s"]):
-            module.fail_json(
-                msg=f"gateway_prove: {model} streams no token through the gateway ({stream.answer}). Its engine does on its own port, "
-                "so look at `docker logs gpuserve-gateway`.",
-                model=model,
-            )
-        seconds[model] = round(time.monotonic() - began, 3)
+    models = params["models"] if not module.check_mode else []
+    try:
+        seconds = prove(lambda model: Stream(params["url"], model, params["key"]), models, params["timeout_s"])
+    except FleetError as error:
+        module.fail_json(msg=f"{error}")
     module.exit_json(changed=False, seconds=seconds)
 
 

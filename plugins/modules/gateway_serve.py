@@ -46,6 +46,22 @@ options:
       - How long the new configuration may take until it is served.
     type: float
     default: 30
+  prove:
+    description:
+      - Names of models that have to stream a token through the gateway once it serves, as for M(gpuserve.fleet.gateway_prove).
+    type: list
+    elements: str
+    default: []
+  key:
+    description:
+      - A key that may use all of O(prove); empty where none is asked for.
+    type: str
+    default: ""
+  prove_timeout_s:
+    description:
+      - How long each model of O(prove) may take until it streams.
+    type: float
+    default: 60
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 """
@@ -67,6 +83,10 @@ reloaded:
   description: Whether nginx was made to read its files.
   returned: success
   type: bool
+seconds:
+  description: How long each model of O(prove) took, by its name.
+  returned: success
+  type: dict
 """
 
 from pathlib import Path
@@ -76,6 +96,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.serving import Serving
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream import Stream, prove
 
 
 def serve(gateway: Serving, *, start: bool, reload: bool, timeout_s: float) -> dict[str, Any]:
@@ -98,18 +119,24 @@ def main() -> NoReturn:
             "start": {"type": "bool", "default": True},
             "reload": {"type": "bool", "default": False},
             "timeout_s": {"type": "float", "default": 30},
+            "prove": {"type": "list", "elements": "str", "default": []},
+            "key": {"type": "str", "default": "", "no_log": True},
+            "prove_timeout_s": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
     )
     params = module.params
     if module.check_mode:
-        module.exit_json(changed=False, started=False, reloaded=False)
+        module.exit_json(changed=False, started=False, reloaded=False, seconds={})
     gateway = Serving(Path(params["folder"]), params["url"], params["generation"], module.run_command)
     try:
         found = serve(gateway, start=params["start"], reload=params["reload"], timeout_s=params["timeout_s"])
+        seconds = prove(
+            lambda model: Stream(params["url"], model, params["key"]), params["prove"], params["prove_timeout_s"]
+        )
     except FleetError as error:
         module.fail_json(msg=f"{error}")
-    module.exit_json(**found)
+    module.exit_json(**found, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,11 @@ import os
 
 from ansible.plugins.loader import test_loader
 
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import compiled_templates, this_run
+
+# Of templates that were compiled: a file each.
+TEMPLATES = "gpuserve-templates"
+
 
 @functools.cache
 def prepare() -> None:
@@ -20,4 +25,5 @@ def prepare() -> None:
     before the fork is frozen in the fork alone: here garbage is collected as ever.
     """
     test_loader.get("ansible.builtin.match")
+    compiled_templates.share(this_run.folder(TEMPLATES))
     os.register_at_fork(after_in_child=gc.freeze)

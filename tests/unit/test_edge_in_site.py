@@ -39,6 +39,8 @@ def gives_back(tasks: list[dict[str, Any]]) -> bool:
 
 def test_a_host_is_given_back_once_it_is_proved() -> None:
     order = list(calls(read("playbooks/tasks/serve.yml")))
+    after = order.index("after_serving.yml")
+    order[after : after + 1] = calls(read("playbooks/tasks/after_serving.yml"))
     back = order.index("gpuserve.fleet.gateway return.yml")
     assert order.index("gpuserve.fleet.vllm_stack main.yml") < order.index("gpuserve.fleet.gateway main.yml") < back
     # What measures it comes before, what a person does with a host that serves after.

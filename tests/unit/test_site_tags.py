@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 COLLECTION = Path(__file__).parents[2]
-SITE = [COLLECTION / "playbooks" / name for name in ("site.yml", "tasks/serve.yml")]
+PARTS = ("site.yml", "tasks/serve.yml", "tasks/before_serving.yml", "tasks/after_serving.yml")
+SITE = [COLLECTION / "playbooks" / name for name in PARTS]
 ROLES = {"nvidia_driver", "docker_engine", "nvidia_container_toolkit", "vllm_stack", "gateway"}
 
 

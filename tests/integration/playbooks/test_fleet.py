@@ -233,9 +233,12 @@ HOOK = """---
 
 
 def served_by_doubles(tasks: Any) -> list[dict[str, Any]]:
-    """Return the tasks of serve.yml, with the engines' a double and what the gateway does left out; hooks and acceptance are real."""
+    """Return tasks of serve.yml, with the engines' a double and what the gateway does left out; hooks and acceptance are real."""
     kept = [task for task in tasks if task["name"] == "Start the engines" or "include_role" not in str(task)]
     for task in kept:
+        if task["name"] == "Check what comes before the engines":
+            # Where engines are met is known to the role that is left out.
+            task["when"] = task["when"].partition("or (_vllm_stack")[0]
         if task["name"] == "Start the engines":
             del task["ansible.builtin.include_role"]
             task["ansible.builtin.include_tasks"] = {"file": "engines.yml", "apply": {"tags": task["tags"]}}
@@ -251,8 +254,9 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     for name in ("rollout_step", "acceptance", "claim", "edge_boxes"):
         shutil.copy(CHECKOUT / f"playbooks/tasks/{name}.yml", tasks)
     shutil.copytree(CHECKOUT / "playbooks/vars", folder / "vars", dirs_exist_ok=True)
-    serve = yaml.safe_load((CHECKOUT / "playbooks/tasks/serve.yml").read_text())
-    (tasks / "serve.yml").write_text(yaml.safe_dump(served_by_doubles(serve), sort_keys=False))
+    for name in ("serve", "before_serving", "after_serving"):
+        text = (CHECKOUT / f"playbooks/tasks/{name}.yml").read_text()
+        (tasks / f"{name}.yml").write_text(yaml.safe_dump(served_by_doubles(yaml.safe_load(text)), sort_keys=False))
     for moment in ("before", "after"):
         (folder / f"{moment}.yml").write_text(HOOK.format(moment=moment))
     plays = yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text())

@@ -10,6 +10,9 @@ import json
 import ssl
 import time
 import urllib.parse
+from collections.abc import Callable, Iterable
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
 
 END = b"[DONE]"
 PAUSE_S = 1.0
@@ -28,6 +31,22 @@ def connection_to(url: urllib.parse.SplitResult, timeout_s: float) -> http.clien
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
+def prove(stream: Callable[[str], Stream], models: Iterable[str], timeout_s: float) -> dict[str, float]:
+    """Return how long each model took to stream a token; a FleetError names the first that streams none."""
+    seconds: dict[str, float] = {}
+    for model in models:
+        began = time.monotonic()
+        asked = stream(model)
+        if not asked.proved_within(timeout_s):
+            fail(
+                "gateway_prove",
+                f"{model} streams no token through the gateway ({asked.answer}).",
+                "Its engine does on its own port, so look at `docker logs gpuserve-gateway`.",
+            )
+        seconds[model] = round(time.monotonic() - began, 3)
+    return seconds
 
 
 class Stream:

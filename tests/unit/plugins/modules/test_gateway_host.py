@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.modules import gateway_host, gateway_prove
+from ansible_collections.gpuserve.fleet.plugins.modules import gateway_host, gateway_prove, gateway_serve
 
 KEY = "a-key-that-nobody-may-read"
 
@@ -96,6 +96,25 @@ def test_a_model_that_streams_nothing_is_named_and_the_key_is_not(
     answer = call(capsys, gateway_prove, models=["qwen"], **given)
     assert list(answer["seconds"]) == ["qwen"] and not answer["changed"] and KEY not in json.dumps(answer)
     answer = call(capsys, gateway_prove, models=["qwen", "yi"], **given)
-    assert answer["failed"] and answer["model"] == "yi" and "401: yi takes no such key" in answer["msg"]
+    assert answer["failed"] and answer["msg"].startswith("gateway_prove: yi streams no token")
+    assert "401: yi takes no such key" in answer["msg"]
     assert KEY not in json.dumps(answer)
     assert call(capsys, gateway_prove, models=["yi"], _ansible_check_mode=True, **given)["seconds"] == {}
+    # In the trip that starts the gateway, which serves by then.
+    served: list[str] = []
+
+    class Serving:
+        """Serves a configuration."""
+
+        def __init__(self, *_given: Any) -> None:
+            served.append("serving")
+
+    monkeypatch.setattr(gateway_serve, "Serving", Serving)
+    monkeypatch.setattr(gateway_serve, "serve", lambda _gateway, **_given: {"changed": False})
+    monkeypatch.setattr(gateway_serve, "Stream", Stream)
+    given["generation"] = "1"
+    assert list(call(capsys, gateway_serve, prove=["qwen"], **given)["seconds"]) == ["qwen"]
+    answer = call(capsys, gateway_serve, prove=["qwen", "yi"], **given)
+    assert answer["failed"] and answer["msg"].startswith("gateway_prove: yi streams no token")
+    assert KEY not in json.dumps(answer) and served == ["serving"] * 2
+    assert call(capsys, gateway_serve, **given)["seconds"] == {}
