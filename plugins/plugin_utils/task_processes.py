@@ -11,7 +11,7 @@ import os
 
 from ansible.plugins.loader import test_loader
 
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import compiled_templates, this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import compiled_templates, payloads, this_run
 
 # Of templates that were compiled: a file each.
 TEMPLATES = "gpuserve-templates"
@@ -26,4 +26,5 @@ def prepare() -> None:
     """
     test_loader.get("ansible.builtin.match")
     compiled_templates.share(this_run.folder(TEMPLATES))
+    payloads.remember()
     os.register_at_fork(after_in_child=gc.freeze)
