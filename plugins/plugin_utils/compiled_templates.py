@@ -41,7 +41,7 @@ def share(folder: Path) -> bool:
         from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
     except ImportError:
         return False
-    if AnsibleEnvironment._debuggable_template_source:
+    if getattr(AnsibleEnvironment, "_debuggable_template_source", False):
         # Somebody who debugs templates wants each of them in a file of its own.
         return False
 

@@ -11,6 +11,7 @@ Ansible's own once, and its forks find what came of it. Versions of ansible-core
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,9 @@ def remember() -> bool:
         from ansible.executor import module_common
 
         engine: Any = module_common
+        # From 2.21 on what finds imports parses by itself, faster, and looks for more than imports.
+        if "tree" not in inspect.signature(engine.ModuleDepFinder).parameters:
+            return False
         engine._compile_module_ast = remembered(engine._compile_module_ast)
     except (ImportError, AttributeError):
         return False

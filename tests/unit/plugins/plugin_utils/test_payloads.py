@@ -74,3 +74,15 @@ def test_an_import_below_a_condition_may_be_missing() -> None:
     finder = module_common.ModuleDepFinder("ansible.module_utils.common", tree)
     assert finder.submodules == {("ansible", "module_utils", "a"), ("ansible", "module_utils", "b")}
     assert finder.optional_imports == {("ansible", "module_utils", "b")}
+
+
+def test_an_ansible_core_that_finds_imports_in_another_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        """As of 2.21: it is given the text."""
+
+        def __init__(self, module_fqn: str, module_data: bytes) -> None:
+            self.given = (module_fqn, module_data)
+
+    monkeypatch.setattr(module_common, "ModuleDepFinder", Finder)
+    before = ENGINE._compile_module_ast
+    assert not payloads.remember() and ENGINE._compile_module_ast is before
