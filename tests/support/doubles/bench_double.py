@@ -39,6 +39,17 @@ def ask(given: argparse.Namespace, _number: int) -> dict[str, Any]:
     return {"start": wall, "took": took, "tokens": int(first["usage"]["completion_tokens"]), "error": ""}
 
 
+def is_ready(given: argparse.Namespace) -> bool:
+    """Ask until there is an answer, as long as the real client is told to: what leads to the engine begins beside it."""
+    end = time.monotonic() + given.ready_check_timeout_sec
+    while error := ask(given, 0)["error"]:
+        if time.monotonic() > end:
+            print(f"ValueError: the endpoint is not ready: {error}", file=sys.stderr)
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def main() -> int:
     """Ask as many times as is asked for, and leave the result in a file."""
     if sys.argv[1:3] != ["bench", "serve"]:
@@ -49,7 +60,10 @@ def main() -> int:
         known.add_argument(name, required=True)
     for name in ("--num-prompts", "--max-concurrency", "--random-input-len", "--random-output-len", "--num-warmups"):
         known.add_argument(name, type=int, default=0)
+    known.add_argument("--ready-check-timeout-sec", type=float, default=0)
     given, _others = known.parse_known_args(sys.argv[3:])
+    if not is_ready(given):
+        return 1
     with ThreadPoolExecutor(given.max_concurrency) as pool:
         list(pool.map(lambda number: ask(given, number), range(given.num_warmups)))
         began = time.monotonic()

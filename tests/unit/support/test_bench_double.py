@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,9 +59,20 @@ def test_what_an_engine_gives_is_what_is_measured(engine: str, tmp_path: Path, m
     assert found.ttft_ms is not None and found.ttft_ms.p50 >= 32 * TOKEN_S * 1000
 
 
-def test_an_engine_that_is_away_answers_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = measured("http://127.0.0.1:1", tmp_path, monkeypatch)
-    assert found.success == 0 and found.tokens_per_s == 0 and "refused" in found.first_error
+def test_an_engine_that_comes_later_is_waited_for_and_one_that_does_not_is_none(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, asked = bench_double.ask, list[int]()
+
+    def late(given: argparse.Namespace, number: int) -> dict[str, Any]:
+        asked.append(number)
+        return {"error": "Connection refused"} if len(asked) < 3 else real(given, number)
+
+    monkeypatch.setattr(bench_double, "ask", late)
+    assert measured(engine, tmp_path, monkeypatch).success == 1
+    monkeypatch.setattr(bench_double, "ask", lambda *_asked: {"error": "Connection refused"})
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--ready-check-timeout-sec", "0"])
+    assert bench_double.main() == 1 and "not ready: Connection refused" in capsys.readouterr().err
 
 
 def test_it_stands_for_one_command_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
