@@ -33,6 +33,7 @@ import random
 import re
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -44,6 +45,7 @@ import pynvml
 
 GIB = 2**30
 POOLING_PATHS = {"embed": "/v1/embeddings", "classify": "/classify"}
+SOUND_S, SOUND_HZ = 30, 16000
 LOG_FIGURES = {
     "weights_gib_logged": r"Model loading took ([\d.]+) GiB",
     "kv_tokens_logged": r"KV cache size: ([\d,]+) tokens",
@@ -131,17 +133,37 @@ def torch_gib(pid: int, stats: Path) -> dict[str, float]:
     }
 
 
-def request(port: int, path: str, body: dict[str, Any] | None = None, timeout_s: float = 120) -> tuple[int, bytes]:
+def request(
+    port: int, path: str, body: dict[str, Any] | bytes | None = None, kind: str = "application/json", timeout_s: float = 120
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         if body is None:
             connection.request("GET", path)
         else:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+            connection.request("POST", path, sent, {"Content-Type": kind})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def noise() -> bytes:
+    """Return as much sound as an encoder takes at once, as a WAV file."""
+    data = random.randbytes(2 * SOUND_S * SOUND_HZ)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SOUND_HZ, 2 * SOUND_HZ, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data)) + data
+
+
+def multipart(fields: dict[str, str], sound: bytes) -> tuple[bytes, str]:
+    """Return a form with a file of sound, and its content type."""
+    mark = f"part-{random.getrandbits(64):x}"
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+    ]
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="noise.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    return "".join([*parts, head]).encode() + sound + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
 
 
 class Server:
@@ -197,6 +219,12 @@ class Server:
         return False
 
     def complete(self, prompt_tokens: int, new_tokens: int, **sampling: Any) -> bool:
+        if self.row.get("task") == "transcribe":
+            form, kind = multipart({"model": self.name, "language": "en"}, noise())
+            try:
+                return request(self.port, "/v1/audio/transcriptions", form, kind)[0] == 200
+            except OSError:
+                return False
         # Every prompt is another one: of equal ones the prefix cache would leave nothing to compute.
         prompt = random.choices(range(3, 490), k=prompt_tokens)
         body = {"model": self.name, "prompt": prompt, "max_tokens": new_tokens, "ignore_eos": True, **sampling}
