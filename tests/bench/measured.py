@@ -33,6 +33,7 @@ NEW = (
     "vllm-0.26.0-h100-memory-2026-11.json",
     "vllm-0.26.0-h100-memory-architectures.json",
     "vllm-0.26.0-h200-memory-2026-11.json",
+    "vllm-0.26.0-h200-memory-encoders.json",
 )
 # Some of those again with one size changed, to see what an error comes from.
 VARIANTS = "vllm-0.26.0-h100-memory-variants.json"

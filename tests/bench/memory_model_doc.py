@@ -28,7 +28,8 @@ def renewed(text: str) -> str:
         f"{every['p95_mib']:.0f} MiB. With each dense model left out of the fit in turn: p95 {left_out['p95_mib']:.0f} MiB over "
         f"{left_out['rows']} starts. The last {new['rows']} are of architectures that no fitted figure comes from: p95 "
         f"{new['p95_mib']:.0f} MiB, worst under-prediction {new['worst_under_mib']:.0f} MiB; what is said above of Mamba, MXFP4, MLPs "
-        f"without a gate and spilled registers was read off them and off variants of them; starts with AWQ had segments that grow. Where "
+        f"without a gate, spilled registers, drafts, tables of positions that are stretched, Gemma 3n's inputs and AWQ without growing "
+        f"segments was read off them and off variants of them; starts with AWQ had segments that grow. Where "
         f"a model that sees was "
         f"sent no picture, what its encoder takes while it runs is left out.\n\n{markdown([*data, *rows(NEW)])}"
     )

@@ -16,7 +16,8 @@ two cards; rows for more cards than there are stay unmeasured. A row's "site" is
 Figures per row: weights_gib_logged and kv_tokens_logged (the engine's log), process_gib_when_healthy (at the first
 /health 200), process_gib_after_load (64 requests of up to 400 prompt tokens, 32 new ones), process_gib_after_saturation
 (prompts of twice max_num_batched_tokens at once, then max_num_seqs short ones sampled with temperature, top_p and
-top_k). Process figures are NVML's for the server's process tree, in GiB; over several cards they are those of the card
+top_k), process_gib_after_pictures (where the row has a "picture_side": 16 questions about a picture of so many pixels a
+side, 8 at once). Process figures are NVML's for the server's process tree, in GiB; over several cards they are those of the card
 with most. torch_*_gib are PyTorch's allocator in that process at the end: what NVML shows besides torch_reserved_gib is
 the CUDA context, loaded kernels, graphs and libraries. The engine's own figure for CUDA graphs is left out: it is a
 difference of the whole card's memory, and neighbours start meanwhile.
@@ -25,8 +26,10 @@ difference of the whole card's memory, and neighbours start meanwhile.
 from __future__ import annotations
 
 import argparse
+import base64
 import concurrent.futures
 import http.client
+import io
 import json
 import os
 import random
@@ -46,6 +49,8 @@ import pynvml
 GIB = 2**30
 POOLING_PATHS = {"embed": "/v1/embeddings", "classify": "/classify"}
 SOUND_S, SOUND_HZ = 30, 16000
+# Asked about at once; twice as many in all.
+PICTURES = 8
 LOG_FIGURES = {
     "weights_gib_logged": r"Model loading took ([\d.]+) GiB",
     "kv_tokens_logged": r"KV cache size: ([\d,]+) tokens",
@@ -134,7 +139,11 @@ def torch_gib(pid: int, stats: Path) -> dict[str, float]:
 
 
 def request(
-    port: int, path: str, body: dict[str, Any] | bytes | None = None, kind: str = "application/json", timeout_s: float = 120
+    port: int,
+    path: str,
+    body: dict[str, Any] | bytes | None = None,
+    kind: str = "application/json",
+    timeout_s: float = 120,
 ) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
@@ -153,17 +162,31 @@ def noise() -> bytes:
     """Return as much sound as an encoder takes at once, as a WAV file."""
     data = random.randbytes(2 * SOUND_S * SOUND_HZ)
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SOUND_HZ, 2 * SOUND_HZ, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data)) + data
+    return (
+        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data)) + data
+    )
 
 
 def multipart(fields: dict[str, str], sound: bytes) -> tuple[bytes, str]:
     """Return a form with a file of sound, and its content type."""
     mark = f"part-{random.getrandbits(64):x}"
     parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
     ]
     head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="noise.wav"\r\nContent-Type: audio/wav\r\n\r\n'
-    return "".join([*parts, head]).encode() + sound + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
+    return "".join(
+        [*parts, head]
+    ).encode() + sound + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
+
+
+def picture(side: int) -> str:
+    """Return a picture of one colour, another one each time, as a data address."""
+    from PIL import Image
+
+    kept = io.BytesIO()
+    Image.new("RGB", (side, side), tuple(random.choices(range(256), k=3))).save(kept, "PNG")
+    return "data:image/png;base64," + base64.b64encode(kept.getvalue()).decode()
 
 
 class Server:
@@ -220,7 +243,9 @@ class Server:
 
     def complete(self, prompt_tokens: int, new_tokens: int, **sampling: Any) -> bool:
         if self.row.get("task") == "transcribe":
-            form, kind = multipart({"model": self.name, "language": "en"}, noise())
+            form, kind = multipart(
+                {"model": self.name, "language": "en", **{k: str(v) for k, v in sampling.items()}}, noise()
+            )
             try:
                 return request(self.port, "/v1/audio/transcriptions", form, kind)[0] == 200
             except OSError:
@@ -233,6 +258,15 @@ class Server:
             body, path = {"model": self.name, "input": prompt}, POOLING_PATHS[self.row["task"]]
         try:
             return request(self.port, path, body)[0] == 200
+        except OSError:
+            return False
+
+    def see(self, side: int) -> bool:
+        """Ask about a picture of so many pixels a side."""
+        parts = [{"type": "image_url", "image_url": {"url": picture(side)}}, {"type": "text", "text": "w3 w4"}]
+        body = {"model": self.name, "messages": [{"role": "user", "content": parts}], "max_tokens": 4}
+        try:
+            return request(self.port, "/v1/chat/completions", body)[0] == 200
         except OSError:
             return False
 
@@ -271,6 +305,11 @@ class Server:
         answered += self.many(at_once, at_once, [16], 24, temperature=0.8, top_p=0.9, top_k=40)
         figures["process_gib_after_saturation"] = process_gib(self.process.pid)
         figures["requests_failed"] = 64 + prompts + at_once - answered
+        if row.get("picture_side"):
+            with concurrent.futures.ThreadPoolExecutor(PICTURES) as pool:
+                seen = sum(pool.map(self.see, [row["picture_side"]] * 2 * PICTURES))
+            figures["requests_failed"] += 2 * PICTURES - seen
+            figures["process_gib_after_pictures"] = process_gib(self.process.pid)
         time.sleep(2.5)
         figures.update(torch_gib(self.process.pid, self.stats))
         if self.process.poll() is not None:

@@ -61,7 +61,8 @@ class Group:
             case Kind.CHUNKED:
                 return -(-min(self.span + batched_tokens, length) // self.block_tokens)
             case Kind.CROSS:
-                return -(-self.span // self.block_tokens)
+                # The engine counts what an encoder may be sent at once (v1/kv_cache_interface.py: CrossAttentionSpec), as it logs it too.
+                return -(-max(self.span, batched_tokens) // self.block_tokens)
             case Kind.STATE:
                 return states
             case _:

@@ -31,6 +31,8 @@ _KEYS = (
 _UNKNOWN = 2048
 # Types of rotary scaling that are in max_position_embeddings already.
 _SCALED_ALREADY = ("su", "longrope", "llama3", "default", "mrope")
+# No table is counted longer: what takes more positions is served with fewer.
+_MOST_ROWS = 2**20
 # RoBERTa counts positions from behind the padding token's.
 _ROBERTA = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl")
 _ROBERTA_OFFSET = 2
@@ -99,6 +101,46 @@ def _ropes(config: Config) -> tuple[Mapping[str, Any], ...]:
 def has_sections(config: Config) -> bool:
     """Whether positions are of three axes (time, height, width), a section of each head for each."""
     return any("mrope_section" in rope for rope in _ropes(config))
+
+
+def rotary_positions(config: Config, positions: int) -> int:
+    """How many positions the engine's tables of cosines and sines have, all together: one for each kind of layers that turns its own way.
+
+    Source: vLLM, model_executor/layers/rotary_embedding: those that stretch have a table as long as they stretch to.
+    """
+    if has_sections(config):
+        # Positions of pictures and films count four times (rotary_embedding/mrope.py).
+        return 4 * min(positions, _MOST_ROWS)
+    found = config.own("rope_scaling") or config.own("rope_parameters")
+    said = found if isinstance(found, Mapping) else {}
+    if "rope_type" in said or "type" in said:
+        ropes: list[Mapping[str, Any]] = [said]
+    else:
+        ropes = [one for one in said.values() if isinstance(one, Mapping)] or [{}]
+    if len(ropes) == 1 and _turns_windows_apart(config, said):
+        ropes.append({})
+    return sum(min(_rows(rope, positions), _MOST_ROWS) for rope in ropes)
+
+
+def _turns_windows_apart(config: Config, said: Mapping[str, Any]) -> bool:
+    """Whether layers with a window turn by a base of their own, as Gemma 3's classes have it whether their file says so or not."""
+    local = config.own("rope_local_base_freq")
+    if local is None and not str(config.own("model_type")).startswith("gemma3"):
+        return False
+    return bool(said) or (config.own("rope_theta") or 1e6) != (local or 1e4)
+
+
+def _rows(rope: Mapping[str, Any], positions: int) -> int:
+    original = _length(rope.get("original_max_position_embeddings")) or positions
+    match rope.get("rope_type", rope.get("type")):
+        case "linear" | "ntk" | "dynamic":
+            return int(positions * _factor(rope))
+        case "yarn" | "deepseek_yarn":
+            return int(original * _factor(rope))
+        case "longrope" | "su":
+            return original + positions
+        case _:
+            return positions
 
 
 def _factor(rope: Mapping[str, Any]) -> float:

@@ -104,8 +104,11 @@ class ModelShape:
     plain_parts: str = ""
     # The share of a head's size that is turned with its position.
     rotary_share: float = 1.0
-    # Tables of positions: positions of pictures and films count four times (vLLM, rotary_embedding/mrope.py).
-    rotary_tables: int = 1
+    # Rows of the tables of positions, all together.
+    rotary_positions: int = 0
+    # What each layer is handed besides the hidden states, elements a token over all layers; and how many streams these are (Gemma 3n).
+    layer_inputs: int = 0
+    streams: int = 0
     # Elements a token that are alive where states are computed; 0 where there are none.
     state_units: int = 0
     length: Length = UNBOUNDED
@@ -213,7 +216,9 @@ class ModelShape:
             fp8_cache=quantized.fp8_cache,
             plain_parts=_plain_parts(quantized, matrices, nested),
             rotary_share=_rotary_share(read),
-            rotary_tables=4 if lengths.has_sections(read) else 1,
+            rotary_positions=lengths.rotary_positions(read, read.whole("max_position_embeddings", 2**31 - 1)),
+            layer_inputs=read.count("hidden_size_per_layer_input") * len(counted.layers),
+            streams=read.count("altup_num_inputs"),
             state_units=states.state_units(
                 read,
                 {mixer for one in counted.layers for mixer in one.mixers},
@@ -284,11 +289,11 @@ class ModelShape:
 
     @property
     def tables_bytes(self) -> int:
-        """Bytes of one table of cosines and sines, as long as the context, or as written; others learned positions, or have none."""
+        """Bytes of the tables of cosines and sines; others learned positions, or have none."""
         rotary = int((self.latent.rope_dim if self.latent else self.head_dim) * self.rotary_share)
         learned = (self.kind.bias and self.kind.encoder) or self.architecture in TRANSCRIBERS
         learned = learned or self.kind.learned_positions is not None or self.only_states
-        return 0 if learned else min(self.max_positions, 2**20) * self.rotary_tables * rotary * self.dtype_bytes
+        return 0 if learned else self.rotary_positions * rotary * self.dtype_bytes
 
     @property
     def count_is_right(self) -> bool:

@@ -26,6 +26,8 @@ SAMPLER_FLOATS_BEYOND = 1.25
 CUBLAS_BYTES = 32 * MIB
 # Graphs are captured for batches of at most this many tokens.
 MOST_CAPTURED = 512
+# Of what layers are handed besides the hidden states so many copies are alive at once, and of the streams of these. One start (Gemma 3n).
+INPUTS_ALIVE, STREAMS_ALIVE = 2, 3
 
 
 def parts(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> tuple[Part, ...]:
@@ -95,12 +97,18 @@ def weights_bytes(shape: ModelShape, load: Load) -> int:
 
 
 def _layer_ahead(shape: ModelShape) -> int:
-    """A layer like one of the model's own, and what joins it to the last."""
+    """A layer like the model's last, with its experts where it has any, and what joins it to the last."""
     joined = 2 * shape.hidden_size**2 * shape.dtype_bytes
     if shape.architecture.startswith(ahead.WITHOUT_EXPERTS):
         attention = 2 * shape.hidden_size * (shape.heads + shape.kv_heads) * shape.head_dim
         return (attention + 3 * shape.hidden_size * shape.intermediate_size) * shape.dtype_bytes + joined
-    return shape.linear_bytes // max(1, shape.layers) + joined
+    if shape.experts is None or not shape.experts.layers:
+        return shape.linear_bytes // max(1, shape.layers) + joined
+    experts, dense = shape.experts, shape.layers - shape.experts.layers
+    each = 3 * shape.hidden_size * shape.weight_bits / 8
+    routed, shared = each * experts.count * experts.intermediate_size, each * experts.shared_intermediate_size
+    others = shape.linear_bytes - experts.layers * (routed + shared) - dense * each * shape.dense_size
+    return int(max(0, others) / shape.layers + routed + shared) + joined
 
 
 def traffic_bytes(shape: ModelShape, load: Load, measured: Constants = MEASURED) -> int:
@@ -166,7 +174,7 @@ def tensors_alive(shape: ModelShape, load: Load) -> int:
     else:
         # Compiled, what has no gate is activated in place; an attention that read the same input is beside it.
         units = mlp + (2 * hidden + attention if shape.kind.parallel else 4 * hidden)
-    units += _wider_queries(shape, load)
+    units += _wider_queries(shape, load) + INPUTS_ALIVE * shape.layer_inputs + STREAMS_ALIVE * shape.streams * hidden
     wide = tokens * width * max(units, 2 * hidden + attention, shape.state_units // load.tensor_parallel)
     if not is_fp8(shape):
         return wide
@@ -221,7 +229,10 @@ def _persistent(shape: ModelShape, load: Load, measured: Constants) -> Part:
     reason = "cuBLAS's workspace and input buffers"
     if shape.experts:
         reason += f", and what {shape.experts.per_token} experts a token work in"
-    return Part("persistent_buffers", int(measured.persistent_bytes) + expert_workspace(shape, load), reason)
+    inputs = load.max_num_batched_tokens * shape.layer_inputs * shape.dtype_bytes
+    if inputs:
+        reason += ", and each layer's own inputs"
+    return Part("persistent_buffers", int(measured.persistent_bytes) + inputs + expert_workspace(shape, load), reason)
 
 
 def _sampler(shape: ModelShape, load: Load, measured: Constants) -> Part:

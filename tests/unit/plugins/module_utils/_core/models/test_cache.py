@@ -38,6 +38,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape 
         (Kind.CHUNKED, 64, 20, 32, 2),
         (Kind.CROSS, 1500, 20, 32, 94),
         (Kind.CROSS, 1504, 20, 32, 94),
+        # An encoder may be sent a batch at once: seen of Whisper.
+        (Kind.CROSS, 1500, 448, 2048, 128),
         (Kind.STATE, 0, 10**6, 32, 3),
     ],
 )

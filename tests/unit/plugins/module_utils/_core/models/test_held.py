@@ -58,6 +58,25 @@ def test_a_model_is_its_tensors_padding_and_a_table_of_positions() -> None:
         ({"max_position_embeddings": 2**21}, 2**20 * 32 * 2),
         # Pictures' positions are of three axes, and count four times.
         ({"rope_scaling": {"rope_type": "default", "mrope_section": [4, 6, 6]}}, 4 * TABLES),
+        # Those that stretch have a table as long as they stretch to.
+        ({"rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 8 * TABLES),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, 2 * TABLES),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, TABLES),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}}, 2 * TABLES),
+        ({"rope_scaling": {"type": "longrope", "original_max_position_embeddings": 256}}, 3 * TABLES // 2),
+        # Layers of two kinds turn by two tables.
+        ({"rope_local_base_freq": 10000.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 9 * TABLES),
+        ({"rope_local_base_freq": 10000, "rope_theta": 10000.0}, TABLES),
+        ({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"]}, 2 * TABLES),
+        (
+            {
+                "rope_parameters": {
+                    "full_attention": {"type": "linear", "factor": 8.0},
+                    "sliding_attention": {"type": "default"},
+                }
+            },
+            9 * TABLES,
+        ),
         ({**LATENT}, 512 * 4 * 2),
         # Learned positions, or none.
         ({"architectures": ["GPT2LMHeadModel"]}, 0),

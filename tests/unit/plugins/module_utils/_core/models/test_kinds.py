@@ -58,6 +58,21 @@ def test_weights_are_those_logged_with_a_layer_ahead_and_without_positions(row: 
     assert abs(row.error_mib()) < 100
 
 
+@pytest.mark.parametrize(
+    "row",
+    rows(
+        ["vllm-0.26.0-h200-memory-encoders.json"],
+        ["gemma3-4b-it", "gemma3n-e2b", "glm-4.5-air-4l-mtp", "whisper-large-v3"],
+    ),
+    ids=lambda row: row.model,
+)
+def test_weights_are_those_logged_with_long_tables_of_positions_and_with_experts_in_the_layer_ahead(row: Row) -> None:
+    # A table stretched eightfold; each layer's own inputs, whose buffer the engine counts as weights; a layer ahead that has experts.
+    inputs = row.load.max_num_batched_tokens * row.shape.layer_inputs * row.shape.dtype_bytes
+    assert (estimate.weights_bytes(row.shape, row.load) + inputs) / GIB == pytest.approx(row.weights_gib, abs=0.04)
+    assert abs(row.error_mib()) < 64
+
+
 def test_attention_blocks_grow_until_their_page_holds_a_state() -> None:
     # Qwen3.5 27B: 784 tokens, as engines log it; 1,568 with an fp8 cache.
     for token, blocks in ((4096, 784), (2048, 1568)):
