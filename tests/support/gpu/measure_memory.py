@@ -29,7 +29,6 @@ import argparse
 import base64
 import concurrent.futures
 import http.client
-import io
 import json
 import os
 import random
@@ -41,6 +40,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +181,17 @@ def multipart(fields: dict[str, str], sound: bytes) -> tuple[bytes, str]:
 
 
 def picture(side: int) -> str:
-    """Return a picture of one colour, another one each time, as a data address."""
-    from PIL import Image
-
-    kept = io.BytesIO()
-    Image.new("RGB", (side, side), tuple(random.choices(range(256), k=3))).save(kept, "PNG")
-    return "data:image/png;base64," + base64.b64encode(kept.getvalue()).decode()
+    """Return a picture of one colour (PNG), another one each time, as a data address."""
+    rows = (b"\0" + random.randbytes(3) * side) * side
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    drawn = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + drawn).decode()
 
 
 class Server:
