@@ -49,6 +49,8 @@ class Encoders:
     # Values of a patch as the processor hands it over.
     pixels: int = 0
     patch_size: int = 0
+    # Elements of a patch that are alive beside its layers.
+    beside: int = 0
 
 
 NO_ENCODERS = Encoders()
@@ -72,6 +74,13 @@ _ITEM_TOKENS: Mapping[str, int] = {
     **dict.fromkeys(("gemma3", "paligemma"), 256),
     "gemma4": 1120,
     "llava": 576,
+    # Sixteen tiles and the whole, of 81 and of 169 tokens each; a grid of six by six tiles and the whole, cut down to nine; ten tiles and
+    # the whole; a picture of 1,540 pixels.
+    "smolvlm": 1377,
+    "idefics3": 2873,
+    "llava_onevision": 8748,
+    "lfm2_vl": 2816,
+    "mistral3": 3025,
     "llava_next": 2880,
     **dict.fromkeys(("internvl_chat", "internvl", "interns1", "nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 3328),
     **dict.fromkeys(("qwen2_audio", "ultravox", "voxtral"), 1500),
@@ -102,6 +111,10 @@ _ITEM_TOKENS: Mapping[str, int] = {
 _MERGED = {
     **dict.fromkeys(("minicpmv", "minicpmo", "minicpmv4_6", "minicpmv4_7"), 16),
     **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl"), 4),
+    **dict.fromkeys(("internvl_chat", "internvl", "interns1", "idefics3", "lfm2_vl", "mistral3"), 4),
+    "gemma3": 16,
+    "smolvlm": 9,
+    "llava_onevision": 3,
     "chatglm": 4,
     "blip-2": 8,
     # Twelve pieces and the whole, of 729 patches each.
@@ -109,6 +122,10 @@ _MERGED = {
     **dict.fromkeys(("kimi_vl", "llama4", "phi3_v", "phi4mm", "phi4_multimodal", "cohere2_vision", "ovis2_5"), 4),
 }
 
+
+# Each patch's position is weighed between four that are learned, there before and after (vLLM, models/qwen3_vl.py).
+_BETWEEN_POSITIONS = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
+_WEIGHED_POSITIONS = 8
 
 # Encoders of which a family's files say nothing, or not their sizes: SigLIP's of 448 pixels without its last layer, CLIP's of 336.
 _SIGLIP_448 = {
@@ -195,6 +212,7 @@ def read(config: Config) -> Encoders:
             max(found.tokens, tokens),
             max(found.pixels, _pixels(section) if is_vision else 0),
             _patch(section) if is_vision else found.patch_size,
+            _WEIGHED_POSITIONS * hidden if is_vision and family in _BETWEEN_POSITIONS else found.beside,
         )
     return found
 

@@ -201,17 +201,22 @@ def _awq(method: str, body: Mapping[str, Any], plain: float, _where: str) -> Qua
 
 
 def _gptq(method: str, body: Mapping[str, Any], plain: float, where: str) -> Quantization:
-    rules, parts = [], {Part.DECODER, Part.EXPERTS}
+    # Of a symmetric one no zero points are kept: seen of two starts.
+    rules, parts, scales = [], {Part.DECODER, Part.EXPERTS}, 32 if body.get("sym") is False else 16
     dynamic = body.get("dynamic")
     for pattern, change in dynamic.items() if isinstance(dynamic, Mapping) else ():
         sign, regex = (str(pattern)[:2], str(pattern)[2:]) if str(pattern)[:2] in ("-:", "+:") else ("+:", str(pattern))
         _check_regex(regex, where)
-        bits = None if sign == "-:" else _grouped({**body, **change} if isinstance(change, Mapping) else body, 32)
+        bits = None if sign == "-:" else _grouped({**body, **change} if isinstance(change, Mapping) else body, scales)
         rules.append(Rule(Match.REGEX, f"re:{regex}", bits))
     if body.get("lm_head") is True:
         parts.add(Part.HEAD)
     return Quantization(
-        method, _grouped(body, 32), rules=tuple(rules), parts=frozenset(parts), row_order=body.get("desc_act") is True
+        method,
+        _grouped(body, scales),
+        rules=tuple(rules),
+        parts=frozenset(parts),
+        row_order=body.get("desc_act") is True,
     )
 
 

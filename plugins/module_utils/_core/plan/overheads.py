@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.engine import vllm
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.kv_pool import Kind
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.models.shape import ModelShape
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.constants import Constants
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan.load import Load, Part
@@ -22,11 +23,12 @@ SAMPLER_TILE = 8192
 SPILLS_FROM = 5 * SAMPLER_TILE
 FEW_ENTRIES, MANY_ENTRIES = 64, 6144
 SPILLED_FEW_BYTES, SPILLED_BYTES = 112 * MIB, 377 * MIB
-# AWQ's layers are unpacked to eight times their size and packed anew while they load, which leaves holes between the allocator's segments,
-# and weights in blocks that were larger: with segments that don't grow (engine/vllm.py: environment) so much of what is repacked, and this
-# much at most. Computed request by request for 26 models (tests/bench/repacking.py): 26 to 330 MiB; two starts took 133 and 319.
-AWQ_KEPT = 0.05
-AWQ_MOST_KEPT_BYTES = 256 * MIB
+# AWQ's layers are unpacked to eight times their size and packed anew while they load, GPTQ's are copied, which leaves holes between
+# segments, and weights in blocks that were larger: with segments that don't grow (engine/vllm.py: environment) so much of what is
+# repacked, and this much at most. Computed request by request for AWQ of 26 models (tests/bench/repacking.py): 26 to 330 MiB; starts
+# took 133 and 319 of AWQ, 275 and 129 of GPTQ with 4 bits and with 8.
+REPACKED_KEPT = 0.08
+REPACKED_MOST_KEPT_BYTES = 256 * MIB
 # A second set of graphs and buffers for a draft, and hidden units a batched token: the states that it reads and hands on. Two starts
 # with EAGLE 3, one with EAGLE, three with layers ahead: 51 MiB under at most, and 200 over where three layers' states are read.
 DRAFT_BYTES = 106 * MIB
@@ -66,7 +68,9 @@ def spilled_bytes(shape: ModelShape, load: Load) -> int:
     last = vocabulary % SAMPLER_TILE
     if last >= MANY_ENTRIES:
         return 0
-    return SPILLED_FEW_BYTES if last < FEW_ENTRIES else SPILLED_BYTES
+    # Whisper took 73 MiB at most.
+    hears = any(kept.kind is Kind.CROSS for kept, _count in shape.keeps)
+    return SPILLED_FEW_BYTES if last < FEW_ENTRIES or hears else SPILLED_BYTES
 
 
 def kept_while_loading(shape: ModelShape, load: Load) -> int:
@@ -77,19 +81,19 @@ def kept_while_loading(shape: ModelShape, load: Load) -> int:
         experts = int(weights * shape.weight_bits / 8)
     if shape.quantization == "mxfp4" and shape.experts:
         return MXFP4_LAYERS_KEPT * experts // load.tensor_parallel + MXFP4_KERNELS_BYTES
-    if shape.quantization in vllm.UNPACKED:
+    if shape.quantization in (*vllm.UNPACKED, *vllm.COPIED):
         repacked = shape.linear_bytes - experts * (shape.experts.layers if shape.experts else 0)
-        return max(0, min(int(AWQ_KEPT * repacked), AWQ_MOST_KEPT_BYTES)) // load.tensor_parallel
+        return max(0, min(int(REPACKED_KEPT * repacked), REPACKED_MOST_KEPT_BYTES)) // load.tensor_parallel
     return 0
 
 
 def encoder(shape: ModelShape, load: Load, activations: int, measured: Constants) -> Part:
     """The largest picture in the encoder, beyond what a batch takes there, and what waits for the language model.
 
-    Source: vLLM, v1/core/encoder_cache_manager.py (the budget is the larger of a batch and one item); seen in two starts.
+    Source: vLLM, v1/core/encoder_cache_manager.py (the budget is the larger of a batch and one item); seen in eleven starts.
     """
     found, width = shape.encoders, shape.dtype_bytes
-    units = 3 * (found.hidden_size + found.intermediate_size) + PIXEL_COPIES * found.pixels
+    units = 3 * (found.hidden_size + found.intermediate_size) + PIXEL_COPIES * found.pixels + found.beside
     running = found.patches * width * units
     waiting = max(load.max_num_batched_tokens, found.tokens) * width * shape.hidden_size
     wider = found.patches * found.hidden_size - load.largest_batch * shape.hidden_size

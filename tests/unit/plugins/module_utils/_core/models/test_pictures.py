@@ -20,6 +20,7 @@ TEXT: dict[str, Any] = {
     "num_hidden_layers": 2,
     "intermediate_size": 96,
     "spatial_merge_size": 2,
+    "projector_hidden_size": 64,
 }
 SIZES: dict[str, Any] = {
     **{"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96, "patch_size": 14, "num_heads": 4},
@@ -34,11 +35,18 @@ CLIP = (336 // 14) ** 2
 LARGEST = {
     **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), (QWEN, 4)),
     **dict.fromkeys(("glm4v", "glm4v_moe", "exaone4_5"), (QWEN, 4)),
-    **dict.fromkeys(("gemma3", "paligemma"), (16**2, None)),
+    "gemma3": (16**2, (896 // 14) ** 2 // 16**2),
+    "paligemma": (16**2, None),
     "gemma4": (1120, None),
     "llava": (CLIP, None),
     "llava_next": (5 * CLIP, None),
-    **dict.fromkeys(("internvl_chat", "internvl", "interns1"), (13 * TILE, None)),
+    # Four tiles each way and the whole, of 27 by 27 and of 26 by 26 patches; nine of 37 tiles, and what lies between them.
+    "smolvlm": (17 * 27**2 // 9, 9),
+    "idefics3": (17 * 26**2 // 4, 4),
+    "llava_onevision": (12 * 27**2, 37 // 12),
+    "lfm2_vl": (11 * 32**2 // 4, 4),
+    "mistral3": ((1540 // 28) ** 2, 4),
+    **dict.fromkeys(("internvl_chat", "internvl", "interns1"), (13 * TILE, 4)),
     **dict.fromkeys(("nemotronh_nano_vl_v2", "llama_nemotron_nano_vl", "cohere2_vision"), (13 * TILE, 4)),
     # Nine slices and the whole: 64 queries each, at 32 by 32 patches.
     **dict.fromkeys(("minicpmv", "minicpmo", "minicpmv4_6", "minicpmv4_7"), (10 * 64, 32 * 32 // 64)),

@@ -63,13 +63,13 @@ FP8_GROUP = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}}
         ({"quant_method": "awq"}, 4.25, 4.25, PLAIN),
         ({**AWQ, "group_size": -1}, 4 + 32 / 4096, 4 + 32 / 4096, PLAIN),
         ({"quant_method": "awq_marlin", "bits": 4, "group_size": 32}, 5.0, 5.0, PLAIN),
-        (GPTQ, 4.25, 4.25, PLAIN),
-        ({**GPTQ, "lm_head": True}, 4.25, 4.25, 4.25),
+        (GPTQ, 4.125, 4.125, PLAIN),
+        ({**GPTQ, "lm_head": True}, 4.125, 4.125, 4.125),
         # The place of each row in its group, and the order: 64 bits a row of 8 outputs.
-        ({**GPTQ, "desc_act": True}, 4.25 + 64 / 8, 4.25 + 64 / 8, PLAIN),
+        ({**GPTQ, "desc_act": True}, 4.125 + 64 / 8, 4.125 + 64 / 8, PLAIN),
         ({**GPTQ, "dynamic": {"-:.*up_proj": {}}}, PLAIN, PLAIN, PLAIN),
-        ({**GPTQ, "dynamic": {"+:.*0.mlp.up_proj": {"bits": 8}}}, 6.25, 4.25, PLAIN),
-        ({**GPTQ, "dynamic": {".*layers.1.mlp.up": {"bits": 8, "group_size": 64}}}, 6.375, 4.25, PLAIN),
+        ({**GPTQ, "dynamic": {"+:.*0.mlp.up_proj": {"bits": 8}}}, 6.125, 4.125, PLAIN),
+        ({**GPTQ, "dynamic": {".*layers.1.mlp.up": {"bits": 8, "group_size": 64}}}, 6.1875, 4.125, PLAIN),
         # AutoRound's have no zero points where they are symmetric.
         ({"quant_method": "auto-round", "bits": 4, "group_size": 128}, 4.125, 4.125, PLAIN),
         ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": False}, 4.25, 4.25, PLAIN),

@@ -190,9 +190,11 @@ def test_a_checkpoint_in_float32_is_served_in_half_of_it() -> None:
     ("section", "bits"),
     [
         ({"quant_method": "awq", "bits": 4, "group_size": 128}, 4.25),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, 5.0),
-        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, 8 + 32 / 4096),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, 4.25),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, 4.5),
+        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, 8 + 16 / 4096),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, 4.125),
+        # Zero points are kept where they are not all alike.
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": False}, 4.25),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4.5),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 8.0),
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 8.0),
