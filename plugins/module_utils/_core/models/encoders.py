@@ -49,8 +49,8 @@ class Encoders:
     # Values of a patch as the processor hands it over.
     pixels: int = 0
     patch_size: int = 0
-    # Elements of a patch that are alive beside its layers.
-    beside: int = 0
+    # Elements of a patch that are alive besides those of its layers.
+    patch_units: int = 0
 
 
 NO_ENCODERS = Encoders()
@@ -212,7 +212,7 @@ def read(config: Config) -> Encoders:
             max(found.tokens, tokens),
             max(found.pixels, _pixels(section) if is_vision else 0),
             _patch(section) if is_vision else found.patch_size,
-            _WEIGHED_POSITIONS * hidden if is_vision and family in _BETWEEN_POSITIONS else found.beside,
+            _WEIGHED_POSITIONS * hidden if is_vision and family in _BETWEEN_POSITIONS else found.patch_units,
         )
     return found
 

@@ -93,7 +93,7 @@ def encoder(shape: ModelShape, load: Load, activations: int, measured: Constants
     Source: vLLM, v1/core/encoder_cache_manager.py (the budget is the larger of a batch and one item); seen in eleven starts.
     """
     found, width = shape.encoders, shape.dtype_bytes
-    units = 3 * (found.hidden_size + found.intermediate_size) + PIXEL_COPIES * found.pixels + found.beside
+    units = 3 * (found.hidden_size + found.intermediate_size) + PIXEL_COPIES * found.pixels + found.patch_units
     running = found.patches * width * units
     waiting = max(load.max_num_batched_tokens, found.tokens) * width * shape.hidden_size
     wider = found.patches * found.hidden_size - load.largest_batch * shape.hidden_size
