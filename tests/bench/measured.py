@@ -28,7 +28,8 @@ DATA = Path(__file__).parents[1] / "data" / "measurements"
 REFERENCE = "vllm-0.26.0-h200-memory.json"
 # Starts of the release that the constants are measured with, and of another one.
 SOURCES = (REFERENCE, "vllm-0.26.0-h200-memory-architectures.json", "vllm-0.26.0-h100-memory.json")
-# Starts that no constant was found with: of other architectures, encoders, quantizations and batches.
+# Starts of other architectures, encoders, quantizations and batches: no constant of the fit was found with them, single laws were
+# (docs/memory-model.md says which).
 NEW = (
     "vllm-0.26.0-h100-memory-2026-11.json",
     "vllm-0.26.0-h100-memory-architectures.json",

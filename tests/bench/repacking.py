@@ -7,7 +7,7 @@ While weights load, the engine sets max_split_size to 20 MiB (vLLM, v1/worker/gp
 expandable segments a freed block of that size then serves nothing smaller (PyTorch issue 123548, pull request 193400), every layer takes
 fresh pages, and what the originals leave free between the new weights is never a whole page. The order of requests is that of
 quantization/auto_awq.py (_convert_awq_to_standard_format) and of kernels/linear/mixed_precision/{machete,marlin}.py. Checkpoints of
-compressed-tensors and GPTQ are not unpacked, and leave nothing.
+compressed-tensors are not unpacked, and leave nothing; GPTQ's are copied, which is not computed here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Repacked:
 
 @dataclass(frozen=True)
 class Left:
-    """What loading leaves reserved and unused, and the most that is reserved meanwhile."""
+    """What loading leaves reserved and unused, in blocks larger than what lies in them too, and the most that is reserved meanwhile."""
 
     kept_bytes: int
     most_bytes: int

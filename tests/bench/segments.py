@@ -22,10 +22,12 @@ _ADDRESSES = 2**46
 class Block:
     """A range of addresses: held or free, backed by memory or not."""
 
-    __slots__ = ("after", "before", "free", "mapped", "size", "start")
+    __slots__ = ("after", "asked", "before", "free", "mapped", "size", "start")
 
     def __init__(self, start: int, size: int, mapped: bool) -> None:
         self.start, self.size, self.mapped, self.free = start, size, mapped, True
+        # What is used of it: a block that is not split serves less than its size.
+        self.asked = 0
         self.before: Block | None = None
         self.after: Block | None = None
 
@@ -46,13 +48,13 @@ class Segment:
         block = self._best(size) or self._grown(size)
         if block.size > size and self._splits(size, block.size - size):
             self._file(self._cut(block, size))
-        block.free = False
-        self.held_bytes += block.size
+        block.free, block.asked = False, size
+        self.held_bytes += size
         return block
 
     def give(self, *blocks: Block) -> None:
         for block in blocks:
-            self.held_bytes -= block.size
+            self.held_bytes -= block.asked
             block.free = True
             self._file(self._joined(block))
 

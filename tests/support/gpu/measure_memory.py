@@ -6,7 +6,9 @@
 Reads a JSON file {"configs": {name: config.json}, "files": {name: what its processor needs}, "rows": [{model, dtype,
 max_model_len, ...}]} and writes the same
 with "measured" filled in, the shape of tests/data/measurements. Weights are random (--load-format dummy): memory
-doesn't depend on their values. Needs only a Python that can import vllm, pynvml and tokenizers; no network.
+doesn't depend on their values. Needs only a Python that can import vllm, pynvml and tokenizers; no network. What sees
+and hears needs the transformers that its vLLM was made for (of 0.26: 5.13, where 5.17 has lost a class of Pixtral's),
+and soundfile, soxr, av and num2words.
 
     python3 measure_memory.py rows.json out.json --parallel 8
 
@@ -16,9 +18,9 @@ two cards; rows for more cards than there are stay unmeasured. A row's "site" is
 Figures per row: weights_gib_logged and kv_tokens_logged (the engine's log), process_gib_when_healthy (at the first
 /health 200), process_gib_after_load (64 requests of up to 400 prompt tokens, 32 new ones), process_gib_after_saturation
 (prompts of twice max_num_batched_tokens at once, then max_num_seqs short ones sampled with temperature, top_p and
-top_k), process_gib_after_pictures (where the row has a "picture_side": 16 questions about a picture of so many pixels a
-side, 8 at once). Process figures are NVML's for the server's process tree, in GiB; over several cards they are those of the card
-with most. torch_*_gib are PyTorch's allocator in that process at the end: what NVML shows besides torch_reserved_gib is
+top_k), process_gib_after_pictures (where the row has "max_pixels": 16 questions about a square of so many, 8 at once).
+Process figures are NVML's for the server's process tree, in GiB; over several cards they are those of the card with
+most. torch_*_gib are PyTorch's allocator in that process at the end: what NVML shows besides torch_reserved_gib is
 the CUDA context, loaded kernels, graphs and libraries. The engine's own figure for CUDA graphs is left out: it is a
 difference of the whole card's memory, and neighbours start meanwhile.
 """
@@ -30,6 +32,7 @@ import base64
 import concurrent.futures
 import http.client
 import json
+import math
 import os
 import random
 import re
@@ -310,9 +313,10 @@ class Server:
         answered += self.many(at_once, at_once, [16], 24, temperature=0.8, top_p=0.9, top_k=40)
         figures["process_gib_after_saturation"] = process_gib(self.process.pid)
         figures["requests_failed"] = 64 + prompts + at_once - answered
-        if row.get("picture_side"):
+        if row.get("max_pixels"):
+            side = math.isqrt(row["max_pixels"])
             with concurrent.futures.ThreadPoolExecutor(PICTURES) as pool:
-                seen = sum(pool.map(self.see, [row["picture_side"]] * 2 * PICTURES))
+                seen = sum(pool.map(self.see, [side] * 2 * PICTURES))
             figures["requests_failed"] += 2 * PICTURES - seen
             figures["process_gib_after_pictures"] = process_gib(self.process.pid)
         time.sleep(2.5)

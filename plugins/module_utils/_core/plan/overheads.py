@@ -25,8 +25,8 @@ FEW_ENTRIES, MANY_ENTRIES = 64, 6144
 SPILLED_FEW_BYTES, SPILLED_BYTES = 112 * MIB, 377 * MIB
 # AWQ's layers are unpacked to eight times their size and packed anew while they load, GPTQ's are copied, which leaves holes between
 # segments, and weights in blocks that were larger: with segments that don't grow (engine/vllm.py: environment) so much of what is
-# repacked, and this much at most. Computed request by request for AWQ of 26 models (tests/bench/repacking.py): 26 to 330 MiB; starts
-# took 133 and 319 of AWQ, 275 and 129 of GPTQ with 4 bits and with 8.
+# repacked, and this much at most. Computed request by request for AWQ of 26 models (tests/bench/repacking.py), before small tensors fill
+# some of the holes: 20 to 378 MiB; starts took 133 and 319 of AWQ, 275 and 129 of GPTQ with 4 bits and with 8.
 REPACKED_KEPT = 0.08
 REPACKED_MOST_KEPT_BYTES = 256 * MIB
 # A second set of graphs and buffers for a draft, and hidden units a batched token: the states that it reads and hands on. Two starts
