@@ -19,7 +19,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import socket
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import drift
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import config, host, keys, registry, view
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import gateway_drift, gateway_files, private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
+    gateway_drift,
+    gateway_files,
+    private_files,
+    this_run,
+)
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
@@ -105,10 +110,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             facts = self._facts(settings, gateway)
             with self._nothing_changed():
                 host.judge(gateway, facts, self._task.check_mode)
+            self._note_first_key(facts.first_key_sha256)
             return gateway, facts
         # Whether there is a first key is all that is left to ask, and only where somebody may need it.
-        asks = gateway.auth and not settings.get("keys")
-        return gateway, self._facts(settings, None) if asks else host.Facts()
+        noted = self._noted_first_key()
+        if not gateway.auth or settings.get("keys"):
+            return gateway, host.Facts()
+        return gateway, self._facts(settings, None) if noted is None else host.Facts(first_key_sha256=noted)
+
+    def _note_first_key(self, digest: str) -> None:
+        """Keep what the check found for the configuration that follows; no result may hold it."""
+        with this_run.alone(this_run.FIRST_KEYS) as folder:
+            private_files.write(folder / str(self._variables.get("inventory_hostname", "")), digest)
+
+    def _noted_first_key(self) -> str | None:
+        """Return what the check found, once: whoever configures again may have changed it."""
+        with this_run.alone(this_run.FIRST_KEYS) as folder:
+            path = folder / str(self._variables.get("inventory_hostname", ""))
+            if not path.exists():
+                return None
+            found = private_files.read(path)
+            path.unlink()
+        return found
 
     def _parse(self, settings: dict[str, Any]) -> config.Gateway:
         self._settings = settings

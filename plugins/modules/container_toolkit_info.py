@@ -52,6 +52,13 @@ options:
         description: Its text.
         type: str
         required: true
+  apt_files:
+    description:
+      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
+    type: list
+    elements: path
+    default: []
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -123,6 +130,13 @@ decision:
     output: ""
     notes: []
     refusals: []
+apt:
+  description:
+    - What apt has, for O(gpuserve.fleet.deb_source#module:known), that is the text of each file of its entries, none where an address
+      in it has an account, and of each of O(apt_files) its content in base64 and its mode, none where it is missing.
+  returned: success, empty without O(apt_files)
+  type: dict
+  sample: {sources: {/etc/apt/sources.list: ""}, files: {/etc/apt/keyrings/gpuserve-docker.gpg: null}}
 """
 
 import os
@@ -135,7 +149,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import container_toolkit as toolkit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, gpu, packages, text_files
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import (
+    apt,
+    docker_engine,
+    gpu,
+    packages,
+    text_files,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
@@ -191,6 +211,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "deb_architecture": distribution.DEB_ARCHITECTURES.get(platform.machine(), platform.machine()),
         "service_manager": "systemd" if host.systemd else "service",
         "docker": answers,
+        "apt": apt.read(files, params["apt_files"]),
         "files_found": [name for name in params["files"] if files.exists(name)],
         "drop_in_is_there": not host.systemd or is_there(files, params["drop_in"]),
         "installed": {
@@ -216,6 +237,7 @@ def main() -> NoReturn:
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
             **PROBE,
+            **apt.ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -105,6 +105,14 @@ options:
       - Read the repository even if the entry is there already, as before an upgrade. Its owner may have changed the key since.
     type: bool
     default: false
+  known:
+    description:
+      - What a probe of the host just read of apt, RV(gpuserve.fleet.driver_info#module:apt) for one. Where all is there by it as it is
+        asked for, the host is not asked again. It has to hold O(key.path) and the paths of O(files).
+      - Without it, with O(again), or where an address of apt's entries has an account, the host is asked.
+    type: dict
+    default: {}
+    version_added: 0.2.0
   timeout_s:
     description:
       - How long each connection may take, in seconds.
@@ -156,18 +164,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS, Edit
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import signing_key, text_files
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, Edit
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import apt, signing_key, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.unlogged import UnloggedModule
-
-
-def read_entries(files: HostFiles) -> dict[str, str]:
-    """Read every file of apt's sources that apt itself would read."""
-    names = [MAIN, *(f"{PARTS}/{name}" for name in files.names(PARTS) if apt_sources.is_read_by_apt(name))]
-    texts = {name: files.read(name) for name in names}
-    return {name: text for name, text in texts.items() if text is not None}
 
 
 class Trial:
@@ -282,7 +283,7 @@ def put_source(module: AnsibleModule) -> dict[str, Any]:
     """Plan, try, then write."""
     params = module.params
     path, content = params["path"], params["content"].strip() + "\n"
-    entries = read_entries(HostFiles())
+    entries = apt.read_entries(HostFiles())
     edits = apt_sources.plan(entries, path, content, params["replaces"], params["architecture"])
     tried = bool(edits or params["again"]) and not module.check_mode
     if tried:
@@ -321,6 +322,7 @@ def main() -> NoReturn:
             },
             "files": {"type": "list", "elements": "dict", "default": [], "options": text_files.ARGUMENTS},
             "again": {"type": "bool", "default": False},
+            "known": {"type": "dict", "default": {}},
             "timeout_s": {"type": "int", "default": 30},
         },
         supports_check_mode=True,

@@ -75,6 +75,13 @@ options:
       - Whether the daemon is part of a swarm.
     type: bool
     default: false
+  known:
+    description:
+      - What a probe just read, RV(gpuserve.fleet.docker_engine_info#module:daemon_json). Where the file by that has all that it is asked
+        for, the host is not asked again, and RV(validated) is false. O(path) and O(record) are then those of that probe.
+    type: dict
+    default: {}
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes
 """
@@ -226,10 +233,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     except ValueError:
         stored = []
     ours = daemon_json.parse_ours(stored)
-    required = daemon_json.overlay(daemon_json.without_empty(params["if_set"]), params["required"])
-    defaults = daemon_json.without_empty(params["defaults"])
-    if params["swarm_active"]:
-        defaults.pop("live-restore", None)
+    required, defaults = daemon_json.asked(
+        params["required"], params["if_set"], params["defaults"], params["swarm_active"]
+    )
     module.no_log_values.update(credentials.secrets([before, required, defaults]))
     keep = frozenset(tuple(name.split(".")) for name in params["keep"])
     merge = daemon_json.merge(before, required, defaults, ours, keep)
@@ -280,6 +286,7 @@ def main() -> NoReturn:
             "containers_running": {"type": "int", "default": 0},
             "allow_stopping_containers": {"type": "bool", "default": False},
             "swarm_active": {"type": "bool", "default": False},
+            "known": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -70,6 +70,19 @@ options:
     type: list
     elements: str
     default: []
+  apt_files:
+    description:
+      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
+    type: list
+    elements: path
+    default: []
+    version_added: 0.2.0
+  record:
+    description:
+      - Where M(gpuserve.fleet.docker_daemon_config) notes which options are its own.
+    type: path
+    default: /var/lib/gpuserve/docker_daemon.json
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -107,6 +120,13 @@ docker:
   returned: always
   type: dict
   sample: {answers: true, version: 29.10.0, containers_running: 3, containerd_store: true}
+daemon_json:
+  description:
+    - For O(gpuserve.fleet.docker_daemon_config#module:known), the C(options) of daemon.json and the C(record) of which are its own. Empty
+      where the daemon does not answer, one of the two can't be read or the record is open to others, and where an option is a secret.
+  returned: always
+  type: dict
+  sample: {options: {log-driver: local}, record: []}
 files_found:
   description: Those of O(files) that exist.
   returned: always
@@ -133,6 +153,13 @@ decision:
     options: {}
     folders: [/var/lib/docker, /var/lib/containerd]
     refusals: []
+apt:
+  description:
+    - What apt has, for O(gpuserve.fleet.deb_source#module:known), that is the text of each file of its entries, none where an address
+      in it has an account, and of each of O(apt_files) its content in base64 and its mode, none where it is missing.
+  returned: success, empty without O(apt_files)
+  type: dict
+  sample: {sources: {/etc/apt/sources.list: ""}, files: {/etc/apt/keyrings/gpuserve-docker.gpg: null}}
 """
 
 import os
@@ -144,7 +171,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_engine, packages
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import apt, docker_engine, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
@@ -195,6 +222,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "deb_architecture": distribution.DEB_ARCHITECTURES.get(platform.machine(), platform.machine()),
         "service_manager": "systemd" if files.is_dir("/run/systemd/system") else "service",
         "docker": answers,
+        "apt": apt.read(files, params["apt_files"]),
+        "daemon_json": docker_engine.read_daemon_json(files, params["record"]) if answers["answers"] else {},
         "files_found": [name for name in params["files"] if files.exists(name)],
         "disks": disks,
         "decision": asdict(decision),
@@ -218,6 +247,8 @@ def main() -> NoReturn:
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
             **PROBE,
+            **apt.ARGUMENTS,
+            "record": {"type": "path", "default": "/var/lib/gpuserve/docker_daemon.json"},
         },
         supports_check_mode=True,
     )

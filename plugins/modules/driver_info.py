@@ -122,6 +122,13 @@ options:
       - Whether to have the CUDA driver library start, too, as engines have it (cuInit).
     type: bool
     default: false
+  apt_files:
+    description:
+      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
+    type: list
+    elements: path
+    default: []
+    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -253,6 +260,13 @@ cuda:
   returned: when O(cuda) is true
   type: dict
   sample: {status: 0, sentence: "", version: 13000}
+apt:
+  description:
+    - What apt has, for O(gpuserve.fleet.deb_source#module:known), that is the text of each file of its entries, none where an address
+      in it has an account, and of each of O(apt_files) its content in base64 and its mode, none where it is missing.
+  returned: success, empty without O(apt_files)
+  type: dict
+  sample: {sources: {/etc/apt/sources.list: ""}, files: {/etc/apt/keyrings/gpuserve-docker.gpg: null}}
 """
 
 import datetime
@@ -277,7 +291,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import (
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_repository import KEYRING_PACKAGE
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.driver_request import Choice, Host, Request
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import gpu, text_files
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import apt, gpu, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.probe import PROBE
 
@@ -417,6 +431,7 @@ def run_module(module: AnsibleModule) -> dict[str, Any]:
         "persistence": gpu.read_persistence(files, HEADER),
         "keyring_package": [KEYRING_PACKAGE] if KEYRING_PACKAGE in host.packages else [],
         "systemd": files.is_dir("/run/systemd/system"),
+        "apt": apt.read(files, module.params["apt_files"]),
         "installed": {
             "source": installed.source.value if installed else "",
             "branch": installed.branch if installed else 0,
@@ -476,6 +491,7 @@ def main() -> NoReturn:
             "files": {"type": "dict", "options": {name: {"type": "str", "required": True} for name in FILES}},
             "persistence": {"type": "bool", "default": True},
             **PROBE,
+            **apt.ARGUMENTS,
             "candidates": {"type": "bool", "default": False},
             "nvml": {"type": "bool", "default": False},
             "cuda": {"type": "bool", "default": False},

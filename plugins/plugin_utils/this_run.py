@@ -29,6 +29,8 @@ HELD_HOSTS = "gpuserve-held-hosts"
 VERSIONS = "gpuserve-versions"
 # Of hosts that serve a model together: a file each, with what it tells the others.
 GROUPS = "gpuserve-groups"
+# Of gateways that were checked: a file each, with the digest of its first key.
+FIRST_KEYS = "gpuserve-first-keys"
 
 
 def folder(name: str) -> Path:

@@ -287,3 +287,13 @@ def parse_ours(stored: Any) -> Leaves:
 def store_ours(ours: Leaves) -> list[dict[str, Any]]:
     """Write the record in a stable order."""
     return [{"path": list(path), "value": value} for path, value in sorted(ours.items())]
+
+
+def asked(
+    required: Mapping[str, Any], if_set: Mapping[str, Any], defaults: Mapping[str, Any], swarm_active: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that win over the file, and those that give way to it."""
+    weak = without_empty(defaults)
+    if swarm_active:
+        weak.pop("live-restore", None)
+    return overlay(without_empty(if_set), required), weak

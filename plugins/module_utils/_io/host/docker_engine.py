@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.distribution import Distribution
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.docker_engine import (
     CONTAINERD_ROOT,
@@ -105,6 +106,21 @@ def read_daemon_options(files: HostFiles) -> dict[str, Any]:
     except ValueError:
         return {}
     return options if isinstance(options, dict) else {}
+
+
+def read_daemon_json(files: HostFiles, record: str) -> dict[str, Any]:
+    """Read what docker_daemon_config is told as `known`: the options, and which of them it noted as its own.
+
+    Nothing where either can't be read, says what nobody may see, or stands open to others.
+    """
+    try:
+        options = json.loads(files.read(DAEMON_JSON) or "")
+        noted = json.loads(files.read(record) or "")
+        mode = os.stat(files.path(record)).st_mode
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(options, dict) and isinstance(noted, list) and not mode & 0o077
+    return {"options": options, "record": noted} if whole and not credentials.secrets(options) else {}
 
 
 def read_containerd_root(files: HostFiles) -> str:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import text_file
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -20,14 +21,8 @@ ROOT = (0, 0)
 ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str", "required": True},
-    "mode": {"type": "str", "default": "0644"},
+    "mode": {"type": "str", "default": text_file.MODE},
 }
-
-
-def whole(content: str) -> str | None:
-    """Return what a file holds in the end; None where it is removed, which is what no text says."""
-    text = content.strip()
-    return f"{text}\n" if text else None
 
 
 def amiss(folders: Sequence[str]) -> list[str]:
@@ -50,13 +45,13 @@ def is_in_place(host: HostFiles, folders: Sequence[str], files: Sequence[Mapping
 
 def holds(host: HostFiles, file: Mapping[str, Any]) -> bool:
     """Tell whether a file has its text, or is not there where it should not be; its mode is not asked for."""
-    return host.read(file["path"]) == whole(file["content"])
+    return host.read(file["path"]) == text_file.whole(file["content"])
 
 
 def _is_as_asked(host: HostFiles, file: Mapping[str, Any]) -> bool:
     if not holds(host, file):
         return False
-    removed = whole(file["content"]) is None
+    removed = text_file.whole(file["content"]) is None
     return removed or stat.S_IMODE(os.stat(host.path(file["path"])).st_mode) == int(file["mode"], 8)
 
 
@@ -70,7 +65,7 @@ def put(
     diff: list[dict[str, str]] = []
     for file in files:
         path, mode = file["path"], int(file["mode"], 8)
-        before, after = host.read(path), whole(file["content"])
+        before, after = host.read(path), text_file.whole(file["content"])
         if before == after:
             if after is not None and put_mode_right(path, mode):
                 written.append(path)

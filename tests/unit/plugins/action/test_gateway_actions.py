@@ -17,10 +17,16 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.gpuserve.fleet.plugins.action import gateway_config, gateway_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import access_keys
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import keys
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files, this_run
 from ansible_collections.gpuserve.fleet.tests.unit.plugins.module_utils._core.gateway.settings import SECRET, settings
 
 FACTS: dict[str, Any] = {"has_compose": True, "kept_image": "image", "first_key_sha256": "", "saved": None}
+
+
+@pytest.fixture(autouse=True)
+def one_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let each test be a run of its own."""
+    monkeypatch.setattr(this_run, "folder", lambda name: tmp_path / "run" / name)
 
 
 class Controller:
@@ -31,6 +37,7 @@ class Controller:
         self.key_dir, self.keys_file = folder / "keys", folder / "gateway-keys.yml"
         self.facts = dict(FACTS)
         self.payloads: list[dict[str, Any]] = []
+        self.reads = 0
         self.play_context = SimpleNamespace(no_log=False)
         # What the connection would show at -vvv.
         self.shown: list[dict[str, Any]] = []
@@ -43,6 +50,7 @@ class Controller:
 
     def _answer(self, module_args: dict[str, Any]) -> dict[str, Any]:
         if module_args["state"] == "read":
+            self.reads += 1
             return {"facts": self.facts, "invocation": {}}
         self.payloads.append(json.loads(module_args["payload"]))
         return {"changed": True, "reload": True, "restart": False, "invocation": {"module_args": module_args}}
@@ -74,6 +82,23 @@ def test_a_first_key_lies_in_a_file_and_its_digest_goes_to_the_host(controller: 
     assert key not in json.dumps(answer) and key not in json.dumps(controller.payloads)
     assert controller.payloads[0]["first_key_sha256"] == keys.digest(key)
     assert keys.digest(key) not in json.dumps(answer)
+
+
+def test_the_host_is_not_asked_again_for_what_the_check_found(controller: Controller) -> None:
+    controller.facts["first_key_sha256"] = "e" * 64
+    answer = controller.run(settings=settings(), state="checked")
+    assert "e" * 64 not in json.dumps(answer) and controller.reads == 1
+    controller.run(settings=settings())
+    assert controller.reads == 1 and controller.payloads[0]["first_key_sha256"] == "e" * 64
+    # Once: a change of keys may have come between.
+    controller.facts["first_key_sha256"] = "d" * 64
+    controller.run(settings=settings())
+    assert controller.reads == 2 and controller.payloads[1]["first_key_sha256"] == "d" * 64
+
+
+def test_a_host_without_a_first_key_is_not_asked_again_either(controller: Controller) -> None:
+    controller.run(settings=settings(), state="checked")
+    assert controller.run(settings=settings())["key_made"] and controller.reads == 1
 
 
 def test_it_is_made_once(controller: Controller) -> None:
