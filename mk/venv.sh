@@ -25,5 +25,6 @@ fi
 echo "== making a venv from ${lock##*/} in $venv (once)" >&2
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/pip" install -q --disable-pip-version-check -r "$lock"
+# Of some twenty thousand files few are ever imported: each is compiled when it first is.
+"$venv/bin/pip" install -q --disable-pip-version-check --no-compile -r "$lock"
 touch "$venv/.ready"

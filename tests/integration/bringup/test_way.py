@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 from ansible_collections.gpuserve.fleet.tests.support.bringup import GIB, MODELS, PORTS, Play, Stack
 from ansible_collections.gpuserve.fleet.tests.support.lab import doubles
 
@@ -36,6 +40,13 @@ def test_from_nothing_to_three_and_again(stack: Stack) -> None:
     policy = "{{.HostConfig.RestartPolicy.Name}}"
     assert stack.run("docker", "inspect", "--format", policy, "vllm-qwen") == "unless-stopped"
     assert stack.started() == started
+
+
+@pytest.mark.skipif("GPUSERVE_LAB_CODE" not in os.environ, reason="only `make test` has boxes keep what they compile")
+def test_the_stack_s_python_keeps_what_it_compiles_of_modules(serving: Stack) -> None:
+    who = "import zipimport; print(zipimport._compile_source.__module__)"
+    assert serving.run("/opt/gpuserve/venv/bin/python", "-c", who) == "gpuserve_lab_code"
+    assert serving.run("python3", "-c", who) == "gpuserve_lab_code"
 
 
 def changed(name: str, **change: object) -> list[dict[str, object]]:

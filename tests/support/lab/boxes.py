@@ -46,9 +46,18 @@ SUBNET, GIVEN_OUT = (f"10.{second_octet(NAME)}.0.0/{bits}" for bits in (16, 17))
 KEY = CACHE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = CACHE / "ssh" / "known_hosts"
 
-# What its Python reads at each start, and what that keeps compiled modules with.
-DIST_PACKAGES = "/usr/lib/python3/dist-packages"
+# What keeps compiled modules in a box. It is one of the standard library's there: those of dist-packages are none for a venv, and most of
+# our own modules are run by the stack's.
 KEEPS_CODE = CHECKOUT / "tests" / "support" / "lab" / "site" / "sitecustomize.py"
+KEEP_CODE = """\
+set -eu
+mkdir -p /var/cache/gpuserve-lab/python
+for library in /usr/lib/python3.*/os.py; do
+  library=${library%/os.py}
+  cp /usr/local/lib/gpuserve_lab_code.py "$library/"
+  echo 'import gpuserve_lab_code' >> "$library/sitecustomize.py"
+done
+"""
 
 # Full --privileged asks for capabilities (CAP_SYS_RESOURCE) that small machines don't have; these are the ones that
 # systemd, dockerd and the containers inside need. With cgroupns private, inner containers can't mount their cgroup.
@@ -221,10 +230,9 @@ def _create(name: str, image: str, archive: str, publish: tuple[str, ...], optio
 
 
 def _keep_code(container: str) -> None:
-    """Have its Python keep what it compiles of modules, with the other boxes: a test run has it, and nothing that is measured."""
-    docker("cp", KEEPS_CODE, f"{container}:{DIST_PACKAGES}/gpuserve_lab_code.py")
-    line = f"echo import gpuserve_lab_code > {DIST_PACKAGES}/gpuserve-lab.pth"
-    docker("exec", container, "sh", "-c", f"mkdir -p /var/cache/gpuserve-lab/python && {line}")
+    """Have its Pythons keep what they compile of modules, with the other boxes: a test run has it, and nothing that is measured."""
+    docker("cp", KEEPS_CODE, f"{container}:/usr/local/lib/gpuserve_lab_code.py")
+    docker("exec", container, "sh", "-c", KEEP_CODE)
 
 
 def _reach(name: str, container: str) -> Box:

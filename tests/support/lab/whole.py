@@ -386,6 +386,8 @@ def _environment(plain: bool = False) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
+        # As Ansible has it, less -C: boxes are on this machine, and what is sent to them is packed already.
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
         # Hundreds of processes read the same sources; what they compile lies outside the checkout.
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
 import sys
 import zipfile
 import zipimport
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 from ansible.executor import module_common
 from ansible.module_utils import basic
+from ansible_compat import config
+from molecule.provisioner import ansible_playbook as provisioner
 
 from ansible_collections.gpuserve.fleet.tests.support.lab.boxes import KEEPS_CODE
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT
@@ -102,13 +105,51 @@ def test_a_source_is_parsed_once_for_its_imports(keeps: ModuleType, monkeypatch:
     assert found(module_common._compile_module_ast("some", text)) == first
 
 
-def test_ansible_s_builder_is_changed_once_it_is_loaded_and_nothing_else_is(keeps: ModuleType) -> None:
-    finder = keeps.Builder()
+def test_what_is_to_be_changed_is_changed_once_it_is_loaded_and_nothing_else_is(keeps: ModuleType) -> None:
+    finder = keeps.Changer()
     sys.meta_path.insert(0, finder)
-    assert finder.find_spec("ansible.executor.play_iterator") is None and finder in sys.meta_path
-    spec = finder.find_spec(keeps.BUILDER)
-    assert finder not in sys.meta_path
+    assert finder.find_spec("ansible.executor.play_iterator") is None
+    spec = finder.find_spec("ansible.executor.module_common")
+    assert finder.find_spec("ansible.executor.module_common") is None, "else the way to it would never end"
     builder = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(builder)
     assert builder._compile_module_ast is not module_common._compile_module_ast
     assert builder._compile_module_ast.__module__ == "keeps_code"
+
+
+def test_molecule_asks_once_for_an_ansible_playbook(keeps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    playbook = provisioner.AnsiblePlaybook
+    monkeypatch.setattr(playbook, "_validate_backend", lambda _self, backend: asked.append(backend))
+    keeps.ask_once(provisioner)
+    for backend in ("ansible-playbook", "ansible-playbook", "ansible-navigator"):
+        playbook._validate_backend(playbook.__new__(playbook), backend)
+    assert asked == ["ansible-playbook", "ansible-navigator"]
+
+
+def test_settings_are_read_anew_once_something_of_them_changes(
+    keeps: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[list[str]] = []
+
+    def answer(command: list[str], **_options: object) -> str:
+        asked.append(command)
+        return f"FORKS(default) = {len(asked)}"
+
+    monkeypatch.setattr(subprocess, "check_output", answer)
+    monkeypatch.setattr(config, "subprocess", subprocess)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    keeps.keep_settings(config)
+
+    def forks() -> object:
+        return config.AnsibleConfig()["FORKS"]
+
+    assert [forks(), forks()] == [1, 1]
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nforks = 20\n")
+    assert [forks(), forks()] == [2, 2]
+    monkeypatch.setenv("ANSIBLE_FORKS", "7")
+    assert [forks(), forks()] == [3, 3]
+    theirs = vars(config)["subprocess"]
+    assert theirs.check_output(["something", "else"]) == "FORKS(default) = 4"
+    assert theirs.run is subprocess.run

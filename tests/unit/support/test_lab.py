@@ -166,6 +166,11 @@ def test_parts_that_send_modules_keep_their_code(monkeypatch: pytest.MonkeyPatch
     assert whole._environment(plain=True)["PYTHONPATH"] == "/srv/theirs"
 
 
+def test_what_is_sent_to_boxes_is_not_packed_twice() -> None:
+    told = whole._environment()["ANSIBLE_SSH_ARGS"].split()
+    assert "-C" not in told and "ControlMaster=auto" in told
+
+
 def test_the_idle_share_is_of_all_processors_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "processors", lambda: (130, 400))
     assert whole.idle_share((100, 300)) == 0.3

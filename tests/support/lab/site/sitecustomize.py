@@ -6,7 +6,8 @@
 
 Each goes out with all its sources in one archive. A run of a playbook parsed them anew for what they import, and the host's Python compiled
 them anew at each of the thousands of tasks in `make test`: half of what a task costs. Boxes of `make test` have this (lab/boxes.py), and so
-has what plays on this machine (lab/whole.py); nothing that is measured has it.
+has what plays on this machine (lab/whole.py); nothing that is measured has it. Molecule asks Ansible the same again and again: it no longer
+does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 FOLDER = os.environ.get("GPUSERVE_LAB_CODE", "/var/cache/gpuserve-lab/python")
 # Whatever a source's name is: what is kept is found by what it says.
 HASH_KEY = 0x10AB
-BUILDER = "ansible.executor.module_common"
 
 
 def kept(
@@ -94,14 +94,71 @@ def keep_imports(builder: ModuleType) -> None:
         builder._compile_module_ast = parsed  # type: ignore[attr-defined]
 
 
-class Builder:
-    """Finds Ansible's builder of modules as it is found without us, and changes it once it is loaded."""
+def ask_once(provisioner: ModuleType) -> None:
+    """Have molecule ask once whether there is an ansible-playbook: it asks before each playbook, and each answer is one that starts."""
+    ask: Any = provisioner.AnsiblePlaybook._validate_backend
+    there = set()
+
+    def asked(playbook: object, backend: str) -> None:
+        if backend not in there:
+            ask(playbook, backend)
+            there.add(backend)
+
+    provisioner.AnsiblePlaybook._validate_backend = asked
+
+
+def keep_settings(settings: ModuleType) -> None:
+    """Have molecule and ansible-lint read what Ansible is set to once, as long as nothing of that changes."""
+    import subprocess
+    import types
+
+    def check_output(command: list[str], **options: Any) -> Any:
+        def make() -> Any:
+            return subprocess.check_output(command, **options)
+
+        if command != ["ansible-config", "dump"]:
+            return make()
+        told = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_")}
+        files = [
+            told.get("ANSIBLE_CONFIG", ""),
+            "ansible.cfg",
+            os.path.expanduser("~/.ansible.cfg"),
+            "/etc/ansible/ansible.cfg",
+        ]
+        seen = [sys.prefix, os.getcwd(), *sorted(told.items()), *[(path, content_of(path)) for path in files]]
+        return kept("settings", repr(seen).encode(), bytes.decode, make, str.encode)
+
+    settings.subprocess = types.SimpleNamespace(**{**vars(subprocess), "check_output": check_output})  # type: ignore[attr-defined]
+
+
+def content_of(path: str) -> bytes:
+    """Return what a file says; of one that can't be read, nothing."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+# What is changed as soon as it is loaded.
+CHANGED = {
+    "ansible.executor.module_common": keep_imports,
+    "molecule.provisioner.ansible_playbook": ask_once,
+    "ansible_compat.config": keep_settings,
+}
+
+
+class Changer:
+    """Finds modules as they are found without us, and changes those that are to be once they are loaded."""
+
+    def __init__(self) -> None:
+        self.left = dict(CHANGED)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """Return where the builder is, and leave the way for all that is imported later."""
-        if name != BUILDER:
+        """Return where a module is that is to be changed, and leave the way for all else."""
+        change = self.left.pop(name, None)
+        if change is None:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
         import importlib.util
 
         spec = importlib.util.find_spec(name)
@@ -111,7 +168,7 @@ class Builder:
 
             def exec_module(module: ModuleType) -> None:
                 run(module)
-                keep_imports(module)
+                change(module)
 
             loader.exec_module = exec_module
         return spec
@@ -119,4 +176,4 @@ class Builder:
 
 if _compile is not None:
     zipimport._compile_source = compile_source  # type: ignore[attr-defined]
-sys.meta_path.insert(0, Builder())  # type: ignore[arg-type]
+sys.meta_path.insert(0, Changer())  # type: ignore[arg-type]
