@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible import constants
 from ansible.executor import module_common
 from ansible.module_utils import basic
 from ansible_compat import config
@@ -115,6 +116,14 @@ def test_what_is_to_be_changed_is_changed_once_it_is_loaded_and_nothing_else_is(
     spec.loader.exec_module(builder)
     assert builder._compile_module_ast is not module_common._compile_module_ast
     assert builder._compile_module_ast.__module__ == "keeps_code"
+
+
+def test_a_playbook_that_waits_looks_a_hundred_times_a_second(keeps: ModuleType) -> None:
+    assert vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] == 0.001, "what Ansible has it at"
+    spec = keeps.Changer().find_spec("ansible.constants")
+    changed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(changed)
+    assert vars(changed)["DEFAULT_INTERNAL_POLL_INTERVAL"] == 0.01
 
 
 def test_molecule_asks_once_for_an_ansible_playbook(keeps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
