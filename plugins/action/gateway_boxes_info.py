@@ -9,16 +9,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import edge as core
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 MODULE = "gpuserve.fleet.gateway_boxes_info"
-ARGUMENTS = ("boxes", "group", "placement", "quarantine", "certificates", "certificate_dir", "ca", "key", "timeout_s")
+ARGUMENTS = (
+    "boxes",
+    "group",
+    "placement",
+    "quarantine",
+    "certificates",
+    "certificate_dir",
+    "ca",
+    "key",
+    "timeout_s",
+    "may_be_down",
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -38,7 +51,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 fail(unknown[0], "there is no such option.", f"Known are {', '.join(ARGUMENTS)}.")
             if "boxes" in self._args:
                 return {**result, **self._asked(self._args)}
-            return {**result, **self._found()}
+            return {**result, "reached": True, **self._found()}
+        except AnsibleConnectionFailure as error:
+            if not boolean(self._args.get("may_be_down", False)):
+                raise
+            return {
+                **result,
+                "changed": False,
+                "reached": False,
+                "why": unreached.reason(error),
+                "models": [],
+                "boxes": [],
+                "notes": [],
+            }
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
 

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+
+# Of an edge that is not reached, by what was to be done there.
+_UNREACHED = {
+    "drained": "An edge that is down sends boxes nothing, so they change without it.",
+    "returned": "If it is up after all, it sends a box that was drained there nothing new until site.yml has run for that box again.",
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -30,7 +38,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 arguments["endpoint"] = self._endpoint(variables)
         except FleetError as error:
             return {**result, "failed": True, "msg": str(error), "field": error.where}
-        return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
+        try:
+            return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
+        except AnsibleConnectionFailure as error:
+            # Without the box's name: Ansible says one sentence once a run.
+            said = f"{self._edge(variables)} was not reached ({unreached.reason(error)}). {_UNREACHED[arguments.get('state')]}"
+            # Those of a result are hidden with it where a run shows only what changed. This one is the controller's, and said once.
+            Display().system_warning(said)
+            return {**result, "changed": False, "reached": False, "left": 0}
+
+    def _edge(self, variables: dict[str, Any]) -> str:
+        """Return the name of the edge that the task is delegated to."""
+        return str(self._task.delegate_to or variables.get("inventory_hostname", "the edge"))
 
     def _endpoint(self, variables: dict[str, Any]) -> str:
         host, hostvars = str(variables["inventory_hostname"]), variables["hostvars"]

@@ -60,6 +60,13 @@ options:
       - How long a box may take to answer.
     type: float
     default: 5
+  may_be_down:
+    description:
+      - Whether an edge that is not reached is an answer (RV(reached)), and not unreachable for the rest of the run.
+      - Read on the controller, like all that is about the inventory.
+    type: bool
+    default: false
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -96,6 +103,14 @@ notes:
   returned: when the boxes are those of the inventory
   type: list
   elements: str
+reached:
+  description: Whether the edge was reached.
+  returned: when the boxes are those of the inventory
+  type: bool
+why:
+  description: Why it was not.
+  returned: when the edge was not reached
+  type: str
 """
 
 from typing import NoReturn
@@ -118,6 +133,7 @@ def main() -> NoReturn:
             "ca": {"type": "path"},
             "key": {"type": "str", "default": "", "no_log": True},
             "timeout_s": {"type": "float", "default": 5},
+            "may_be_down": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

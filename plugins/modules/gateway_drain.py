@@ -13,7 +13,7 @@ version_added: 0.2.0
 description:
   - Runs on an edge. With V(drained) the edge sends the box nothing new, and the module waits until what is under way there has ended.
   - A model that no other box serves goes on being served by the box, and is not waited for.
-  - An edge that has not been set up yet is left alone.
+  - An edge that has not been set up yet is left alone. One that is not reached is told in a warning, and is no failure.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
@@ -55,6 +55,10 @@ left:
   description: How many requests were still under way when the time was over.
   returned: when O(state=drained)
   type: int
+reached:
+  description: False where the edge was not reached, and nothing was done there.
+  returned: when the edge was not reached
+  type: bool
 """
 
 from typing import Any, NoReturn

@@ -103,6 +103,6 @@ def test_a_host_is_kept_out_before_its_gateway_stops(tasks: list[dict[str, Any]]
 def test_edges_change_after_the_boxes_and_one_by_one() -> None:
     names = [play["name"] for play in read("playbooks/site.yml")]
     assert names.index(BY_STEPS) < names.index("Configure the edges")
-    assert names.index("Configure the edges") < names.index("Tell how the rollout ended")
+    assert names.index("Configure the edges") < names.index("Tell how the run ended")
     edges = next(play for play in read("playbooks/site.yml") if play["name"] == "Configure the edges")
     assert edges["serial"] == 1

@@ -251,7 +251,7 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     tasks.mkdir(exist_ok=True)
     for name, text in (("engines", ENGINES), ("measure", MEASURE), ("set_before", BEFORE)):
         (tasks / f"{name}.yml").write_text(text)
-    for name in ("rollout_step", "acceptance", "claim", "edge_boxes"):
+    for name in ("rollout_step", "acceptance", "claim", "edge", "edge_boxes"):
         shutil.copy(CHECKOUT / f"playbooks/tasks/{name}.yml", tasks)
     shutil.copytree(CHECKOUT / "playbooks/vars", folder / "vars", dirs_exist_ok=True)
     for name in ("serve", "before_serving", "after_serving"):

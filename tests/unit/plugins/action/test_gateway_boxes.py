@@ -9,11 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ansible import template as templating
+from ansible.errors import AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.gpuserve.fleet.plugins.action import gateway_boxes_info, gateway_drain
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 
 KEY = "an-edge-key-of-enough-letters"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -39,16 +42,26 @@ class Controller:
             for host, variables in hosts.items()
         }
         self.answers = answers or {}
+        # Why a host is not reached.
+        self.broken = ""
         self.asked: list[dict[str, Any]] = []
 
     def _host(self, module_args: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        if self.broken:
+            raise AnsibleConnectionFailure(self.broken)
         self.asked.append(module_args)
         return {"changed": False, "answers": self.answers}
 
     def run(self, action: Any, host: str, check_mode: bool = False, **args: Any) -> dict[str, Any]:
         """Run an action for a host."""
         task: Any = SimpleNamespace(
-            args=args, check_mode=check_mode, async_val=0, diff=False, environment=None, _role=None
+            args=args,
+            check_mode=check_mode,
+            async_val=0,
+            diff=False,
+            environment=None,
+            _role=None,
+            delegate_to="edge01",
         )
         connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
         loader = DataLoader()
@@ -135,3 +148,42 @@ def test_a_box_is_drained_by_where_edges_reach_it() -> None:
         {"state": "drained", "timeout_s": 1, "endpoint": "192.0.2.1:9000"},
         {"state": "returned", "endpoint": "[fd00::2]:8000"},
     ]
+
+
+TOLD = "Warning: Permanently added it.\nssh: connect to host 192.0.2.9 port 22: No route to host"
+REASON = "ssh: connect to host 192.0.2.9 port 22: No route to host"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Failed to connect to the host via ssh: {TOLD}",
+        f'Data could not be sent to remote host "192.0.2.9". Make sure this host can be reached over ssh: {TOLD}\r\n',
+        f"Data could not be sent. Make sure this host can be reached over ssh: Failed to connect to the host via ssh: {REASON}.",
+        REASON,
+    ],
+)
+def test_an_edge_that_is_not_reached_holds_up_no_box(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(gateway_drain, "Display", lambda: SimpleNamespace(system_warning=warned.append))
+    controller = Controller({"a": box(1), "b": box(2), "edge01": {}})
+    controller.broken = said
+    answers = [controller.run(gateway_drain, host, state=state) for host in "ab" for state in ("drained", "returned")]
+    assert all(answer["reached"] is False and answer["changed"] is False for answer in answers)
+    assert not any(answer.get("failed") or answer.get("unreachable") for answer in answers)
+    # Whichever box it is, so that Ansible says each once a run.
+    assert warned[:2] == warned[2:] and all(text.startswith(f"edge01 was not reached ({REASON}). ") for text in warned)
+
+
+def test_why_a_host_was_not_reached_is_never_empty() -> None:
+    assert unreached.reason(OSError()) == "OSError"
+    assert unreached.reason(AnsibleConnectionFailure("Failed to connect to the host via ssh: ")).startswith("Failed to")
+
+
+def test_an_edge_that_may_be_down_is_told_and_any_other_is_unreachable() -> None:
+    controller = Controller({"a": box(1), "edge01": {}})
+    controller.broken = f"Failed to connect to the host via ssh: {TOLD}"
+    answer = controller.run(gateway_boxes_info, "edge01", key=KEY, may_be_down=True)
+    assert (answer["reached"], answer["why"], answer["models"]) == (False, REASON, []) and not answer.get("failed")
+    with pytest.raises(AnsibleConnectionFailure):
+        controller.run(gateway_boxes_info, "edge01", key=KEY)
