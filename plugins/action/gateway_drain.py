@@ -42,7 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
         except AnsibleConnectionFailure as error:
             # Without the box's name: Ansible says one sentence once a run.
-            said = f"{self._edge(variables)} was not reached ({unreached.reason(error)}). {_UNREACHED[arguments.get('state')]}"
+            said = f"{self._edge(variables)} was not reached ({unreached.reason(error)}). {_UNREACHED[str(arguments.get('state'))]}"
             # Those of a result are hidden with it where a run shows only what changed. This one is the controller's, and said once.
             Display().system_warning(said)
             return {**result, "changed": False, "reached": False, "left": 0}

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.filter.placed_models import placed_models
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups, placement
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import groups, placement, rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory import addresses, mistakes, names, values
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
@@ -28,7 +28,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-ARGUMENTS = ("hosts", "names_only", "need_models", "groups", "edges")
+ARGUMENTS = ("hosts", "names_only", "need_models", "groups", "edges", "steps", "steps_named")
 DEFAULT_GROUP = "gpu_hosts"
 # What a playbook does with hosts that serve a model together: nothing that matters, the same to all at once, or one after the other.
 GROUPS = ("any", "whole", "none")
@@ -67,6 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             found = fleet.merged(found, addresses.twice({**raw, **raw_edges}))
             out = self._quarantine(raw)
             taken = _choice(args.get("groups", "any"))
+            steps = rollout.parse_steps(args.get("steps", 1), str(args.get("steps_named", rollout.STEPS)))
             known = places = placement.Placement()
             members: dict[str, Any] = {}
             if names_only:
@@ -86,6 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": said}
         served = {model: list(names) for model, names in places.hosts.items()}
         told = list(places.told) if served else []
+        order = rollout.plan(hosts, steps, together=[list(told) for told in members.values()])
         value, answered_at = self._value(raw), groups.routes(known.hosts, members)
         return {
             **result,
@@ -96,6 +98,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "routes": groups.routes(served, members),
             "members": members,
             "together": groups.units(members),
+            "order": {"hosts": list(order.hosts), "batches": list(order.batches) or [1]},
             "headless": groups.headless(
                 members, lambda host: bool(placed_models(plain(value(host, MODELS)), host, answered_at))
             ),

@@ -51,6 +51,18 @@ options:
         of them alone is no mistake.
     type: bool
     default: false
+  steps:
+    description:
+      - How many hosts the playbook takes at once, for RV(order); a number, a share of all, or a list of them whose last one repeats.
+    type: raw
+    default: 1
+    version_added: 0.3.0
+  steps_named:
+    description:
+      - The variable that says so.
+    type: str
+    default: gpuserve_rollout_steps
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -91,6 +103,13 @@ together:
   returned: success
   type: dict
   sample: {"gpu01": ["gpu01", "gpu02"], "gpu02": ["gpu01", "gpu02"]}
+order:
+  description:
+    - The hosts of the run and how many of them each step takes, for a play's C(hosts) and C(serial). Those that change together are in one
+      step, whatever its size.
+  returned: success
+  type: dict
+  sample: {"hosts": ["gpu01", "gpu02", "gpu03"], "batches": [2, 1]}
 headless:
   description:
     - The hosts that have a part of such a model and nothing that they answer for. They have no gateway, and no edge has a route to them.

@@ -107,12 +107,12 @@ class Rollout:
     skipped: tuple[str, ...] = ()
 
 
-def parse_steps(value: Any) -> tuple[Step, ...]:
+def parse_steps(value: Any, where: str = STEPS) -> tuple[Step, ...]:
     """Return the steps as written, such as [1, 25%, 100%]; the last one repeats until all hosts are done."""
     written = value if isinstance(value, (list, tuple)) else [value]
     if not written:
-        fail(STEPS, "it is empty.", "Write [1, 25%, 100%], or [100%] for all hosts at once.")
-    return tuple(_step(step, f"{STEPS}[{index}]") for index, step in enumerate(written))
+        fail(where, "it is empty.", "Write [1, 25%, 100%], or [100%] for all hosts at once.")
+    return tuple(_step(step, f"{where}[{index}]") for index, step in enumerate(written))
 
 
 def _step(value: Any, where: str) -> Step:

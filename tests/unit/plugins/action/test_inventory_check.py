@@ -87,6 +87,7 @@ def test_a_right_inventory_passes() -> None:
         "routes": {},
         "members": {},
         "together": {},
+        "order": {"hosts": ["gpu01", "gpu02"], "batches": [1, 1]},
         "headless": [],
         "told": [],
         "quarantine": {},
@@ -693,6 +694,20 @@ def test_a_host_that_computes_for_another_alone_is_told_apart(names_only: bool) 
     both = {"vllm_stack_models": [LARGE, {**MODEL, "name": "own", "port": 8003}]}
     answer = run({host: {**variables, **both} for host, variables in of_a_group().items()}, names_only=names_only)
     assert answer["headless"] == [] and answer["together"].keys() == {first, second}
+
+
+@pytest.mark.parametrize("names_only", [False, True])
+def test_hosts_that_serve_together_are_in_one_step_whatever_its_size(names_only: bool) -> None:
+    together = sorted(in_order(run(of_a_group())))
+    (alone,) = {"gpu1", "gpu2", "gpu3"} - set(together)
+    order = run(of_a_group(), names_only=names_only)["order"]
+    assert sorted(order["batches"]) == [1, 2] and sum(order["batches"]) == len(order["hosts"]) == 3
+    first = order["hosts"][: order["batches"][0]]
+    assert sorted(first) in (together, [alone])
+    assert run(of_a_group(), steps="100%", names_only=names_only)["order"]["batches"] == [3]
+    assert run({"gpu01": {}, "gpu02": {}})["order"] == {"hosts": ["gpu01", "gpu02"], "batches": [1, 1]}
+    said = run(of_a_group(), steps=0, steps_named="gpuserve_serial", names_only=names_only)["msg"]
+    assert said.startswith("gpuserve_serial[0]: a step of 0 hosts changes none")
 
 
 def test_a_teardown_is_not_kept_from_an_inventory_that_comes_to_no_group() -> None:
