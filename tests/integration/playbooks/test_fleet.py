@@ -152,13 +152,13 @@ def test_a_model_over_several_hosts_is_planned_and_shown_and_taken_whole(tmp_pat
     masters = {added[at + 1] for at, line in enumerate(added) if line == "- --master-addr"}
     assert sorted(ranks) == ["- 0", "- 1"] and len(masters) == 1
 
-    # No playbook changes a part of it, nor all of it one host after the other; none of these gets as far as a host.
+    # No playbook changes a part of it, and a proof takes one host after the other; none of these gets as far as a host.
     refused = {
         "site.yml -l a": "is not among the hosts of this run. Name all of them",
         "teardown.yml -l b": "is not among the hosts of this run. Name all of them",
         "rollback.yml -l b": "is not among the hosts of this run. Name all of them",
         "site.yml --forks 1": "forks: a, b serve together and change at the same time, and Ansible works on 1 at once.",
-        "upgrade.yml": "serve large together, and this playbook takes one host after the other.",
+        "upgrade.yml -l a": "is not among the hosts of this run. Name all of them",
         "prove.yml": "serve large together, and this playbook takes one host after the other.",
     }
     for command, sentence in refused.items():
