@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge, unreached
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 
 # Of an edge that is not reached, by what was to be done there.
@@ -40,9 +40,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": str(error), "field": error.where}
         try:
             return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
-        except AnsibleConnectionFailure as error:
-            # Without the box's name: Ansible says one sentence once a run.
-            said = f"{self._edge(variables)} was not reached ({unreached.reason(error)}). {_UNREACHED[str(arguments.get('state'))]}"
+        except AnsibleConnectionFailure:
+            # Without the box and without why, which differs from try to try: Ansible says one sentence once a run.
+            said = f"{self._edge(variables)} was not reached. {_UNREACHED[str(arguments.get('state'))]}"
             # Those of a result are hidden with it where a run shows only what changed. This one is the controller's, and said once.
             Display().system_warning(said)
             return {**result, "changed": False, "reached": False, "left": 0}

@@ -160,7 +160,7 @@ def test_a_box_changes_though_an_edge_is_down_and_it_is_told_once(tmp_path: Path
     play_of_both = [{**DRAINED[0], "hosts": "gpu_hosts"}]
     status, output, _log = play(play_of_both, tmp_path, path)
     assert status == 0 and "UNREACHABLE" not in output and "fatal" not in output, output
-    said = "front was not reached (ssh: connect to host 127.0.0.1 port 1: Connection refused)."
+    said = "front was not reached."
     assert output.count(f"{said} An edge that is down sends boxes nothing, so they change without it.") == 1, output
     assert output.count(f"{said} If it is up after all, ") == 1, output
     assert "a : ok=5 changed=0 unreachable=0 failed=0" in output and "b : ok=5" in output, output
