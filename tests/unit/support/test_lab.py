@@ -140,7 +140,7 @@ def test_the_real_engines_start_beside_the_quick_tier_and_then_comes_the_longest
 ) -> None:
     monkeypatch.setattr(whole, "TIMES", tmp_path / "times.json")
     names = [name for name, _do in whole.jobs_of(whole.Tally())]
-    assert names[:4] == ["end to end", "quick tier", "bring-up on doubles", "molecule gateway"]
+    assert names[:4] == ["end to end", "quick tier", "molecule fleet", "bring-up on doubles"]
     assert set(names) == {*whole.FIRST, *whole.SUITES, *(f"molecule {name}" for name in whole.scenarios())}
     assert set(whole.LONG_S) <= set(names), "what is said to take long is there"
 
