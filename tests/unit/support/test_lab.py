@@ -152,7 +152,7 @@ def test_a_green_run_s_times_say_what_is_begun_first(monkeypatch: pytest.MonkeyP
     whole._report(whole.Tally(seconds=took), "warm", 2.0)
     assert whole._times()["parts"] == {**took, "quick tier": 100}
     names = [name for name, _do in whole.jobs_of(whole.Tally())]
-    assert names[:4] == ["quick tier", "end to end", "molecule rpm", "bring-up on doubles"]
+    assert names[:4] == ["quick tier", "end to end", "molecule rpm", "molecule fleet"]
     bad = whole.Tally({"rpm": whole.Outcome(failures=[failures.Failure("rpm", ())])}, {"molecule rpm": 1.0})
     whole._report(bad, "warm", 2.0)
     assert whole._times()["parts"]["molecule rpm"] == 2000, "a part that failed may have ended early"
