@@ -65,7 +65,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
         first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
         work = self._together if first.get("groups") else self._begin
-        return {**result, **work(arguments, first, task_vars or {})}
+        done = work(arguments, first, task_vars or {})
+        # The controller keeps each host's answer until the run ends: not the whole plan once more with it.
+        return {**result, **{name: value for name, value in done.items() if name != "invocation"}}
 
     def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work, where there is any."""

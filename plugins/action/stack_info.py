@@ -30,6 +30,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         asked = dict(self._task.args)
         needs_compose = boolean(asked.pop("needs_compose", False)) and not self._task.check_mode
         found: dict[str, Any] = self._execute_module(module_args=asked, task_vars=self._variables)
+        # With it the controller would keep 33 KB of each host, the files' texts, until the run ends.
+        found.pop("invocation", None)
         name = str(self._variables.get("inventory_hostname", ""))
         # An old Python may know no module of ours: then one that it knows is asked.
         version = self._version() if found.get("failed") else found["python"]["version"]

@@ -55,6 +55,11 @@ def test_one_trip_tells_all_and_the_python_is_a_fact_from_then_on(monkeypatch: p
     assert call.answer == {**FOUND, "ansible_facts": {"ansible_python": python}}
 
 
+def test_what_was_asked_is_not_kept_with_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(monkeypatch, {**FOUND, "invocation": {"module_args": {"files": [{"content": "33 KB"}]}}}, image="vllm")
+    assert "33 KB" not in str(call.answer)
+
+
 def test_a_python_that_is_known_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the modules is no host's Python."""
     assert "ansible_facts" not in Call(monkeypatch, FOUND, facts={"python": {"executable": "/usr/bin/python3"}}).answer
