@@ -156,6 +156,7 @@ NO_DOCKER = {
     "_docker_engine_host": {
         "decision": {"options": {}},
         "docker": {"answers": False, "program": "", "swarm_active": False, "containers_running": 0},
+        "daemon_json": {},
     }
 }
 CHECKED = {
