@@ -164,7 +164,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, distribution
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, Edit
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import Edit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import apt, signing_key, text_files
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
@@ -201,7 +201,7 @@ class Trial:
         os.makedirs(os.path.join(self._folder, "sources.list.d"))
         for path, text in after.items():
             if text is not None:
-                self._write(os.path.relpath(path, os.path.dirname(MAIN)), text)
+                self._write(os.path.relpath(path, os.path.dirname(apt_sources.MAIN)), text)
         self._ask(
             ["apt-get", "indextargets"],
             {

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, openpgp
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources, deb_repository, openpgp
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import apt
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.modules import deb_source
 from ansible_collections.gpuserve.fleet.tests.support.stub_repository.__main__ import Keys
 
@@ -97,9 +99,8 @@ def host(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     }
     (tmp_path / "apt.conf").write_text("".join(f'{key} "{value}";\n' for key, value in settings.items()))
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    for module in (apt_sources, deb_source):
-        monkeypatch.setattr(module, "MAIN", f"{tmp_path}/etc/sources.list")
-        monkeypatch.setattr(module, "PARTS", f"{tmp_path}/etc/sources.list.d")
+    monkeypatch.setattr(apt_sources, "MAIN", f"{tmp_path}/etc/sources.list")
+    monkeypatch.setattr(apt_sources, "PARTS", f"{tmp_path}/etc/sources.list.d")
     return Host(tmp_path, capsys)
 
 
@@ -161,8 +162,12 @@ def test_the_key_comes_before_the_trial_and_what_belongs_to_the_entry_after_it(h
     assert answer["changed"] and answer["tried"] and pinned.read_text() == "Package: *\n", answer
     assert kept.read_bytes() == (host.folder / "keys" / "good.gpg").read_bytes()
     assert host.call(**asked)["changed"] is False
+    # What a probe reads says the same.
+    whole = {"path": host.path, **asked}
+    assert deb_repository.is_in_place(whole, apt.read(HostFiles(), [str(kept), str(pinned)]))
     # A file alone is a change, too.
     pinned.write_text("Package: other\n")
+    assert not deb_repository.is_in_place(whole, apt.read(HostFiles(), [str(kept), str(pinned)]))
     again = host.call(**asked)
     assert again["changed"] and not again["tried"] and pinned.read_text() == "Package: *\n"
 

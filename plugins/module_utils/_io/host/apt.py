@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host.apt_sources import MAIN, PARTS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
 # For a probe's documentation: which files it reads besides apt's entries.
@@ -22,7 +21,8 @@ ARGUMENTS: dict[str, Any] = {"apt_files": {"type": "list", "elements": "path", "
 
 def read_entries(files: HostFiles) -> dict[str, str]:
     """Read every file of apt's sources that apt itself would read."""
-    names = [MAIN, *(f"{PARTS}/{name}" for name in files.names(PARTS) if apt_sources.is_read_by_apt(name))]
+    parts = apt_sources.PARTS
+    names = [apt_sources.MAIN, *(f"{parts}/{name}" for name in files.names(parts) if apt_sources.is_read_by_apt(name))]
     texts = {name: files.read(name) for name in names}
     return {name: text for name, text in texts.items() if text is not None}
 
