@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The option `root`, (`.docker`) `docker_socket`, and (`.probe`) what the controller refuses by."""
+    """The option `root`, (`.docker`) `docker_socket`, and (`.probe`) the options of `PROBE` in _io/host/probe."""
 
     DOCUMENTATION = r"""
 options:
@@ -41,5 +41,12 @@ options:
       - Whether to fail with the first sentence of C(decision.refusals), and to show what there is in C(decision.notes).
     type: bool
     default: false
+    version_added: 0.2.0
+  apt_files:
+    description:
+      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
+    type: list
+    elements: path
+    default: []
     version_added: 0.2.0
 """

@@ -52,13 +52,6 @@ options:
         description: Its text.
         type: str
         required: true
-  apt_files:
-    description:
-      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
-    type: list
-    elements: path
-    default: []
-    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -237,7 +230,6 @@ def main() -> NoReturn:
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
             **PROBE,
-            **apt.ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -232,20 +232,16 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         stored = json.loads(files.read(record) or "[]")
     except ValueError:
         stored = []
-    ours = daemon_json.parse_ours(stored)
-    required, defaults = daemon_json.asked(
-        params["required"], params["if_set"], params["defaults"], params["swarm_active"]
-    )
-    module.no_log_values.update(credentials.secrets([before, required, defaults]))
-    keep = frozenset(tuple(name.split(".")) for name in params["keep"])
-    merge = daemon_json.merge(before, required, defaults, ours, keep)
+    asked = daemon_json.Asked.of(params, params["swarm_active"])
+    module.no_log_values.update(credentials.secrets([before, asked.required, asked.defaults]))
+    merge = asked.merged(before, stored)
     programs = [r.get("path") for r in (merge.options.get("runtimes") or {}).values() if isinstance(r, dict)]
     state = daemon_json.HostState(
         swarm_active=params["swarm_active"],
         hosts_flag=passes_hosts(files),
         files=frozenset(p for p in programs if isinstance(p, str) and files.exists(p)),
     )
-    variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in required}
+    variables = {key: params["variables"].get(key, f"docker_engine_options.{key}") for key in asked.required}
     daemon_json.check(merge.options, state, variables, path)
     changed = merge.options != before
     text = render(merge.options)

@@ -70,19 +70,6 @@ options:
     type: list
     elements: str
     default: []
-  apt_files:
-    description:
-      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
-    type: list
-    elements: path
-    default: []
-    version_added: 0.2.0
-  record:
-    description:
-      - Where M(gpuserve.fleet.docker_daemon_config) notes which options are its own.
-    type: path
-    default: /var/lib/gpuserve/docker_daemon.json
-    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -223,7 +210,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "service_manager": "systemd" if files.is_dir("/run/systemd/system") else "service",
         "docker": answers,
         "apt": apt.read(files, params["apt_files"]),
-        "daemon_json": docker_engine.read_daemon_json(files, params["record"]) if answers["answers"] else {},
+        "daemon_json": docker_engine.read_daemon_json(files) if answers["answers"] else {},
         "files_found": [name for name in params["files"] if files.exists(name)],
         "disks": disks,
         "decision": asdict(decision),
@@ -247,8 +234,6 @@ def main() -> NoReturn:
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
             "root": {"type": "path", "default": "/"},
             **PROBE,
-            **apt.ARGUMENTS,
-            "record": {"type": "path", "default": "/var/lib/gpuserve/docker_daemon.json"},
         },
         supports_check_mode=True,
     )

@@ -122,13 +122,6 @@ options:
       - Whether to have the CUDA driver library start, too, as engines have it (cuInit).
     type: bool
     default: false
-  apt_files:
-    description:
-      - Files that a repository of ours comes with, such as its key and its pin. Where any is named, they are read with apt's entries.
-    type: list
-    elements: path
-    default: []
-    version_added: 0.2.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
   - gpuserve.fleet.host
@@ -491,7 +484,6 @@ def main() -> NoReturn:
             "files": {"type": "dict", "options": {name: {"type": "str", "required": True} for name in FILES}},
             "persistence": {"type": "bool", "default": True},
             **PROBE,
-            **apt.ARGUMENTS,
             "candidates": {"type": "bool", "default": False},
             "nvml": {"type": "bool", "default": False},
             "cuda": {"type": "bool", "default": False},

@@ -289,11 +289,30 @@ def store_ours(ours: Leaves) -> list[dict[str, Any]]:
     return [{"path": list(path), "value": value} for path, value in sorted(ours.items())]
 
 
-def asked(
-    required: Mapping[str, Any], if_set: Mapping[str, Any], defaults: Mapping[str, Any], swarm_active: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options that win over the file, and those that give way to it."""
-    weak = without_empty(defaults)
-    if swarm_active:
-        weak.pop("live-restore", None)
-    return overlay(without_empty(if_set), required), weak
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the file: options that win over it, those that give way to it, and names that stay in it."""
+
+    required: dict[str, Any]
+    defaults: dict[str, Any]
+    keep: frozenset[Path]
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], swarm_active: bool) -> Asked:
+        """Read the arguments of docker_daemon_config; one that is left out is empty."""
+        defaults = without_empty(arguments.get("defaults") or {})
+        if swarm_active:
+            defaults.pop("live-restore", None)
+        required = overlay(without_empty(arguments.get("if_set") or {}), arguments.get("required") or {})
+        keep = frozenset(tuple(str(name).split(".")) for name in arguments.get("keep") or ())
+        return cls(required, defaults, keep)
+
+    def merged(self, before: Mapping[str, Any], record: Any) -> Merge:
+        """Merge with the file's options and the record of which of them are ours."""
+        return merge(before, self.required, self.defaults, parse_ours(record), self.keep)
+
+
+def unchanged(asked: Asked, known: Mapping[str, Any]) -> Merge | None:
+    """Return the merge where the `options` and the `record` that are known are that already."""
+    found = asked.merged(known["options"], known["record"])
+    return found if found.options == known["options"] and store_ours(found.ours) == known["record"] else None

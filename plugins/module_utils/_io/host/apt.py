@@ -15,9 +15,6 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core import creden
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import apt_sources
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 
-# For a probe's documentation: which files it reads besides apt's entries.
-ARGUMENTS: dict[str, Any] = {"apt_files": {"type": "list", "elements": "path", "default": []}}
-
 
 def read_entries(files: HostFiles) -> dict[str, str]:
     """Read every file of apt's sources that apt itself would read."""
@@ -28,7 +25,7 @@ def read_entries(files: HostFiles) -> dict[str, str]:
 
 
 def read(files: HostFiles, others: Sequence[str]) -> dict[str, Any]:
-    """Read what deb_source is told as `known`; an entry with an account in an address is not told, and asked for by nobody is nothing."""
+    """Read what deb_source is told as `known`: nothing where no other files are named, and no text with an account in an address."""
     if not others:
         return {}
     return {

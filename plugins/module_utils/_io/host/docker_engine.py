@@ -26,6 +26,8 @@ Run = Callable[[list[str]], tuple[int, str, str]]
 Which = Callable[[str], "str | None"]
 
 DAEMON_JSON = "/etc/docker/daemon.json"
+# Where docker_daemon_config notes which options are its own.
+DAEMON_RECORD = "/var/lib/gpuserve/docker_daemon.json"
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _TASKS = "/run/containerd/io.containerd.runtime.v2.task"
 _ORCHESTRATORS = {
@@ -108,15 +110,15 @@ def read_daemon_options(files: HostFiles) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def read_daemon_json(files: HostFiles, record: str) -> dict[str, Any]:
+def read_daemon_json(files: HostFiles) -> dict[str, Any]:
     """Read what docker_daemon_config is told as `known`: the options, and which of them it noted as its own.
 
     Nothing where either can't be read, says what nobody may see, or stands open to others.
     """
     try:
         options = json.loads(files.read(DAEMON_JSON) or "")
-        noted = json.loads(files.read(record) or "")
-        mode = os.stat(files.path(record)).st_mode
+        noted = json.loads(files.read(DAEMON_RECORD) or "")
+        mode = os.stat(files.path(DAEMON_RECORD)).st_mode
     except (OSError, ValueError):
         return {}
     whole = isinstance(options, dict) and isinstance(noted, list) and not mode & 0o077

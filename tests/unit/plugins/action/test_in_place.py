@@ -141,16 +141,10 @@ WANTED: dict[str, Any] = {
 
 def settled(host: Host, file: dict[str, Any], **wanted: Any) -> dict[str, Any]:
     """Return the answer where daemon.json holds what the first run made of a file, for what a second one wants of it."""
-    required, defaults = daemon_json.asked(
-        WANTED["required"],
-        WANTED["if_set"],
-        WANTED["defaults"],
-        WANTED["swarm_active"],
-    )
-    merge = daemon_json.merge(file, required, defaults, {}, frozenset())
+    merge = daemon_json.Asked.of(WANTED, swarm_active=False).merged(file, [])
     host.put(DAEMON, json.dumps(merge.options))
     host.put(RECORD, json.dumps(daemon_json.store_ours(merge.ours)), 0o600)
-    known = docker_engine.read_daemon_json(HostFiles(str(host.root)), RECORD)
+    known = docker_engine.read_daemon_json(HostFiles(str(host.root)))
     return asked(docker_daemon_config, **{**WANTED, **wanted}, known=json.loads(json.dumps(known)))
 
 
@@ -171,11 +165,11 @@ def test_it_is_where_it_is_not_to_be_told(host: Host) -> None:
     assert settled(host, {"proxies": {"http-proxy": "http://me:pl4nted@proxy.example"}})["went"]
     settled(host, {})
     files = HostFiles(str(host.root))
-    assert docker_engine.read_daemon_json(files, RECORD)["options"]["features"] == {"cdi": True}
+    assert docker_engine.read_daemon_json(files)["options"]["features"] == {"cdi": True}
     host.put(RECORD, "[]", 0o644)
-    assert docker_engine.read_daemon_json(files, RECORD) == {}
+    assert docker_engine.read_daemon_json(files) == {}
     host.put(RECORD, "[", 0o600)
-    assert docker_engine.read_daemon_json(files, RECORD) == {}
+    assert docker_engine.read_daemon_json(files) == {}
     host.put(RECORD, "[]", 0o600)
     host.put(DAEMON, "[]")
-    assert docker_engine.read_daemon_json(files, RECORD) == {}
+    assert docker_engine.read_daemon_json(files) == {}
