@@ -25,7 +25,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import MACHINE_CALLBACKS
 
@@ -53,6 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     # Where this host serves models together with others.
     _board: Board | None = None
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)

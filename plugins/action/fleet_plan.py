@@ -22,7 +22,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gpu import na
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import PortRules, assign_ports
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import PRESETS
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, model_lookup
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet, model_lookup, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 # What an earlier play read of each host, where it asked them.
@@ -62,6 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = False
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plans, what is told of them, and what was found of the models."""
         result: dict[str, Any] = super().run(tmp, task_vars)

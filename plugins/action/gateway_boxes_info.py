@@ -40,6 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = True
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the gateway of the edge is told."""
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
     gateway_files,
     private_files,
     this_run,
+    unreached,
 )
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -40,6 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = True
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed and what has to be reloaded; nothing of it is a secret."""
         result: dict[str, Any] = super().run(tmp, task_vars)

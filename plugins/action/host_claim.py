@@ -9,7 +9,9 @@ import json
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import (
@@ -18,11 +20,15 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim i
     refusal_of_newer,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, this_run, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 MODULE = "gpuserve.fleet.host_claim"
 STATE_DIR = "/var/lib/gpuserve"
+_KEPT = (
+    "{host} was not reached, and keeps the note of this run until it boots: to another controller it looks as if the run went on "
+    "(-e gpuserve_take_over=true)."
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -30,6 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returned, or the refusal."""
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -42,7 +49,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "changed": False} if said is None else {**result, **_failed(said)}
         claim = this_run.claim(self._variables, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
         args = {**args, "claim": claim.data(), "version": ours}
-        found = self._on_host(args)
+        try:
+            found = self._on_host(args)
+        except AnsibleConnectionFailure:
+            if args.get("state") != "released":
+                raise
+            # Whoever gives hosts back at the end of a run goes on to say how that ended.
+            Display().system_warning(_KEPT.format(host=self._variables.get("inventory_hostname")))
+            return {**result, "changed": False, "reached": False}
         holder = Claim.read(found.get("holder"))
         if found.get("taken") is False and holder is not None and this_run.is_gone(holder):
             found = self._on_host({**args, "over": holder.run})

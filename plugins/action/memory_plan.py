@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.lookup import AWAY_NOTE, Lookup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.quantized import WITHIN_S, checkpoints
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC, plan
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.refusal import refused
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
 
@@ -41,6 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = False
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.modules.model_info import ARGUMENTS
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import model_lookup
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import model_lookup, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
 
 # What of a model's entry says where its files are.
@@ -25,6 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = False
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -26,6 +26,8 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["planned", "started", "done", "failed", "read"], "required": True},
     "journal": {"type": "path", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
+    "batches": {"type": "list", "elements": "int", "default": []},
+    "before_host": {"type": "bool", "default": False},
     "placement": {"type": "dict", "default": {}},
     "members": {"type": "dict", "default": {}},
     "quarantine": {"type": "dict", "default": {}},
@@ -90,10 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 self._keep(replace(begun, run=run))
         notes: list[str] = []
         if before.is_unfinished and not self._params["resume"] and set(before.hosts) & set(hosts):
-            done = sum(host in before.done for host in before.hosts)
-            notes = [
-                f"A rollout before is unfinished ({done} of {len(before.hosts)} hosts done): -e {rollout.RESUME}=true goes on there."
-            ]
+            notes = [rollout.unfinished(before)]
         return {
             "hosts": list(found.hosts),
             "batches": list(found.batches) or [1],
@@ -112,7 +111,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             if state == "started":
                 journal = journal.with_started(host)
             if state == "read":
-                journal = journal.at_end_of_step()
+                before = host if self._params["before_host"] else ""
+                journal = journal.after(rollout.steps_of(self._params["hosts"], self._params["batches"], before), most)
             if state == "done":
                 journal = journal.with_done(host, self._params["asked"])
             if state == "failed":

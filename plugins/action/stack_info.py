@@ -12,6 +12,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack import preflight
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.refusal import refused
 
 PYTHON = {"gather_subset": ["!all", "!min", "python"]}
@@ -23,6 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = True
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns, or why the host can't have a stack at all."""
         result: dict[str, Any] = super().run(tmp, task_vars)

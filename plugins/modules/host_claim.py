@@ -21,7 +21,8 @@ options:
   state:
     description:
       - V(taken) notes this run. V(checked) asks nothing of hosts, and fails if one was refused to this run.
-        V(released) removes the note of this run, and leaves that of another; it notes the version.
+        V(released) removes the note of this run, and leaves that of another; it notes the version. A host that is not reached then is
+        told in a warning, and is no failure.
     type: str
     choices: [taken, checked, released]
     required: true
@@ -67,6 +68,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+reached:
+  description: False where the host was not reached, and keeps the note of this run.
+  returned: for V(released), when the host was not reached
+  type: bool
 taken:
   description: Whether this run has the host.
   returned: for V(taken)

@@ -20,7 +20,8 @@ options:
   state:
     description:
       - V(planned) returns order and steps, and begins the journal. V(started), V(done) and V(failed) note how the task's host
-        fares. V(read) is for the end of a step, where a host that began and is neither done nor failed counts as failed.
+        fares. V(read) says how it went. Of the steps in O(hosts) and O(batches), a host that began and is neither done nor failed
+        counts as failed, and so do all hosts of a step that none of them began.
     type: str
     choices: [planned, started, done, failed, read]
     required: true
@@ -31,10 +32,23 @@ options:
     required: true
   hosts:
     description:
-      - The hosts of the run, for V(planned).
+      - The hosts of the run, for V(planned); for V(read), RV(hosts) of that.
     type: list
     elements: str
     default: []
+  batches:
+    description:
+      - RV(batches) of V(planned), for V(read). Left out, each host counts as what was noted of it.
+    type: list
+    elements: int
+    default: []
+    version_added: 0.3.0
+  before_host:
+    description:
+      - Whether V(read) is before the step of the task's host, and is for the steps before that one.
+    type: bool
+    default: false
+    version_added: 0.3.0
   placement:
     description:
       - RV(gpuserve.fleet.inventory_check#module:placement) of that module.

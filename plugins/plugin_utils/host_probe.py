@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import credentials
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
 
@@ -25,6 +26,7 @@ class HostProbe(ActionBase):  # type: ignore[misc]  # ansible-core ships no type
     _requires_connection = True
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns, or the first refusal."""
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 
@@ -19,6 +20,7 @@ class KnownHost(ActionBase):  # type: ignore[misc]  # ansible-core ships no type
     _requires_connection = True
     _supports_check_mode = True
 
+    @unreached.is_failure
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the module returns."""
         result: dict[str, Any] = super().run(tmp, task_vars)

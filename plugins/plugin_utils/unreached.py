@@ -1,10 +1,23 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a host was not reached, in the words of whoever tried, for actions that go on without it."""
+"""A host that is not reached: why, in the words of whoever tried, and as a failure where a play can go on after one.
+
+Ansible takes a host that is unreachable out of the run, without `rescue` or `always`, and ends a run in which that was all of a batch:
+nobody would be left to say how it ended. A failure is rescued. So a play that has a `rescue` for it sets `_unreached_is_failure`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action.normal import ActionModule as Normal
+
+Run = Callable[..., dict[str, Any]]
+IS_FAILURE = "_unreached_is_failure"
 # What Ansible puts before what ssh said, with and without pipelining.
 _BEFORE = ("Failed to connect to the host via ssh:", "Make sure this host can be reached over ssh:")
 
@@ -16,3 +29,30 @@ def reason(error: Exception) -> str:
         said = said.rpartition(words)[2].strip() or said
     lines = said.splitlines() or [type(error).__name__]
     return lines[-1].strip().rstrip(".")
+
+
+def is_failure(run: Run) -> Run:
+    """Have an action whose host is not reached fail, where the play says so."""
+
+    @wraps(run)
+    def told(action: Any, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return run(action, tmp, task_vars)
+        except AnsibleConnectionFailure as error:
+            if not (task_vars or {}).get(IS_FAILURE):
+                raise
+            msg = f"it was not reached any more ({reason(error)}). What it serves now is not known."
+            return {"failed": True, "changed": False, "msg": msg}
+
+    told.unreached_is_failure = True  # type: ignore[attr-defined]
+    return told
+
+
+class OnHost(Normal):  # type: ignore[misc]  # ansible-core ships no types
+    """Run the module of the same name on the host, as Ansible would, but for a host that is not reached."""
+
+    @is_failure
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the module returns."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        return result

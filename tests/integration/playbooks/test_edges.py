@@ -36,6 +36,10 @@ SET_UP = """
   vars:
     gateway_models: "{{ _edge_models }}"
   tags: [gateway]
+- name: Check by a task of ours
+  gpuserve.fleet.gpu_info:
+    device: cpu
+  tags: [gateway]
 """
 
 
@@ -123,7 +127,7 @@ def test_edges_change_one_after_the_other_and_one_that_is_down_holds_up_no_other
 
 def test_an_edge_that_fails_keeps_others_as_they_serve_and_the_run_tells_how_it_ended(tmp_path: Path, box: int) -> None:
     path = inventory(tmp_path, box, {"down": DOWN, "front": {}, "back": {}})
-    outcome = {"failures": {"a": "qwen did not start: no memory."}, "screen": ["1 failed."]}
+    outcome = {"failures": {"a": "qwen did not start: no memory."}, "screen": ["1 failed."], "told_by": "a"}
     failed = [
         {
             "name": "Configure what a rollout left",
@@ -137,6 +141,23 @@ def test_an_edge_that_fails_keeps_others_as_they_serve_and_the_run_tells_how_it_
     assert (status, log) == (2, ["begun front qwen"]), output
     assert "front: non-zero return code" in output and "back behind it in the group: not touched." in output, output
     assert "down: it was not reached (" in output and "a: qwen did not start: no memory." in output, output
+
+
+def test_an_edge_that_dies_while_it_is_configured_is_told_as_one_that_fails(tmp_path: Path, box: int) -> None:
+    ssh = tmp_path / "ssh"
+    refused = "echo 'ssh: connect to host front port 22: Connection refused' >&2; exit 255"
+    ssh.write_text(
+        f'#!/bin/sh\n[ -e {tmp_path}/dead ] && {{ {refused}; }}\nfor last; do :; done\nexec /bin/sh -c "$last"\n'
+    )
+    ssh.chmod(0o755)
+    mortal = {"ansible_connection": "ssh", "ansible_ssh_executable": str(ssh)}
+    dies = ["-e", json.dumps({"edges_fail": {"front": f"touch {tmp_path}/dead"}})]
+    status, output, log = play(of_edges(), tmp_path, inventory(tmp_path, box, {"front": mortal, "back": {}}), *dies)
+    assert (status, log) == (2, ["begun front qwen", "proved front"]), output
+    assert "front: it was not reached any more (ssh: connect to host front port 22: Connection refused)." in output, (
+        output
+    )
+    assert "back behind it in the group: not touched." in output and "UNREACHABLE" not in output, output
 
 
 DRAINED = [

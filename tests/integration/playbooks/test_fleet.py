@@ -201,6 +201,20 @@ ENGINES = """---
     content: changed
     mode: "0600"
 
+- name: Stop answering as the host does
+  ansible.builtin.command:
+    cmd: mv {{ fleet_folder }}/dies-{{ inventory_hostname }} {{ fleet_folder }}/dead-{{ inventory_hostname }}
+    removes: "{{ fleet_folder }}/dies-{{ inventory_hostname }}"
+
+- name: Check by a task of Ansible's own
+  ansible.builtin.command:
+    cmd: "true"
+  when: fleet_ansibles_own | default(false)
+
+- name: Check by a task of ours
+  gpuserve.fleet.gpu_info:
+    device: cpu
+
 - name: Fail as the host does
   ansible.builtin.fail:
     msg: "qwen did not start: no memory on {{ inventory_hostname }}."
@@ -332,6 +346,85 @@ def test_as_many_may_fail_as_are_allowed_and_what_is_no_step_is_refused(tmp_path
     assert (status, changed) == (2, ""), output
     said = "gpuserve_rollout_steps[0]: a step of 0 % changes no host, and would never end. Take 1 for a single host, or leave it out."
     assert f"{said} Nothing was changed." in " ".join(output.split())
+
+
+# In place of ssh: it runs what it is given here, unless the host is dead.
+SSH = """#!/bin/sh
+for word; do before=$last; last=$word; done
+if [ -e "{folder}/dead-$before" ]; then
+    echo "ssh: connect to host $before port 22: Connection refused" >&2
+    exit 255
+fi
+exec /bin/sh -c "$last"
+"""
+
+
+def mortal(folder: Path, names: str) -> Path:
+    """Write an inventory of hosts that are this machine by a double of ssh, and that die by a file dies-NAME; return its path."""
+    ssh = folder / "ssh"
+    ssh.write_text(SSH.format(folder=folder))
+    ssh.chmod(0o755)
+    reached = {"ansible_connection": "ssh", "ansible_ssh_executable": str(ssh), "ansible_ssh_transfer_method": "piped"}
+    return inventory(
+        folder, {name: {**reached, "ansible_host": name, "gpuserve_address": "192.0.2.1"} for name in names}
+    )
+
+
+def test_a_canary_that_dies_in_its_step_is_a_failure_as_any_other(tmp_path: Path) -> None:
+    path = mortal(tmp_path, "abc")
+    (tmp_path / "dies-a").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (2, "a"), output
+    said = " ".join(output.split())
+    assert "stopped: 1 failure, and gpuserve_max_failed allows 0." in said
+    died = "it was not reached any more (ssh: connect to host a port 22: Connection refused). What it serves now is not known."
+    assert f" a {died} 0 hosts with the new set, 1 failed, 2 not touched." in said
+    assert "a was not reached, and keeps the note of this run until it boots" in said
+    # All others are free again, and a resumed rollout begins with the host that died.
+    assert [(tmp_path / f"run-{name}" / "run.json").exists() for name in "abc"] == [True, False, False]
+    (tmp_path / "dead-a").unlink()
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_resume=true")
+    assert (status, changed) == (0, "abc"), output
+
+    # As many may die as may fail.
+    (tmp_path / "dies-b").touch()
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_max_failed=1")
+    assert (status, changed) == (2, "abc"), output
+    assert "ended: 1 failure, which gpuserve_max_failed (1) allows." in output
+    assert "2 hosts with the new set, 1 failed, 0 not touched." in output
+
+    # One that is not there from the start is left out; alone in its step it has proved nothing to those behind it.
+    (tmp_path / "dead-b").unlink()
+    for dead, left in (("a", ""), ("c", "ab")):
+        (tmp_path / f"dead-{dead}").touch()
+        status, changed, output = rolled_out(tmp_path, path)
+        assert (status, changed) == (4, left), output
+        assert "it was not there when its turn came: out of reach before, or failed before." in output
+        (tmp_path / f"dead-{dead}").unlink()
+
+
+def test_a_host_that_dies_under_a_task_of_ansibles_own_is_told_by_another_or_by_the_next_run(tmp_path: Path) -> None:
+    path = mortal(tmp_path, "abc")
+    ansibles_own = ["-e", '{"fleet_ansibles_own": true}']
+    (tmp_path / "dies-a").touch()
+    status, changed, output = rolled_out(tmp_path, path, *ansibles_own, "-e", '{"gpuserve_rollout_steps": [2]}')
+    assert (status, changed) == (4, "ab"), output
+    said = " ".join(output.split())
+    assert (
+        "a it came to no end: out of reach, or interrupted. 1 host with the new set, 1 failed, 1 not touched." in said
+    )
+
+    # Alone in its step it ends the run for Ansible; nobody after it is touched, and the next run says so.
+    (tmp_path / "dead-a").rename(tmp_path / "dies-a")
+    status, changed, output = rolled_out(tmp_path, path, *ansibles_own)
+    assert (status, changed) == (4, "a"), output
+    (tmp_path / "dead-a").unlink()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (0, "abc"), output
+    told = (
+        "A rollout before is unfinished (0 of 3 hosts done, a came to no end): -e gpuserve_resume=true goes on there."
+    )
+    assert told in " ".join(output.split())
 
 
 def test_hooks_run_around_a_host_and_one_that_fails_keeps_the_host_as_it_is(tmp_path: Path) -> None:

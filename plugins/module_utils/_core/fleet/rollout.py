@@ -22,6 +22,7 @@ _SHARE = re.compile(r"([0-9]{1,3})\s*%")
 _MOST_NAMED = 6
 _IN_USE = "Wait until it has ended: two runs would each take the other's hosts for lost."
 _LOST = "it came to no end: out of reach, or interrupted."
+_NOT_BEGUN = "it was not there when its turn came: out of reach before, or failed before."
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,27 @@ class Journal:
         """Return the journal with a host whose turn has come."""
         return replace(self, started=tuple(sorted({*self.started, host})))
 
-    def at_end_of_step(self) -> Journal:
-        """Return the journal with hosts that began and came to no end as failed: out of reach, or interrupted."""
-        lost = {host: _LOST for host in self.started if host not in self.done and host not in self.failed}
-        return replace(self, failed={**self.failed, **lost})
+    def after(self, steps: Sequence[Sequence[str]], most_failed: int) -> Journal:
+        """Return the journal once the turn of these steps is over.
+
+        A host that began and came to no end failed, and so did those of a step that none of them began: the step proved nothing. After
+        more failures than are allowed nobody's turn came.
+        """
+        failed = dict(self.failed)
+        over: set[str] = set()
+        for step in steps:
+            began = [host for host in step if host in self.started or host in self.done or host in failed]
+            lost = [host for host in began if host not in self.done and host not in failed]
+            failed |= dict.fromkeys(lost, _LOST) if began else dict.fromkeys(step, _NOT_BEGUN)
+            over.update(step)
+            if len(over & set(failed)) > most_failed:
+                break
+        return replace(self, failed=failed)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Return the hosts that began and came to no end."""
+        return tuple(host for host in self.started if host not in self.done and host not in self.failed)
 
     def with_done(self, host: str, asked: str) -> Journal:
         """Return the journal with a host that has what it was asked for."""
@@ -105,6 +123,26 @@ class Rollout:
     hosts: tuple[str, ...]
     batches: tuple[int, ...]
     skipped: tuple[str, ...] = ()
+
+
+def steps_of(hosts: Sequence[str], batches: Sequence[int], before: str = "") -> list[list[str]]:
+    """Return the hosts of each step; with a host, of those before its own."""
+    found: list[list[str]] = []
+    begin = 0
+    for size in batches:
+        step = list(hosts[begin : begin + size])
+        if not step or before in step:
+            break
+        found.append(step)
+        begin += size
+    return found
+
+
+def unfinished(journal: Journal) -> str:
+    """Return what a person should know of a rollout that did not reach its end."""
+    done = sum(host in journal.done for host in journal.hosts)
+    lost = f", {', '.join(journal.lost[:_MOST_NAMED])} came to no end" if journal.lost else ""
+    return f"A rollout before is unfinished ({done} of {len(journal.hosts)} hosts done{lost}): -e {RESUME}=true goes on there."
 
 
 def parse_steps(value: Any, where: str = STEPS) -> tuple[Step, ...]:

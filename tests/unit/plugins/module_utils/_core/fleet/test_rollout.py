@@ -19,6 +19,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.rollout
     is_stopped,
     parse_steps,
     plan,
+    steps_of,
+    unfinished,
 )
 
 USUAL = parse_steps([1, "25%", "100%"])
@@ -161,11 +163,41 @@ def test_a_journal_is_read_as_it_was_written() -> None:
 
 def test_a_host_fails_or_is_done_and_one_that_ended_in_neither_failed_too() -> None:
     journal = Journal(hosts=("a", "b", "c")).with_started("a").with_started("b")
-    assert journal.at_end_of_step().failed.keys() == {"a", "b"}
+    assert journal.lost == ("a", "b") and journal.after([["a", "b"]], 0).failed.keys() == {"a", "b"}
+    # One of the step that was not there before its turn did not fail in it.
+    assert journal.after([["a", "b", "c"]], 0).failed.keys() == {"a", "b"}
     journal = journal.with_failed("a", "no token").with_done("b", "v2")
-    assert journal.at_end_of_step() == journal
+    assert journal.after([["a", "b"]], 0) == journal and journal.lost == ()
     assert (journal.done, journal.failed) == ({"b": "v2"}, {"a": "no token"})
     assert journal.with_done("a", "v2").failed == {} and journal.with_failed("b", "later").done == {}
+
+
+def test_a_step_that_none_of_its_hosts_began_proved_nothing() -> None:
+    journal = Journal(hosts=tuple("abcd"))
+    steps = [["a"], ["b"], ["c", "d"]]
+    # A canary that was not there is a failure, and whoever comes after it was not touched.
+    failed = journal.after(steps, 0)
+    assert failed.failed == {"a": "it was not there when its turn came: out of reach before, or failed before."}
+    assert end_screen(failed, 0)[-2] == "0 hosts with the new set, 1 failed, 3 not touched."
+    # Where that is allowed, the others have their turn.
+    assert journal.with_started("b").with_done("b", "v2").with_started("c").after(steps, 1).failed.keys() == {"a", "c"}
+    assert journal.after(steps, 1).failed.keys() == {"a", "b"}
+    assert journal.after([], 0) == journal
+
+
+def test_the_steps_before_the_one_of_a_host_are_over() -> None:
+    assert steps_of("abcd", [1, 2, 1]) == [["a"], ["b", "c"], ["d"]]
+    assert steps_of("abcd", [1, 2, 1], "c") == [["a"]] and steps_of("abcd", [1, 2, 1], "a") == []
+    assert steps_of("", [1]) == steps_of("ab", []) == []
+
+
+def test_a_rollout_that_reached_no_end_is_told_with_whoever_came_to_none() -> None:
+    journal = Journal({"a": "v2"}, {}, tuple("abc"), ("a", "b"))
+    said = (
+        "A rollout before is unfinished (1 of 3 hosts done, b came to no end): -e gpuserve_resume=true goes on there."
+    )
+    assert unfinished(journal) == said
+    assert unfinished(journal.with_failed("b", "no")) == said.replace(", b came to no end", "")
 
 
 def test_a_run_begins_its_journal_anew_unless_it_goes_on_or_is_for_some_hosts_only() -> None:
