@@ -62,6 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 "reached": False,
                 "why": unreached.reason(error),
                 "models": [],
+                "generating": [],
                 "boxes": [],
                 "notes": [],
             }
@@ -89,6 +90,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return {
             **result,
             "models": models,
+            "generating": core.generating(answers),
             "boxes": [box.as_entry() for box in known if box.endpoint in used],
             "box_certificates": certificates,
             "notes": [*core.notes(name, known, answers), *(_unknown(box.name) for box in unknown if box.planned)],

@@ -89,6 +89,11 @@ models:
   returned: when the boxes are those of the inventory
   type: list
   elements: dict
+generating:
+  description: The models that generate tokens, as the boxes say that serve them.
+  returned: when the boxes are those of the inventory
+  type: list
+  elements: str
 boxes:
   description: Entries of C(gateway_boxes) of the edge.
   returned: when the boxes are those of the inventory

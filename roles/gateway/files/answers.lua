@@ -80,8 +80,8 @@ local function described(model, id)
     -- When what serves it came up; before that, when nginx did.
     local since = dict:get("since " .. model.all[1])
     return string.format('{"id":%s,"object":"model","created":%d,"owned_by":"gpuserve","root":%s,"parent":null,"max_model_len":%s,'
-        .. '"status":"%s"}', quoted(id), since or STARTED, quoted(model.name), length ~= config.json.null and length or "null",
-        engines.state_of(model))
+        .. '%s"status":"%s"}', quoted(id), since or STARTED, quoted(model.name), length ~= config.json.null and length or "null",
+        model.task ~= "" and '"task":' .. quoted(model.task) .. "," or "", engines.state_of(model))
 end
 
 -- All that a key may use, or the names of one model.

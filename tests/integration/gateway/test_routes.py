@@ -282,6 +282,9 @@ def test_a_model_is_asked_for_what_it_is_for(gateway: Gateway) -> None:
     gateway.reload()
     gateway.wait_until_it_serves()
     try:
+        # An edge knows by the list what it can be proved by.
+        listed = {entry["root"]: entry.get("task") for entry in gateway.ask("GET", "/v1/models").json["data"]}
+        assert {name: task for name, task in listed.items() if task} == tasks
         seen = len(gateway.stub("yi")["seen"])
         answer = gateway.ask("POST", CHAT, {"model": "yi", "messages": []})
         assert (answer.status, answer.code) == (400, "unsupported_task")

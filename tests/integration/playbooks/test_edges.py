@@ -32,9 +32,11 @@ SET_UP = """
   ansible.builtin.shell:
     cmd: >-
       echo begun {{ inventory_hostname }} {{ gateway_models | map(attribute='name') | join(',') }} >> {{ edges_log }};
+      test "{{ gateway_prove | join(',') }}" = qwen &&
       {{ edges_fail[inventory_hostname] | default('true') }} && echo proved {{ inventory_hostname }} >> {{ edges_log }}
   vars:
     gateway_models: "{{ _edge_models }}"
+GIVEN
   tags: [gateway]
 - name: Check by a task of ours
   gpuserve.fleet.gpu_info:
@@ -47,7 +49,9 @@ class Box(BaseHTTPRequestHandler):
     """A box's gateway that serves one model."""
 
     def do_GET(self) -> None:
-        text = json.dumps({"data": [{"id": "qwen", "root": "qwen", "max_model_len": 1536}]}).encode()
+        text = json.dumps(
+            {"data": [{"id": "qwen", "root": "qwen", "max_model_len": 1536, "task": "generate"}]}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -91,7 +95,10 @@ def play(plays: list[dict[str, Any]], folder: Path, hosts: Path, *arguments: str
     shutil.copytree(CHECKOUT / "playbooks/vars", folder / "vars", dirs_exist_ok=True)
     edge = yaml.safe_load((CHECKOUT / "playbooks/tasks/edge.yml").read_text())
     at = next(at for at, task in enumerate(edge) if "include_role" in str(task))
-    (folder / "tasks/edge.yml").write_text(yaml.safe_dump(edge[:at], sort_keys=False) + SET_UP)
+    # Nothing of this run has started a box: what it is to be proved by is what the box says.
+    proved = json.dumps(next(task for task in edge if "Start the gateway" in task["name"])["vars"]["gateway_prove"])
+    set_up = SET_UP.replace("GIVEN", f"    gateway_prove: {proved}")
+    (folder / "tasks/edge.yml").write_text(yaml.safe_dump(edge[:at], sort_keys=False) + set_up)
     (folder / "plays.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
     log = folder / "log"
     log.write_text("")

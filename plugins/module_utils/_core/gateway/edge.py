@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError, fail
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import addresses, keys
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway.tasks import GENERATE
 
 GROUP = "edge"
 KEY = "gpuserve_edge_key"
@@ -27,11 +28,14 @@ Trust = Literal["off", "self_signed", "files"]
 
 @dataclass(frozen=True)
 class Served:
-    """A model of a box: its name, its other names, and the tokens that a request and its answer may have together."""
+    """A model of a box: its name, its other names, the tokens that a request and its answer may have together, and what it is for."""
 
     name: str
     others: tuple[str, ...] = ()
     max_model_len: int | None = None
+    task: str = ""
+    # No engine of it answers there.
+    is_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,10 @@ def read_list(listed: Mapping[str, Any]) -> tuple[Served, ...]:
     found: dict[str, Served] = {}
     for entry in listed.get("data") or ():
         name, root = str(entry["id"]), str(entry.get("root") or entry["id"])
-        before = found.get(root, Served(root, (), entry.get("max_model_len")))
+        task, is_down = str(entry.get("task") or ""), entry.get("status") == "down"
+        before = found.get(root, Served(root, (), entry.get("max_model_len"), task, is_down))
         others = before.others if name == root else (*before.others, name)
-        found[root] = Served(root, others, before.max_model_len)
+        found[root] = replace(before, others=others)
     return tuple(found.values())
 
 
@@ -110,6 +115,12 @@ def models(boxes: Sequence[Box], answers: Mapping[str, Answer]) -> list[dict[str
         for served in box.planned if answer.error else answer.models:
             at.setdefault(served.name, []).append((box, served))
     return [_entry(name, told, answers) for name, told in at.items()]
+
+
+def generating(answers: Mapping[str, Answer]) -> list[str]:
+    """Return the models that generate tokens, as the boxes say where they are up, so that an edge can be proved by one of each."""
+    listed = [served for answer in answers.values() for served in answer.models]
+    return sorted({served.name for served in listed if served.task == GENERATE and not served.is_down})
 
 
 def _entry(name: str, told: Sequence[tuple[Box, Served]], answers: Mapping[str, Answer]) -> dict[str, Any]:

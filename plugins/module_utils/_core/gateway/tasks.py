@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-TASKS = ("generate", "embed", "score", "classify", "transcribe")
+GENERATE = "generate"
+TASKS = (GENERATE, "embed", "score", "classify", "transcribe")
 # A model that generates may hear as well, and one that embeds scores by its embeddings. A path that is not here is anybody's.
 _SERVE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -15,12 +16,12 @@ _SERVE: Mapping[str, tuple[str, ...]] = {
             *("/v1/chat/completions", "/v1/completions", "/v1/responses"),
             *("/v1/messages", "/v1/messages/count_tokens"),
         ),
-        ("generate",),
+        (GENERATE,),
     ),
     "/v1/embeddings": ("embed",),
     **dict.fromkeys(("/rerank", "/v1/rerank", "/v2/rerank", "/score", "/v1/score"), ("score", "embed", "classify")),
     "/classify": ("classify", "score"),
-    **dict.fromkeys(("/v1/audio/transcriptions", "/v1/audio/translations", "/v1/realtime"), ("transcribe", "generate")),
+    **dict.fromkeys(("/v1/audio/transcriptions", "/v1/audio/translations", "/v1/realtime"), ("transcribe", GENERATE)),
 }
 
 

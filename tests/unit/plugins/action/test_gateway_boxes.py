@@ -112,6 +112,20 @@ def test_an_edge_is_told_who_serves_what(tmp_path: Path) -> None:
     assert KEY not in str(answer)
 
 
+def test_what_generates_is_known_from_the_boxes_where_it_is_up() -> None:
+    def entry(name: str, task: str, status: str = "ready") -> dict[str, Any]:
+        return {"id": name, "root": name, "task": task, "status": status}
+
+    alias = {**entry("qwen", "generate"), "id": "q"}
+    a = [entry("qwen", "generate"), alias, entry("bge", "embed"), entry("yi", "generate", "down")]
+    # A box whose gateway is of a version before says nothing of what its models are for.
+    hosts = {"a": box(1), "b": box(2), "edge01": {}}
+    answers = {"a": {"listed": {"data": a}}, "b": {"listed": LISTED}}
+    answer = Controller(hosts, answers).run(gateway_boxes_info, "edge01", key=KEY, placement={})
+    assert answer["generating"] == ["qwen"]
+    assert [model["name"] for model in answer["models"]] == ["qwen", "bge", "yi"]
+
+
 def test_a_box_that_is_to_answer_for_no_model_is_in_no_route_and_nobody_misses_it() -> None:
     """As one that computes for the first host of its group, or has no model by its placement."""
     large = [{"name": "large", "model": "owner/large", "distributed": {"hosts": 2}}]
