@@ -4,9 +4,14 @@
 --
 -- Whether a request may come in, decided by its head alone: how fast and how many its key may send, and how many bytes lie here already. What
 -- is taken here is given back when the request ends (requests.lua).
+--
+-- A request ends here a moment after its client has the last byte, and one that its client leaves once nginx has heard of it. What that client
+-- asks next can be faster, through another of nginx's processes: one client after the other would be refused. So whoever finds no room
+-- looks again before it is.
 
 local answers = require("answers")
 local config = require("config")
+local counts = require("counts")
 local requests = require("requests")
 local usage = require("usage")
 
@@ -16,6 +21,10 @@ local limits = config.limits
 -- What nginx holds for a connection anyhow; how many of those there are is bounded.
 local SMALL = 16384
 local NONE = {}
+-- Seconds between the looks of a request that found no room. The first are for what has just ended, the last for a machine that is busy.
+local LOOKS = {0.002, 0.008, 0.03, 0.1, 0.1}
+-- Who looks costs next to nothing, and holds nothing: that many may.
+local MOST_LOOKING = 256
 
 local admission = {}
 
@@ -50,6 +59,41 @@ local function wait_of(name, per_minute)
     return wait
 end
 
+-- Waits for what `has_room` asks for, for at most `places` requests of a name: so many can have ended just now. Returns whether it came.
+function admission.room_comes(request, name, places, has_room)
+    local looking, came = "looking " .. name, false
+    if requests.take(request, looking, 1) <= math.min(places, MOST_LOOKING) then
+        for _, seconds in ipairs(LOOKS) do
+            ngx.sleep(seconds)
+            came = has_room()
+            if came then
+                break
+            end
+        end
+    end
+    requests.give_back(request, looking)
+    return came
+end
+
+-- Counts for a request, unless that makes more than there may be. Returns whether it was counted.
+local function take_within(request, name, amount, most)
+    if requests.take(request, name, amount) <= most then
+        return true
+    end
+    -- Who waits for room takes none.
+    requests.give_back(request, name)
+    return admission.room_comes(request, name, most / amount, function()
+        if counts.of(name) + amount > most then
+            return false
+        end
+        local taken = requests.take(request, name, amount) <= most
+        if not taken then
+            requests.give_back(request, name)
+        end
+        return taken
+    end)
+end
+
 -- How many bytes a body can have, as its head says; nil where there is too much. Without a length, and before it is unpacked, it can be
 -- as long as any.
 local function announced(var)
@@ -77,8 +121,7 @@ function admission.enter(request, owner, var)
                 "This key's requests come faster than it may send them; try again shortly.")
         end
     end
-    if owner.most and requests.take(request, "key " .. name, 1) > owner.most then
-        requests.give_back(request, "key " .. name)
+    if owner.most and not take_within(request, "key " .. name, 1, owner.most) then
         return too_many(request, "concurrency", 1, "Too many requests at once; try again shortly.")
     end
     local length = announced(var)
@@ -90,10 +133,10 @@ function admission.enter(request, owner, var)
         return true
     end
     request.bytes = "bytes of " .. name
-    if requests.take(request, request.bytes, length) > limits.key_bytes then
+    if not take_within(request, request.bytes, length, limits.key_bytes) then
         return too_many(request, "bytes", 1, "This key's bodies that are under way hold too many bytes; try again shortly.")
     end
-    if requests.take(request, "bytes", length) > limits.all_bytes then
+    if not take_within(request, "bytes", length, limits.all_bytes) then
         return too_many(request, "bytes", 1, "The bodies that are under way hold too many bytes; try again shortly.")
     end
     return true

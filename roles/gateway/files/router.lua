@@ -323,9 +323,11 @@ local function dispatch(request, owner, name, path, var)
         return refuse(400, "invalid_request_error", "unsupported_task",
             "The model `" .. model.name .. "` is for " .. model.task .. ", which this path does not serve.", "model")
     end
-    local number = model.queue and model.queue > 0 and under_way(model) or 0
-    if number > 0 and number >= model.queue then
-        return admission.too_many(request, "concurrency", account.wait_of(model, number), "Too many requests at once; try again shortly.")
+    local queue = model.queue and model.queue > 0 and model.queue
+    if queue and under_way(model) >= queue and not admission.room_comes(request, model.name, queue, function()
+        return under_way(model) < queue
+    end) then
+        return admission.too_many(request, "concurrency", account.wait_of(model, under_way(model)), "Too many requests at once; try again shortly.")
     end
     local at = engines.pick(owner, model, "")
     if not at then

@@ -159,11 +159,11 @@ def test_another_engine_of_the_model_has_room(gateway: Gateway) -> None:
 
 
 def test_when_to_come_back_is_told_from_what_waits(gateway: Gateway) -> None:
-    """Of yi's engine, which works on one at a time: two wait behind one that takes 0.7 s."""
+    """Of yi's engine, which works on one at a time and took 0.7 s for each: two wait behind one that outlasts the refusals."""
     for _at in range(12):
         assert gateway.ask("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}).status == 200
     waiting = [
-        threading.Thread(target=gateway.ask, args=("POST", CHAT, {"model": "yi", "stub_delay_ms": 700}))
+        threading.Thread(target=gateway.ask, args=("POST", CHAT, {"model": "yi", "stub_delay_ms": 6000}))
         for _at in range(3)
     ]
     for thread in waiting:
