@@ -167,6 +167,12 @@ def test_a_model_over_several_hosts_is_planned_and_shown_and_taken_whole(tmp_pat
         assert status == 2 and sentence in " ".join(output.split()), output
         assert output.count("PLAY [") == 1, output
 
+    # What the proof's refusal advises: one of them with models that it holds alone.
+    alone = tmp_path / "alone.json"
+    alone.write_text(json.dumps({"vllm_stack_models": [QWEN]}))
+    status, output = play("prove.yml", path, "-l", "b", "-e", f"@{alone}", "-e", "prove_steps=none")
+    assert status == 2 and "there is no step 'none'" in output and "PLAY [Prove what the host gives]" in output, output
+
 
 def test_all_hosts_are_planned_at_once_and_equal_ones_together(tmp_path: Path) -> None:
     models = [{**QWEN, "placement": {"hosts": 2, "label": "quiet"}}, YI]

@@ -124,7 +124,8 @@ def one_by_one(groups: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) ->
         FleetError(
             MODELS,
             f"{', '.join(_in_order(told))} serve {model} together, and this playbook takes one host after the other.",
-            "Leave these hosts out (-l), or take the model down first: its entry out of the list, site.yml, and back in afterwards.",
+            f"Leave these hosts out (-l), or give each, before it serves, models that it holds alone: -l {_in_order(told)[-1]} -e @FILE, "
+            f"with {MODELS} in FILE. What they serve together, acceptance and playbooks/benchmark.yml measure.",
         )
         for model, told in groups.items()
         if any(host in hosts for host in told)

@@ -656,8 +656,8 @@ def test_a_playbook_that_takes_one_host_after_the_other_refuses_hosts_of_a_group
     answer = run(of_a_group(), groups="none", names_only=names_only)
     assert answer["msg"] == (
         f"vllm_stack_models: {first}, {second} serve large together, and this playbook takes one host after the other. "
-        "Leave these hosts out (-l), or take the model down first: its entry out of the list, site.yml, and back in afterwards. "
-        "Nothing was changed."
+        f"Leave these hosts out (-l), or give each, before it serves, models that it holds alone: -l {second} -e @FILE, "
+        "with vllm_stack_models in FILE. What they serve together, acceptance and playbooks/benchmark.yml measure. Nothing was changed."
     )
     assert "failed" not in run(of_a_group(), {"ansible_limit": alone}, groups="none", names_only=names_only)
     assert "failed" not in run({"gpu01": {}}, groups="none", names_only=names_only)
