@@ -28,6 +28,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 )
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
 
 HOST_MODULE = "gpuserve.fleet.gateway_host"
 ARGUMENTS = ("settings", "state", "keys_file", "key_dir", "use_saved", "change", "follow", "folder")
@@ -215,6 +216,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "first_key_gone": registry.change_of_first(self._change(), [key.name for key in gateway.keys]) == "revoke",
         }
         answer = self._on_host({"state": "present", "payload": json.dumps(payload)})
+        if written and not self._task.check_mode:
+            at = f"The gateway's first API key is in {self._first_key_file()} on this controller"
+            shown(f"{at}; only your account reads that file.")
         return {
             **answer,
             "generation": rendered.generation,

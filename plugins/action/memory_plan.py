@@ -18,8 +18,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gpuserve.fleet.plugins.filter.plan_table import plan_table
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.plan import alternatives
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spec import PRESETS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.preflight import no_card
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.connect import connect_to
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.kept import Kept
@@ -28,10 +30,11 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.hub.quantized i
 from ansible_collections.gpuserve.fleet.plugins.modules.memory_plan import ARGUMENT_SPEC, plan
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.refusal import refused
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import is_read_by_a_program, shown
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.this_run import MODEL_INFO, alone
 
-# What is for the hub is asked from here, and not sent to a host.
-HUB = ("ask_hub", "endpoint")
+# What is for the hub is asked from here, and what is shown is shown here: neither is sent to a host.
+HERE = ("ask_hub", "endpoint", "show")
 FOLDER = "gpuserve-quantized"
 UNTOUCHED = "Nothing that serves was touched."
 
@@ -55,12 +58,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         planned = self._planned(arguments, task_vars)
         if refuse and not planned.get("failed") and not planned["plan"]["feasible"]:
             return {**result, **refused(FleetError("", " ".join(planned["plan"]["reasons"]), UNTOUCHED))}
+        if boolean(arguments.get("show", False)) and not planned.get("failed"):
+            lines = shown(plan_table(planned["plan"], host, self._others(arguments, task_vars)))
+            planned |= {"text": lines} if is_read_by_a_program() else {}
         return {**result, **planned}
+
+    def _others(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+        """Return the plans under the presets that were not asked for: of the models alone, whatever is proved by now."""
+        given = {key: value for key, value in arguments.items() if key not in ("proved", "ask_hub")}
+        others = (name for name in PRESETS if name != arguments.get("preset"))
+        planned = {name: self._planned({**given, "preset": name}, task_vars) for name in others}
+        return {name: one["plan"] for name, one in planned.items() if not one.get("failed")}
 
     def _planned(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Return what the module returns, from here or from where the models are."""
         if any(_is_on_the_host(model) for model in arguments.get("models") or []):
-            here = {key: value for key, value in arguments.items() if key not in HUB}
+            here = {key: value for key, value in arguments.items() if key not in HERE}
             return dict(self._execute_module(module_args=here, task_vars=task_vars))
         checked = ArgumentSpecValidator(ARGUMENT_SPEC).validate(arguments)
         if checked.error_messages:

@@ -133,6 +133,12 @@ options:
     type: str
     default: ""
     version_added: 0.2.0
+  show:
+    description:
+      - Whether the plan is shown as a table, with what the other presets would do.
+    type: bool
+    default: false
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -248,6 +254,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "api_key": {"type": "str", "default": "", "no_log": True},
     "refuse": {"type": "bool", "default": False},
     "no_card": {"type": "str", "default": ""},
+    "show": {"type": "bool", "default": False},
 }
 
 

@@ -21,9 +21,9 @@ def read(path: str) -> Any:
 
 
 def calls(tasks: list[dict[str, Any]]) -> Iterator[str]:
-    """Name what each task includes, or its module."""
+    """Name what each task takes in, or its module."""
     for task in tasks:
-        role = task.get("ansible.builtin.include_role")
+        role = task.get("ansible.builtin.include_role") or task.get("ansible.builtin.import_role")
         if role:
             yield f"{role['name']} {role.get('tasks_from', 'main.yml')}"
         elif "ansible.builtin.include_tasks" in task:
@@ -42,7 +42,7 @@ def test_a_host_is_given_back_once_it_is_proved() -> None:
     after = order.index("after_serving.yml")
     order[after : after + 1] = calls(read("playbooks/tasks/after_serving.yml"))
     back = order.index("gpuserve.fleet.gateway return.yml")
-    assert order.index("gpuserve.fleet.vllm_stack main.yml") < order.index("gpuserve.fleet.gateway main.yml") < back
+    assert order.index("gpuserve.fleet.vllm_stack start.yml") < order.index("gpuserve.fleet.gateway main.yml") < back
     # What measures it comes before, what a person does with a host that serves after.
     assert (
         order.index("acceptance.yml")

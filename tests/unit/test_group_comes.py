@@ -30,14 +30,15 @@ def flat(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def file_of(task: dict[str, Any]) -> str:
-    """Return the file of the role that a task of main.yml takes in."""
+    """Return the file of the role that a task of start.yml takes in; of the two that fetch, the one that both come to."""
     taken = task.get("ansible.builtin.include_tasks") or task["ansible.builtin.import_tasks"]
-    return str(taken["file"] if isinstance(taken, dict) else taken)
+    file = str(taken["file"] if isinstance(taken, dict) else taken)
+    return "fetch.yml" if file == "{{ _vllm_stack_fetch_file }}" else file
 
 
 def before_bringup() -> list[dict[str, Any]]:
-    """Return what main.yml takes in before engines start."""
-    tasks = read("main.yml")
+    """Return what start.yml takes in before engines start."""
+    tasks = read("start.yml")
     return tasks[: [file_of(task) for task in tasks].index("bringup.yml")]
 
 
