@@ -21,6 +21,7 @@ from typing import Any
 
 from ansible import constants as settings
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -72,7 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work, where there is any."""
-        if first.get("failed") or not first.get("work") or "probe_only" in arguments:
+        if first.get("failed") or not first.get("work") or boolean(arguments.get("probe_only", False)):
             return first
         self._say(0, self._announcement(first))
         if first.get("gap"):

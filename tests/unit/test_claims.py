@@ -42,7 +42,7 @@ def test_the_stack_hands_on_what_the_gateway_claims() -> None:
         "keys_dir": "{{ _gateway_folder }}/engine_keys",
         "check_interval_s": "{{ gateway_check_interval_s | int }}",
     }
-    module = tasks("roles/vllm_stack/tasks/bringup.yml")[0]["gpuserve.fleet.bringup"]
+    module = tasks("roles/vllm_stack/tasks/engines.yml")[0]["gpuserve.fleet.bringup"]
     assert module["drain_dir"] == "{{ _vllm_stack_gateway_claims.drain_dir | default(omit) }}"
     assert module["keys_dir"] == "{{ _vllm_stack_gateway_claims.keys_dir | default(omit) }}"
     assert module["gateway_interval_s"] == "{{ _vllm_stack_gateway_claims.check_interval_s | default(omit) }}"

@@ -60,14 +60,17 @@ def test_a_host_that_fails_is_given_back() -> None:
 
 
 def test_a_host_is_kept_out_right_before_its_engines_change_and_only_then() -> None:
-    tasks = read("roles/vllm_stack/tasks/bringup.yml")
-    order = list(calls(tasks))
-    start = next(at for at, task in enumerate(tasks) if task["name"] == "Start the engines and prove each by a token")
-    probe, told = tasks[start - 2], tasks[start - 1]
-    assert order[start] == order[start - 2] == "gpuserve.fleet.bringup"
-    # The probe asks for what is then done, and no more.
-    assert probe["gpuserve.fleet.bringup"] == {**tasks[start]["gpuserve.fleet.bringup"], "probe_only": True}
-    assert told["when"] == f"{probe['register']}.work | default(false)"
+    role = "roles/vllm_stack/tasks"
+    start, announced = read(f"{role}/bringup.yml")[:2]
+    # Held and then begun are one task: what is begun is what was looked for.
+    (engines,) = read(f"{role}/engines.yml")
+    told, begun = read(f"{role}/announced.yml")
+    assert start["ansible.builtin.import_tasks"] == begun["ansible.builtin.import_tasks"] == "engines.yml"
+    assert engines["gpuserve.fleet.bringup"]["probe_only"] == "{{ _vllm_stack_holds }}"
+    assert begun["vars"] == {"_vllm_stack_holds": False} and "vars" not in start
+    assert announced["ansible.builtin.include_tasks"] == "announced.yml"
+    assert announced["when"] == f"_vllm_stack_holds and {engines['register']}.work | default(false)"
+    assert told["ansible.builtin.include_role"]["name"] == "{{ _vllm_stack_before_change.name }}"
     plays = {play["name"]: play for play in read("playbooks/site.yml")}
     for name in (ALONE, BY_STEPS):
         assert "'gpuserve.fleet.gateway', 'tasks_from': 'drain.yml'" in plays[name]["vars"]["_vllm_stack_before_change"]

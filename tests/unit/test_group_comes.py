@@ -43,9 +43,9 @@ def before_bringup() -> list[dict[str, Any]]:
 
 
 def came_by(*, rollback: bool, fetches: bool) -> list[str]:
-    probe = next(task for task in read("bringup.yml") if task.get("gpuserve.fleet.bringup", {}).get("probe_only"))
+    (engines,) = read("engines.yml")
     values = {"_vllm_stack_rollback": rollback, FETCHES: fetches}
-    return [*NativeEnvironment().from_string(probe["gpuserve.fleet.bringup"]["came_by"]).render(values)]
+    return [*NativeEnvironment().from_string(engines["gpuserve.fleet.bringup"]["came_by"]).render(values)]
 
 
 @pytest.mark.parametrize("fetches", [False, True])
