@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "journal": {"type": "path", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "batches": {"type": "list", "elements": "int", "default": []},
-    "before_host": {"type": "bool", "default": False},
+    "step": {"type": "list", "elements": "str", "default": []},
     "placement": {"type": "dict", "default": {}},
     "members": {"type": "dict", "default": {}},
     "quarantine": {"type": "dict", "default": {}},
@@ -35,7 +35,7 @@ ARGUMENTS: dict[str, Any] = {
     "canary_label": {"type": "str", "default": "canary"},
     "resume": {"type": "bool", "default": False},
     "max_failed": {"type": "int", "default": 0},
-    "asked": {"type": "str", "default": ""},
+    "asked": {"type": "dict", "default": {}},
     "reason": {"type": "str", "default": ""},
 }
 
@@ -103,20 +103,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         }
 
     def _note(self) -> dict[str, Any]:
-        """Note how a host fared, or none; return whether the rollout stops, and what is told then."""
-        state, most = self._params["state"], self._params["max_failed"]
-        host = str(self._variables["inventory_hostname"])
+        """Note how hosts fared, or none; return whether the rollout stops, and what is told then."""
+        state, most, step = self._params["state"], self._params["max_failed"], self._params["step"]
         with self._locked():
             journal = self._journal()
-            if state == "started":
-                journal = journal.with_started(host)
-            if state == "read":
-                before = host if self._params["before_host"] else ""
-                journal = journal.after(rollout.steps_of(self._params["hosts"], self._params["batches"], before), most)
+            if state in ("started", "read"):
+                steps = rollout.steps_of(self._params["hosts"], self._params["batches"], step[0] if step else "")
+                journal = journal.after(steps, most)
+            if state == "started" and not rollout.is_stopped(journal, most):
+                journal = journal.with_started(step)
             if state == "done":
-                journal = journal.with_done(host, self._params["asked"])
+                journal = journal.with_done(step, self._params["asked"])
             if state == "failed":
-                journal = journal.with_failed(host, self._params["reason"])
+                journal = journal.with_failed(str(self._variables["inventory_hostname"]), self._params["reason"])
             if state != "read":
                 self._keep(journal)
         return {

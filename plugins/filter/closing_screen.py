@@ -26,7 +26,7 @@ options:
     type: str
     required: true
   access:
-    description: C(gateway_access), as the gateway's role leaves it.
+    description: How clients come in, C({address, port, tls, auth, key_file}); empty where no gateway was configured.
     type: dict
     required: true
   generating:
@@ -43,7 +43,7 @@ options:
 EXAMPLES = r"""
 - name: Show what serves
   gpuserve.fleet.show:
-    text: "{{ vllm_stack_gateway_models | gpuserve.fleet.closing_screen('gpu01', '192.0.2.10', gateway_access, ['qwen']) }}"
+    text: "{{ vllm_stack_gateway_models | gpuserve.fleet.closing_screen('gpu01', '192.0.2.10', way_in, ['qwen']) }}"
 """
 
 RETURN = r"""

@@ -19,9 +19,9 @@ author:
 options:
   state:
     description:
-      - V(planned) returns order and steps, and begins the journal. V(started), V(done) and V(failed) note how the task's host
-        fares. V(read) says how it went. Of the steps in O(hosts) and O(batches), a host that began and is neither done nor failed
-        counts as failed, and so do all hosts of a step that none of them began.
+      - V(planned) returns order and steps, and begins the journal. V(started) is for the begin of a step, V(done) for its end. V(failed)
+        notes that the task's host failed. V(read) says how it went. Of the steps in O(hosts) and O(batches), for V(started) of those before
+        O(step), a host that began and is neither done nor failed counts as failed, and so do all hosts of a step that none of them began.
     type: str
     choices: [planned, started, done, failed, read]
     required: true
@@ -32,22 +32,24 @@ options:
     required: true
   hosts:
     description:
-      - The hosts of the run, for V(planned); for V(read), RV(hosts) of that.
+      - The hosts of the run, for V(planned); for V(started) and V(read), RV(hosts) of that.
     type: list
     elements: str
     default: []
   batches:
     description:
-      - RV(batches) of V(planned), for V(read). Left out, each host counts as what was noted of it.
+      - RV(batches) of V(planned), for V(started) and V(read). Left out, each host counts as what was noted of it.
     type: list
     elements: int
     default: []
     version_added: 0.3.0
-  before_host:
+  step:
     description:
-      - Whether V(read) is before the step of the task's host, and is for the steps before that one.
-    type: bool
-    default: false
+      - The hosts of a step that are there. V(started) notes that they begin unless RV(stopped), and V(done) that those of them that did
+        not fail have what they were asked for.
+    type: list
+    elements: str
+    default: []
     version_added: 0.3.0
   placement:
     description:
@@ -87,9 +89,9 @@ options:
     default: 0
   asked:
     description:
-      - What the host was asked for, of RV(asked).
-    type: str
-    default: ""
+      - RV(asked) of V(planned), for V(done).
+    type: dict
+    default: {}
   reason:
     description:
       - Why the host failed.

@@ -252,15 +252,19 @@ HOOK = """---
 """
 
 
+def of_a_role(task: Any) -> bool:
+    return "include_role" in str(task) or "import_role" in str(task)
+
+
 def served_by_doubles(tasks: Any) -> list[dict[str, Any]]:
     """Return tasks of serve.yml, with the engines' a double and what the gateway does left out; hooks and acceptance are real."""
-    kept = [task for task in tasks if task["name"] == "Start the engines" or "include_role" not in str(task)]
+    kept = [task for task in tasks if task["name"] == "Start the engines" or not of_a_role(task)]
     for task in kept:
         if task["name"] == "Check what comes before the engines":
             # Where engines are met is known to the role that is left out.
             task["when"] = task["when"].partition("or (_vllm_stack")[0]
         if task["name"] == "Start the engines":
-            del task["ansible.builtin.include_role"]
+            del task["ansible.builtin.import_role"]
             task["ansible.builtin.include_tasks"] = {"file": "engines.yml", "apply": {"tags": task["tags"]}}
     return [task for task in kept if task["name"] != "Show what serves and a request to paste"]
 
@@ -286,7 +290,7 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     block = next(task for task in host["tasks"] if "block" in task)
     names = [task["name"] for task in host["tasks"]]
     host["tasks"] = [*host["tasks"][: names.index("Stop here on hosts that serve nothing")], block]
-    block["block"] = [task for task in block["block"] if "include_role" not in str(task)]
+    block["block"] = [task for task in block["block"] if not of_a_role(task)]
     for one in plays[1:]:
         one["module_defaults"] = {"gpuserve.fleet.host_claim": {"folder": f"{folder}/run-{{{{ inventory_hostname }}}}"}}
     # The hosts of a test have one folder of state: two that note their version there at once are none of a fleet's.

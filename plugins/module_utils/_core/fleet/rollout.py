@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,9 +74,9 @@ class Journal:
             "run": self.run.data() if self.run else None,
         }
 
-    def with_started(self, host: str) -> Journal:
-        """Return the journal with a host whose turn has come."""
-        return replace(self, started=tuple(sorted({*self.started, host})))
+    def with_started(self, hosts: Iterable[str]) -> Journal:
+        """Return the journal with hosts whose turn has come."""
+        return replace(self, started=tuple(sorted({*self.started, *hosts})))
 
     def after(self, steps: Sequence[Sequence[str]], most_failed: int) -> Journal:
         """Return the journal once the turn of these steps is over.
@@ -100,10 +100,10 @@ class Journal:
         """Return the hosts that began and came to no end."""
         return tuple(host for host in self.started if host not in self.done and host not in self.failed)
 
-    def with_done(self, host: str, asked: str) -> Journal:
-        """Return the journal with a host that has what it was asked for."""
-        failed = {name: reason for name, reason in self.failed.items() if name != host}
-        return replace(self, done={**self.done, host: asked}, failed=failed)
+    def with_done(self, hosts: Iterable[str], asked: Mapping[str, str]) -> Journal:
+        """Return the journal with those of a step's hosts that came to its end: each has what it was asked for, unless it failed."""
+        done = {host: asked.get(host, "") for host in hosts if host not in self.failed}
+        return replace(self, done={**self.done, **done})
 
     def with_failed(self, host: str, reason: str) -> Journal:
         """Return the journal with a host that failed."""

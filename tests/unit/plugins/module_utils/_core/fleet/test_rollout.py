@@ -162,14 +162,14 @@ def test_a_journal_is_read_as_it_was_written() -> None:
 
 
 def test_a_host_fails_or_is_done_and_one_that_ended_in_neither_failed_too() -> None:
-    journal = Journal(hosts=("a", "b", "c")).with_started("a").with_started("b")
+    journal = Journal(hosts=("a", "b", "c")).with_started("ab")
     assert journal.lost == ("a", "b") and journal.after([["a", "b"]], 0).failed.keys() == {"a", "b"}
     # One of the step that was not there before its turn did not fail in it.
     assert journal.after([["a", "b", "c"]], 0).failed.keys() == {"a", "b"}
-    journal = journal.with_failed("a", "no token").with_done("b", "v2")
+    journal = journal.with_failed("a", "no token").with_done("ab", {"a": "v2", "b": "v2"})
     assert journal.after([["a", "b"]], 0) == journal and journal.lost == ()
     assert (journal.done, journal.failed) == ({"b": "v2"}, {"a": "no token"})
-    assert journal.with_done("a", "v2").failed == {} and journal.with_failed("b", "later").done == {}
+    assert journal.with_failed("b", "later").done == {}
 
 
 def test_a_step_that_none_of_its_hosts_began_proved_nothing() -> None:
@@ -180,7 +180,10 @@ def test_a_step_that_none_of_its_hosts_began_proved_nothing() -> None:
     assert failed.failed == {"a": "it was not there when its turn came: out of reach before, or failed before."}
     assert end_screen(failed, 0)[-2] == "0 hosts with the new set, 1 failed, 3 not touched."
     # Where that is allowed, the others have their turn.
-    assert journal.with_started("b").with_done("b", "v2").with_started("c").after(steps, 1).failed.keys() == {"a", "c"}
+    assert journal.with_started("b").with_done("b", {"b": "v2"}).with_started("c").after(steps, 1).failed.keys() == {
+        "a",
+        "c",
+    }
     assert journal.after(steps, 1).failed.keys() == {"a", "b"}
     assert journal.after([], 0) == journal
 
