@@ -252,6 +252,15 @@ HOOK = """---
 """
 
 
+# In the place of the roles that install drivers and Docker.
+UNREADY = {
+    "name": "Fail as a host whose driver can't be installed",
+    "ansible.builtin.fail": {"msg": "no driver on {{ inventory_hostname }}."},
+    "when": "(fleet_folder ~ '/unready-' ~ inventory_hostname) is exists",
+    "tags": ["always"],
+}
+
+
 def of_a_role(task: Any) -> bool:
     return "include_role" in str(task) or "import_role" in str(task)
 
@@ -290,7 +299,7 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     block = next(task for task in host["tasks"] if "block" in task)
     names = [task["name"] for task in host["tasks"]]
     host["tasks"] = [*host["tasks"][: names.index("Stop here on hosts that serve nothing")], block]
-    block["block"] = [task for task in block["block"] if not of_a_role(task)]
+    block["block"] = [task for task in block["block"] if not of_a_role(task)] + [UNREADY]
     for one in plays[1:]:
         one["module_defaults"] = {"gpuserve.fleet.host_claim": {"folder": f"{folder}/run-{{{{ inventory_hostname }}}}"}}
     # The hosts of a test have one folder of state: two that note their version there at once are none of a fleet's.
@@ -520,6 +529,11 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     status, changed, output = rolled_out(tmp_path, path, "-l", "a")
     assert (status, changed) == (2, "a") and not any(note.exists() for note in notes), output
     (tmp_path / "broken-a").unlink()
+    # One that failed before any engine was to change is given back as well, whatever becomes of the others.
+    (tmp_path / "unready-b").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert status == 2 and "b" not in changed and not any(note.exists() for note in notes), output
+    (tmp_path / "unready-b").unlink()
 
     # Somebody at another controller has a host: nobody's is changed, and what was taken is given back.
     other = {
