@@ -42,6 +42,18 @@ SETTINGS = "/var/lib/nvml-double/engines/qwen.json"
 BENCHMARKS = "/var/lib/gpuserve/benchmarks"
 # Four requests at once give 4 / SLOW_TOKEN_S tokens a second at most.
 SLOW_TOKEN_S = 0.1
+# What the owner of a fleet has done before a host changes: here it is struck by lightning.
+DIES = """---
+- name: Stop the box as a loss of power does
+  ansible.builtin.command:
+    argv: [docker, kill, {container}]
+  delegate_to: localhost
+  become: false
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+  when: inventory_hostname == '{box}'
+"""
 HELD_TO = (
     "-e",
     json.dumps(
@@ -266,6 +278,29 @@ def slow_canary(fleet: Fleet) -> None:
     wait_for(lambda: fleet.is_up(A))
 
 
+def dead_canary(fleet: Fleet) -> None:
+    """A canary dies in its step: it failed as any other, the other box is not touched, and a resumed run begins with it."""
+    before = fleet.started(B)
+    with tempfile.TemporaryDirectory() as folder:
+        dies = Path(folder, "dies.yml")
+        dies.write_text(DIES.format(box=A, container=boxes.container_name(A)))
+        with fleet.asked("a canary that dies in its step", allowed=PLAIN + STREAMS):
+            status, output = fleet.site("-e", flags(10), "-e", f"gpuserve_before_host={dies}")
+    said = " ".join(output.split())
+    check(status == 2 and "stopped: 1 failure, and gpuserve_max_failed allows 0." in said, output)
+    check(
+        f"{A} it was not reached any more (ssh: " in said
+        and "0 hosts with the new set, 1 failed, 1 not touched." in said,
+        output,
+    )
+    check(fleet.started(B) == before and fleet.drained() == "", "the other box was touched, or one is still drained")
+    boxes.up(A)
+    wait_for(lambda: fleet.is_up(A))
+    with fleet.asked("a resumed rollout"):
+        status, output = fleet.site("-e", flags(10), "-e", "gpuserve_resume=true")
+    check(status == 0 and fleet.started(B) != before and fleet.drained() == "", output)
+
+
 def one_address(fleet: Fleet) -> None:
     """The address that docs/fleet.md has keepalived give to edges is with this one while it answers, and only then."""
     (text,) = re.findall(r"```text\n(global_defs.*?)```", (CHECKOUT / "docs/fleet.md").read_text(), re.DOTALL)
@@ -314,6 +349,7 @@ PARTS = (
     upgraded,
     failed_canary,
     slow_canary,
+    dead_canary,
     one_address,
     dead_box,
 )
