@@ -26,8 +26,10 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.target import part_of
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import MACHINE_CALLBACKS
 
 # A command that waits for something new probes this often, so many times.
@@ -40,6 +42,8 @@ RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
 GIVEN_UP_S = 20.0
 # The hosts of a group come here by the same task of one step, each once it is through with the tasks before.
 COME_S = 600.0
+# Those without an API are asked for no token, and come within this time.
+EARLY_S = 10.0
 
 display = Display()
 
@@ -65,11 +69,35 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return {**result, "failed": True, "msg": _left_alone(failed)}
         if self._task.check_mode:
             return {**result, **self._execute_module(module_args=arguments, task_vars=task_vars)}
-        first = self._execute_module(module_args={**arguments, "probe_only": True}, task_vars=task_vars)
+        asked = {**arguments, "probe_only": True}
+        if together and (anew := self._known_anew(arguments)):
+            asked["anew"] = anew
+        first = self._execute_module(module_args=asked, task_vars=task_vars)
         work = self._together if first.get("groups") else self._begin
         done = work(arguments, first, task_vars or {})
         # The controller keeps each host's answer until the run ends: not the whole plan once more with it.
         return {**result, **{name: value for name, value in done.items() if name != "invocation"}}
+
+    def _known_anew(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Return models that are started anew whatever this host says: a task before found that, or another host tells it by now.
+
+        The first host of a group hangs once another part has ended, and a token that never comes would be waited for.
+        """
+        folder = this_run.folder(this_run.GROUPS)
+        if anew := Board.anew_before(folder, self._name):
+            return anew
+        parts = {entry["name"]: part_of(entry) for entry in plain(arguments.get("services") or [])}
+        first = {
+            name: {"group": part.group, "rank": part.rank, "hosts": part.hosts, "settled": True}
+            for name, part in parts.items()
+            if part is not None and not part.is_headless
+        }
+        board = Board(folder, self._name, first, only_reads=True)
+        until = time.monotonic() + EARLY_S
+        # Hosts that are each the first of one group and not of another wait for each other here, so that it is for no longer.
+        while board.missing() and time.monotonic() < until:
+            time.sleep(PROBE_S)
+        return board.anew()
 
     def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work, where there is any."""
@@ -103,6 +131,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 msg = f"{host}, with which it serves together, can't begin: {reason} Nothing was changed here."
                 return {"failed": True, "msg": msg}
             anew = self._board.anew()
+            if "probe_only" in arguments:
+                self._board.foresee(anew)
             for model in first["models"]:
                 if model["name"] in anew and model["action"] == "kept":
                     model.update(action="start", reason="another host of its group starts it anew")

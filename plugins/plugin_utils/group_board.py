@@ -20,9 +20,17 @@ SUFFIX = ".json"
 
 class Board:
     """The files of one run. `groups` are those of this host, by model, as the bring-up's first probe returns them; `refused` is why the
-    task can't begin here."""
+    task can't begin here. One that only reads has not come, for the others."""
 
-    def __init__(self, folder: Path, host: str, groups: Mapping[str, Mapping[str, Any]], refused: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str,
+        groups: Mapping[str, Mapping[str, Any]],
+        refused: str = "",
+        *,
+        only_reads: bool = False,
+    ) -> None:
         self._folder, self._host, self._groups = folder, host, groups
         # What others told in a task before this one is nothing to go by.
         self._past: Mapping[str, str] = self._before().get("knew", {})
@@ -33,13 +41,26 @@ class Board:
             "refused": refused,
             "came": secrets.token_hex(8),
             "knew": {},
+            "anew": [],
         }
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write()
+        if not only_reads:
+            self._write()
 
     def tell(self, text: str) -> None:
         """Keep what this host's bring-up tells the others."""
         self._own["news"] = json.loads(text)
+        self._write()
+
+    @staticmethod
+    def anew_before(folder: Path, host: str) -> list[str]:
+        """Return the models that were found to be started anew by a task before this one that only probed."""
+        file = _file(folder, host)
+        return list(json.loads(file.read_text(encoding="utf-8"))["anew"]) if file.exists() else []
+
+    def foresee(self, anew: list[str]) -> None:
+        """Keep which models a task that only probes found to be started anew: the one after it need not ask them again."""
+        self._own["anew"] = anew
         self._write()
 
     def end(self) -> None:
@@ -93,7 +114,7 @@ class Board:
 
     @property
     def _file(self) -> Path:
-        return self._folder / f"{quote(self._host, safe='')}{SUFFIX}"
+        return _file(self._folder, self._host)
 
     def _before(self) -> dict[str, Any]:
         """Return what this host kept in a task before this one."""
@@ -102,6 +123,10 @@ class Board:
     def _write(self) -> None:
         """Keep all of it at once: another host's process may read it now."""
         atomic.write(self._file, json.dumps({"host": self._host, **self._own}))
+
+
+def _file(folder: Path, host: str) -> Path:
+    return folder / f"{quote(host, safe='')}{SUFFIX}"
 
 
 def _has(one: Mapping[str, Any], group: str) -> Mapping[str, Any] | None:

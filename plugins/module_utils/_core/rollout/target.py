@@ -31,6 +31,7 @@ class Watched:
     left: bool = False  # it is no part of the stack any more
     socket: str = ""  # where it answers in place of its port
     headless: bool = False  # it answers nowhere: it computes for the first host of its group
+    digest: str = ""  # of what it is to run; empty where that is not known
     anew: bool = (
         False  # it is started again whatever it says: one that hangs without the others of its group is not waited for
     )
@@ -191,5 +192,6 @@ def _watched(entry: Mapping[str, Any], model: Mapping[str, Any], anew: bool) -> 
         task=_task(model),
         socket=str(entry.get("socket", "")),
         headless=part is not None and part.is_headless,
+        digest=str(entry["digest"]),
         anew=anew and part is not None,
     )

@@ -128,7 +128,8 @@ class Watch:
         if headless:
             # It answers nowhere: what listens at its model's port is somebody else.
             asked = replace(asked, health=False, token=False, figures=False, sleep=False)
-        if one.anew and track is None:
+        if track is None and (one.anew or one.digest not in ("", labels.get(f"{compose.LABEL}.digest", ""))):
+            # It is replaced whether or not it makes a token, and one that hangs would be waited for.
             asked = replace(asked, token=False)
         container = state_of(found["State"]["Status"])
         running = container is Container.RUNNING

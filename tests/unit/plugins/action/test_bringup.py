@@ -16,7 +16,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, RUNNING, ActionModule
+from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, EARLY_S, RUNNING, ActionModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
@@ -86,7 +86,8 @@ def together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **variables: Any) 
     first = {"groups": groups, "work": True, "models": [], "serving": []}
     monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
     first |= variables.pop("first", {})
-    monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: dict(first))
+    execute = variables.pop("execute", lambda *_any, **_more: dict(first))
+    monkeypatch.setattr(ActionModule, "_execute_module", execute)
     monkeypatch.setattr(this_run, "folder", lambda name: tmp_path / name)
     clock = Host(monkeypatch, lambda _at: "")
     none: Any = None
@@ -158,6 +159,68 @@ def test_a_host_whose_other_one_failed_before_waits_for_nobody(
         monkeypatch, tmp_path, ansible_play_batch=["box", "other"], args={**args, "came_by": []}, **variables
     )
     assert again["msg"].startswith(said) is (left and bool(play))
+
+
+def test_what_a_probe_found_to_be_started_anew_is_not_asked_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A first host that hangs since another part ended: each task that asked it for a token would wait a minute."""
+    asked: list[dict[str, Any]] = []
+    part = {"group": "large@192.0.2.1:29501", "rank": 1, "hosts": 2, "settled": False}
+    mine = {"large": {**part, "rank": 0, "settled": True}}
+    kept = {"groups": mine, "work": False, "models": [{"name": "large", "action": "kept"}], "serving": ["large"]}
+
+    def execute(_action: Any, *, module_args: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        asked.append(module_args)
+        return dict(kept)
+
+    for probes_only in (True, False, False):
+        Board(tmp_path / this_run.GROUPS, "other", {"large": part})
+        with monkeypatch.context() as patched:
+            patched.setattr(ActionModule, "_begin", lambda _action, _arguments, first, _variables: first)
+            given = {"together": ["box", "other"], **({"probe_only": True} if probes_only else {})}
+            known = SimpleNamespace(raw_get=lambda _host: {})
+            found = together(
+                patched, tmp_path, args=given, execute=execute, ansible_play_batch=["box", "other"], hostvars=known
+            )
+        assert found["work"] is True
+    # The one after that is another task, of another set.
+    assert [one.get("anew") for one in asked] == [None, ["large"], None]
+
+
+@pytest.mark.parametrize(
+    ("place", "other_settled", "anew", "waited_s"),
+    [
+        ("0/2", False, ["large"], 0),
+        ("0/2", True, None, 0),
+        # Nobody came yet: it is asked itself, and the others are waited for afterwards.
+        ("0/2", None, None, EARLY_S),
+        # It has no API, so that nothing is waited for anyway.
+        ("1/2", False, None, 0),
+    ],
+)
+def test_a_first_host_is_asked_for_no_token_once_another_part_of_its_group_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    place: str,
+    other_settled: bool | None,
+    anew: list[str] | None,
+    waited_s: float,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    entry = {"name": "large", "group": place, "meets": "192.0.2.1:29501"}
+
+    def execute(_action: Any, *, module_args: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        asked.append({**module_args, "at": time.monotonic() - 1e6})
+        return {"failed": True, "msg": "that is all that is asked here"}
+
+    if other_settled is not None:
+        part = {"group": "large@192.0.2.1:29501", "rank": 1, "hosts": 2, "settled": other_settled}
+        Board(tmp_path / this_run.GROUPS, "other", {"large": part})
+    known = SimpleNamespace(raw_get=lambda _host: {})
+    args = {"together": ["box", "other"], "services": [entry, {"name": "alone"}]}
+    together(monkeypatch, tmp_path, args=args, execute=execute, ansible_play_batch=["box", "other"], hostvars=known)
+    assert (asked[0].get("anew"), asked[0]["at"]) == (anew, waited_s)
 
 
 @pytest.mark.parametrize(("settled", "work"), [(True, False), (False, True)])

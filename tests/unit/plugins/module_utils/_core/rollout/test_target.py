@@ -40,8 +40,8 @@ def test_a_set_is_read_whole() -> None:
         Service("small", "e", 8002, ("GPU-1",), 2 * GIB, exact_kv=False),
     )
     assert found.watched == (
-        Watched("wide", "vllm-wide", "image", 8001, ("GPU-2", "GPU-1"), 9 * GIB),
-        Watched("small", "vllm-small", "image", 8002, ("GPU-1",), 2 * GIB, task="embed"),
+        Watched("wide", "vllm-wide", "image", 8001, ("GPU-2", "GPU-1"), 9 * GIB, digest="d"),
+        Watched("small", "vllm-small", "image", 8002, ("GPU-1",), 2 * GIB, task="embed", digest="e"),
     )
     assert found.digests == {"wide": "d", "small": "e"}
     assert found.gpus == ["GPU-1", "GPU-2"], "in one order for all runs, which take their locks by it"
