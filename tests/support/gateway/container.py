@@ -61,6 +61,15 @@ class Container(Gateway):
         self._wanted = tuple(stubs)
 
     def __enter__(self) -> Container:
+        try:
+            self._start_all()
+        except BaseException:
+            # Nobody leaves what was not entered.
+            self._stack.close()
+            raise
+        return self
+
+    def _start_all(self) -> None:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
         self.folder.chmod(0o755)
         for part in ("live", "draining", "engine_keys", "usage", "engines", "acme"):
@@ -89,7 +98,6 @@ class Container(Gateway):
             "run", "--detach", "--name", self.name, "--network", "host", *labels(), *may, *tmp, *more, image, *command
         )
         self.wait_until_it_serves()
-        return self
 
     def __exit__(self, *failure: object) -> None:
         self._stack.close()

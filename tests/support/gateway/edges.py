@@ -54,6 +54,15 @@ class Edges:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Edges:
+        try:
+            self._start_all()
+        except BaseException:
+            # Nobody leaves what was not entered.
+            self._stack.close()
+            raise
+        return self
+
+    def _start_all(self) -> None:
         image = bases.ensure_base(BASE)
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-edges-")))
         folder.chmod(0o755)
@@ -98,7 +107,6 @@ class Edges:
                 "-c",
                 START,
             )
-        return self
 
     def __exit__(self, *failure: object) -> None:
         self._stack.close()
