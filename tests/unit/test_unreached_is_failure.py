@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -78,3 +79,12 @@ def test_plays_that_can_go_on_after_a_failure_take_such_a_host_as_one() -> None:
         assert any(
             {"rescue", "always"} & set(task) for task in walked(plays[name]["tasks"], COLLECTION / "playbooks/x", set())
         )
+
+
+def test_a_host_that_loses_its_power_is_noticed_before_tcp_gives_up() -> None:
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(COLLECTION / "ansible.cfg")
+    words = dict(word.split("=") for word in settings["ssh_connection"]["ssh_args"].split() if "=" in word)
+    assert int(words["ServerAliveInterval"]) * int(words["ServerAliveCountMax"]) <= 60
+    # What Ansible has by itself is in place of nothing: one connection for all tasks of a host.
+    assert (words["ControlMaster"], words["ControlPersist"]) == ("auto", "60s")
