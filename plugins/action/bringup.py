@@ -101,7 +101,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _begin(self, arguments: dict[str, Any], first: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work, where there is any."""
-        if first.get("failed") or not first.get("work") or boolean(arguments.get("probe_only", False)):
+        if first.get("failed") or not first.get("work") or _only_probes(arguments):
             return first
         self._say(0, self._announcement(first))
         if first.get("gap"):
@@ -131,7 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 msg = f"{host}, with which it serves together, can't begin: {reason} Nothing was changed here."
                 return {"failed": True, "msg": msg}
             anew = self._board.anew()
-            if "probe_only" in arguments:
+            if _only_probes(arguments):
                 self._board.foresee(anew)
             for model in first["models"]:
                 if model["name"] in anew and model["action"] == "kept":
@@ -283,6 +283,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         ):
             return
         display.display(f"  {self._name}  {line}")
+
+
+def _only_probes(arguments: Mapping[str, Any]) -> bool:
+    """Tell whether the task only looks, for one after it that does what is to be done; the option is there in both."""
+    return bool(boolean(arguments.get("probe_only", False)))
 
 
 def _parted(model: str, hosts: int, step: int) -> str:

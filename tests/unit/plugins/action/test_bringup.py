@@ -178,7 +178,8 @@ def test_what_a_probe_found_to_be_started_anew_is_not_asked_once_more(
         Board(tmp_path / this_run.GROUPS, "other", {"large": part})
         with monkeypatch.context() as patched:
             patched.setattr(ActionModule, "_begin", lambda _action, _arguments, first, _variables: first)
-            given = {"together": ["box", "other"], **({"probe_only": True} if probes_only else {})}
+            # As the role gives it: the option is there either way.
+            given = {"together": ["box", "other"], "probe_only": probes_only}
             known = SimpleNamespace(raw_get=lambda _host: {})
             found = together(
                 patched, tmp_path, args=given, execute=execute, ansible_play_batch=["box", "other"], hostvars=known
