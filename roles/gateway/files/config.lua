@@ -72,6 +72,12 @@ for _, origin in ipairs(set(data.cors_origins) or {}) do
     origins[origin:lower()] = true
 end
 data.origins = origins
+-- By number: the ports at which engines and boxes of other hosts answer.
+local distant = {}
+for _, port in ipairs(data.distant_ports) do
+    distant[port] = true
+end
+data.distant = distant
 data.keys = keys
 data.anyone = owner(data.anyone)
 data.json = json

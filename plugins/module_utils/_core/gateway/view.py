@@ -57,6 +57,7 @@ def data(gateway: Gateway) -> dict[str, Any]:
         "posts": dict.fromkeys(gateway.paths, 1),
         "direct": dict.fromkeys((path for path in gateway.paths if path.startswith(_DIRECT)), 1),
         "draining": dict.fromkeys([ids[model.name, one] for model, one in _met(gateway) if one in gateway.draining], 1),
+        "distant_ports": _distant_ports(gateway),
         "sticky": gateway.sticky,
         "slow_start_s": gateway.slow_start_s,
         "check_interval_s": gateway.check_interval_s,
@@ -72,6 +73,12 @@ def data(gateway: Gateway) -> dict[str, Any]:
 def _met(gateway: Gateway) -> list[tuple[Model, str]]:
     """Return each model with each of its endpoints."""
     return [(model, one) for model in gateway.models for one in model.all_endpoints]
+
+
+def _distant_ports(gateway: Gateway) -> list[int]:
+    """Return at which ports engines and boxes of other hosts answer; only those can be gone without a word."""
+    engines = [addresses.engine(one, "") for _model, one in _met(gateway)]
+    return sorted({one.port for one in engines if isinstance(one, Endpoint) and not one.is_loopback})
 
 
 def _endpoint(model: Model, number: int, address: str, gateway: Gateway) -> dict[str, Any]:

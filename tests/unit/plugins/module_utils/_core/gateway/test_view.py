@@ -53,6 +53,16 @@ def test_lua_gets_its_decisions() -> None:
     assert data["anyone"]["models"] is None and data["cors_origins"] == []
 
 
+def test_ports_of_other_hosts_are_told_and_none_of_this_one() -> None:
+    assert json.loads(rendered().files["data.json"])["distant_ports"] == []
+    endpoints = ["127.0.0.1:8001", "gpu02:8002", "[2001:db8::1]:8003", "192.0.2.9:8002"]
+    models = [
+        {"name": "qwen", "endpoints": endpoints},
+        {"name": "yi", "endpoints": ["unix:/run/gpuserve/engines/yi/http"]},
+    ]
+    assert json.loads(rendered(models=models, keys=[]).files["data.json"])["distant_ports"] == [8002, 8003]
+
+
 def test_paths_below_v1_are_direct_addresses_too() -> None:
     data = json.loads(rendered(paths=["/v1/completions", "/tokenize"]).files["data.json"])
     assert (sorted(data["posts"]), sorted(data["direct"])) == (["/tokenize", "/v1/completions"], ["/v1/completions"])
