@@ -37,12 +37,17 @@ def is_failure(run: Run) -> Run:
     @wraps(run)
     def told(action: Any, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            return run(action, tmp, task_vars)
+            result = run(action, tmp, task_vars)
+            # Ansible does it once more after this, where a host that is lost by then would be unreachable after all.
+            action.cleanup()
         except AnsibleConnectionFailure as error:
             if not (task_vars or {}).get(IS_FAILURE):
                 raise
+            action._connection._shell.tmpdir = None
             msg = f"it was not reached any more ({reason(error)}). What it serves now is not known."
-            return {"failed": True, "changed": False, "msg": msg}
+            # For a task that takes a failure as an answer: this is none.
+            return {"failed": True, "changed": False, "unreached": True, "msg": msg}
+        return result
 
     told.unreached_is_failure = True  # type: ignore[attr-defined]
     return told

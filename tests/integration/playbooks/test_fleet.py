@@ -208,9 +208,20 @@ ENGINES = """---
     mode: "0600"
 
 - name: Stop answering as the host does
-  ansible.builtin.command:
-    cmd: mv {{ fleet_folder }}/dies-{{ inventory_hostname }} {{ fleet_folder }}/dead-{{ inventory_hostname }}
-    removes: "{{ fleet_folder }}/dies-{{ inventory_hostname }}"
+  gpuserve.fleet.host_task:
+    module: ansible.builtin.command
+    args:
+      cmd: mv {{ fleet_folder }}/dies-{{ inventory_hostname }} {{ fleet_folder }}/dead-{{ inventory_hostname }}
+      removes: "{{ fleet_folder }}/dies-{{ inventory_hostname }}"
+
+- name: Check by a module of Ansible's own, where a failure is an answer
+  gpuserve.fleet.host_task:
+    module: ansible.builtin.slurp
+    args:
+      src: "{{ fleet_folder }}/absent"
+  register: fleet_slurped
+  failed_when: fleet_slurped.unreached | default(false)
+  when: fleet_host_task | default(false)
 
 - name: Check by a task of Ansible's own
   ansible.builtin.command:
@@ -405,9 +416,15 @@ def test_a_canary_that_dies_in_its_step_is_a_failure_as_any_other(tmp_path: Path
     status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_resume=true")
     assert (status, changed) == (0, "abc"), output
 
-    # As many may die as may fail.
+    # As many may die as may fail, whatever module has the host then; and without pipelining, where it is cleaned up after each.
     (tmp_path / "dies-b").touch()
-    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_max_failed=1")
+    status, changed, output = rolled_out(tmp_path, path, "-e", '{"gpuserve_max_failed": 1, "fleet_host_task": true}')
+    assert (status, changed) == (2, "abc"), output
+    assert f" b {died.replace('host a', 'host b')} 2 hosts with the new set" in " ".join(output.split())
+    (tmp_path / "dead-b").rename(tmp_path / "dies-b")
+    status, changed, output = rolled_out(
+        tmp_path, path, "-e", '{"gpuserve_max_failed": 1, "ansible_pipelining": false}'
+    )
     assert (status, changed) == (2, "abc"), output
     assert "ended: 1 failure, which gpuserve_max_failed (1) allows." in output
     assert "2 hosts with the new set, 1 failed, 0 not touched." in output

@@ -85,6 +85,7 @@ def together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **variables: Any) 
     groups = {"large": {"group": "large@192.0.2.1:29501", "rank": 0, "hosts": 2, "settled": False}}
     first = {"groups": groups, "work": True, "models": [], "serving": []}
     monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
+    monkeypatch.setattr(ActionBase, "cleanup", lambda *_any: None)
     first |= variables.pop("first", {})
     execute = variables.pop("execute", lambda *_any, **_more: dict(first))
     monkeypatch.setattr(ActionModule, "_execute_module", execute)
@@ -277,6 +278,7 @@ def test_who_is_without_a_server_is_said_before_the_work_begins(monkeypatch: pyt
     said: list[str] = []
     first = {"work": True, "models": [], "serving": [], "mode": {"mode": "serial", "reason": "why"}, "gap": gap}
     monkeypatch.setattr(ActionBase, "run", lambda *_any: {})
+    monkeypatch.setattr(ActionBase, "cleanup", lambda *_any: None)
     monkeypatch.setattr(ActionModule, "_execute_module", lambda *_any, **_more: first)
     monkeypatch.setattr(ActionModule, "_say", lambda _self, _verbosity, line: said.append(line))
 
