@@ -35,8 +35,9 @@ class Played:
         actions = SimpleNamespace(has_plugin={"ansible.builtin.fetch"}.__contains__, get=self._get)
         none: Any = None
         connection: Any = SimpleNamespace(_shell=self.shell)
+        loader: Any = SimpleNamespace(action_loader=actions)
         self.action: Any = ActionModule(task, connection, none, none, none)
-        self.action._shared_loader_obj = SimpleNamespace(action_loader=actions)
+        self.action._shared_loader_obj = loader
         self._lost_after = lost_after
 
     def _get(self, name: str, *, task: Any, **_more: Any) -> Any:
