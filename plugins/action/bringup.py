@@ -17,6 +17,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ansible import constants as settings
@@ -35,7 +36,8 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import MACHIN
 # A command that waits for something new probes this often, so many times.
 PROBE_S, PROBES = 0.5, 4
 POLL_S = PROBE_S * PROBES
-# A host that can't be reached for this long is given up; what runs there goes on.
+# A host that can't be reached for this long is given up; what runs there goes on. Hosts of a group wait as long for each other's news
+# (_core/rollout/group). A shorter time would take a host that boots, or a network that is repaired, for a failure of its engines.
 LOST_S = 300.0
 RUNNING, ALONE = "__bringup_is_running__", "__nobody_is_at_work__"
 # The module holds a lock on its progress for as long as it lives. So long after the last time that somebody had it, nobody will come.
@@ -169,13 +171,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             self._task.async_val = 0
         if job.get("failed") or "results_file" not in job:
             return dict(job)
-        if not self._follow(progress, job["results_file"]):
+        patience = unreached.Patience(LOST_S, POLL_S, lambda line: self._say(0, line))
+        if not self._follow(progress, job["results_file"], patience):
             return self._died(progress, job["results_file"])
         folder = job["results_file"].rpartition("/")[0]
-        ended = self._execute_module(
-            module_name="ansible.builtin.async_status",
-            module_args={"jid": job["ansible_job_id"], "_async_dir": folder},
-            task_vars=task_vars,
+        ended = patience.ask(
+            lambda: self._execute_module(
+                module_name="ansible.builtin.async_status",
+                module_args={"jid": job["ansible_job_id"], "_async_dir": folder},
+                task_vars=task_vars,
+            )
         )
         self._clear(progress, job["results_file"])
         for name in (
@@ -206,25 +211,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 
     def _clear(self, progress: str, results: str) -> None:
         files = [progress, results, *([_peers_file(progress)] if self._board is not None else [])]
-        self._low_level_execute_command(f"rm -f {' '.join(shlex.quote(file) for file in files)}")
+        # How it ended is known: who needs the host next is told that it is gone.
+        with suppress(AnsibleConnectionFailure):
+            self._low_level_execute_command(f"rm -f {' '.join(shlex.quote(file) for file in files)}")
 
-    def _follow(self, progress: str, results: str) -> bool:
+    def _follow(self, progress: str, results: str, patience: unreached.Patience) -> bool:
         """Show what the module writes, until it has ended; whether it has, or only nobody is there to go on."""
-        offset, lost, ended, alone = 0, None, False, None
-        while True:
+        offset, losses, ended, alone = 0, 0, False, None
+
+        def asked() -> str:
             brings = self._board.command(_peers_file(progress)) if self._board is not None else ""
-            try:
-                text = self._low_level_execute_command(brings + self._read(progress, results, offset, wait=not ended))[
-                    "stdout"
-                ]
-            except AnsibleConnectionFailure:
-                lost, alone = lost or time.monotonic(), None
-                if time.monotonic() - lost > LOST_S:
-                    raise
-                self._say(1, "connection lost; the work goes on there, trying again")
-                time.sleep(POLL_S)
-                continue
-            lost = None
+            command = brings + self._read(progress, results, offset, wait=not ended)
+            return str(self._low_level_execute_command(command)["stdout"])
+
+        while True:
+            text = patience.ask(asked)
+            if patience.losses > losses:
+                losses, alone = patience.losses, None
             alone = (alone or time.monotonic()) if ALONE in text else None
             text = text.replace(ALONE + "\r\n", "").replace(ALONE + "\n", "").replace(ALONE, "")
             running = text.rstrip().endswith(RUNNING)

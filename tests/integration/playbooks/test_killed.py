@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.gpuserve.fleet.plugins.action import bringup
 from ansible_collections.gpuserve.fleet.plugins.action.bringup import ActionModule
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.lock import GpuLock, LockHeld
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 # What the module does for as long as it lives: it holds its progress and its cards.
@@ -86,7 +87,8 @@ def test_a_killed_bring_up_is_told_and_leaves_no_lock(
     work.send_signal(signal.SIGKILL)
     work.wait(10)
     controller = Controller()
-    assert ActionModule._follow(controller, progress, results) is False  # type: ignore[arg-type]
+    patience = unreached.Patience(0, 1, controller.said.append)
+    assert ActionModule._follow(controller, progress, results, patience) is False  # type: ignore[arg-type]
     assert controller.said[0] == " 0:00  a  starts"
     told = ActionModule._died(controller, progress, results)  # type: ignore[arg-type]
     assert told["msg"].startswith(

@@ -16,9 +16,16 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpuserve.fleet.plugins.action.bringup import ALONE, EARLY_S, RUNNING, ActionModule
+from ansible_collections.gpuserve.fleet.plugins.action.bringup import (
+    ALONE,
+    EARLY_S,
+    LOST_S,
+    POLL_S,
+    RUNNING,
+    ActionModule,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.rollout.progress import ENDED, NEWS
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import this_run, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.group_board import Board
 
 NOBODY = f"{ALONE}\n{RUNNING}\n"
@@ -56,7 +63,8 @@ class Host:
         return {"stdout": text}
 
     def follow(self) -> bool:
-        return ActionModule._follow(self, "/p", "/r")  # type: ignore[arg-type]
+        patience = unreached.Patience(LOST_S, POLL_S, lambda line: self._say(0, line))
+        return ActionModule._follow(self, "/p", "/r", patience)  # type: ignore[arg-type]
 
 
 def test_what_is_written_is_shown_whole_line_by_line_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +261,28 @@ def test_one_that_has_not_begun_yet_gets_its_time(monkeypatch: pytest.MonkeyPatc
 def test_a_lost_connection_is_no_sign_that_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch, lambda at: NOBODY if at < 9 else "lost" if at < 20 else NOBODY if at < 29 else "")
     assert host.follow() is True
-    assert "connection lost" in host.said[0]
+    assert host.said == [
+        "connection lost (gone); what was begun there goes on, and it is asked again for 5:00 minutes",
+        "reached again after 0:44 minutes",
+    ]
+
+
+def test_a_host_that_stays_away_is_told_once_a_minute_and_given_up_after_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, lambda at: f" 0:00  a  starts\n{RUNNING}\n" if at == 1 else "lost")
+
+    class Followed:
+        _connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+
+        @unreached.is_failure
+        def run(self, _tmp: Any, _task_vars: Any) -> dict[str, Any]:
+            return {"followed": host.follow()}
+
+    found = Followed().run(None, {unreached.IS_FAILURE: True})
+    assert found["msg"] == "it was not reached any more for 5:04 minutes (gone). What it serves now is not known."
+    assert (found["failed"], found["unreached"]) == (True, True)
+    assert host.said[2:] == [
+        f"not reached for {minutes}:00 minutes, and asked again until 5:00 (gone)" for minutes in (1, 2, 3, 4, 5)
+    ]
 
 
 def test_a_result_that_is_there_counts_though_nobody_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
