@@ -1,12 +1,38 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fails where its host is not reached, in a play that can go on after that."""
+"""Tells an edge where the other edges are; fails where its host is not reached, in a play that can go on after that."""
 
 from __future__ import annotations
 
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils.unreached import OnHost
+from typing import Any
+
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.unreached import OnHost, is_failure
 
 
 class ActionModule(OnHost):
     """Run the module of the same name."""
+
+    @is_failure
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the module returns."""
+        if "others" not in self._task.args:
+            try:
+                self._task.args = {**self._task.args, "others": self._others(task_vars or {})}
+            except FleetError as error:
+                return {"failed": True, "changed": False, "msg": str(error), "field": error.where}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        return result
+
+    def _others(self, variables: dict[str, Any]) -> list[str]:
+        """Return where the other edges answer, for a host that is an edge."""
+        edges, host = variables.get("groups", {}).get(edge.GROUP, ()), variables.get("inventory_hostname")
+        others = [other for other in edges if other != host] if host in edges else []
+        if not others:
+            return []
+        hostvars, declared = variables["hostvars"], collection_variables.declared(self._loader)
+        found = edge.Boxes(declared, HostTemplates(self._templar, hostvars, lambda: declared).read, self._loader, {})
+        return [str(found.endpoint(other, dict(hostvars.raw_get(other)))) for other in others]

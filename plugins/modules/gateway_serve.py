@@ -8,11 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gateway_serve
-short_description: Have the gateway's container serve the configuration that is in place
+short_description: Have the gateway's container serve the configuration that is in place, or stop it
 version_added: 0.2.0
 description:
   - Starts the container where it does not run as its compose file says, and has nginx read its files where it serves others.
   - A run that ended before its reload has left files that nginx has yet to read, so what it serves is asked, and not what changed.
+  - An edge whose container is replaced or stopped says so first at C(/livez), for O(leave_s), where another one of O(others) answers.
 author:
   - gpuserve.fleet contributors (@gpuserve)
 options:
@@ -21,16 +22,35 @@ options:
       - The gateway's folder.
     type: path
     default: /opt/gpuserve/gateway
+  state:
+    description:
+      - V(serving), or V(stopped); what a stopped gateway is made of stays, its keys and what was used.
+    type: str
+    choices: [serving, stopped]
+    default: serving
   url:
     description:
-      - Where the host itself reaches the gateway.
+      - Where the host itself reaches the gateway. Needed with O(state=serving).
     type: str
-    required: true
   generation:
     description:
-      - The generation of the configuration, as M(gpuserve.fleet.gateway_config) returned it.
+      - The generation of the configuration, as M(gpuserve.fleet.gateway_config) returned it. Needed with O(state=serving).
     type: str
-    required: true
+  drain_dir:
+    description:
+      - The gateway's folder of draining, in which an edge is told that it leaves; without it none is.
+    type: path
+  others:
+    description:
+      - Where other edges answer, as HOST:PORT; without it those of the group C(edge), for a host that is one of them.
+    type: list
+    elements: str
+    default: []
+  leave_s:
+    description:
+      - How long an edge says that it leaves before it does. Who watches it has to see that in this time and send clients elsewhere.
+    type: float
+    default: 5
   start:
     description:
       - Whether the container is started; without, what runs is reloaded.
@@ -72,6 +92,10 @@ EXAMPLES = r"""
     url: "{{ configured.url }}"
     generation: "{{ configured.generation }}"
     reload: "{{ configured.reload }}"
+
+- name: Remove the gateway's container
+  gpuserve.fleet.gateway_serve:
+    state: stopped
 """
 
 RETURN = r"""
@@ -95,18 +119,36 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.leaving import Leaving
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.serving import Serving
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream import Stream, prove
 
 
-def serve(gateway: Serving, *, start: bool, reload: bool, timeout_s: float) -> dict[str, Any]:
+def serve(gateway: Serving, leaving: Leaving, *, start: bool, reload: bool, timeout_s: float) -> dict[str, Any]:
     """Start, reload where that is due, and wait for what is wanted."""
-    started = start and gateway.start()
-    reloaded = not started and (reload or not gateway.is_current())
-    if reloaded:
-        gateway.reload()
-    gateway.wait(timeout_s)
+    try:
+        if start and leaving.has_others and gateway.is_replaced():
+            leaving.begin()
+        started = start and gateway.start()
+        reloaded = not started and (reload or not gateway.is_current())
+        if reloaded:
+            gateway.reload()
+        gateway.wait(timeout_s)
+    finally:
+        leaving.end()
     return {"changed": started or reloaded, "started": started, "reloaded": reloaded}
+
+
+def stop(gateway: Serving, leaving: Leaving) -> dict[str, Any]:
+    """Stop what there is."""
+    try:
+        there = gateway.compose.exists()
+        if there:
+            leaving.begin()
+        removed = there and gateway.stop()
+    finally:
+        leaving.end()
+    return {"changed": removed, "started": False, "reloaded": False}
 
 
 def main() -> NoReturn:
@@ -114,8 +156,12 @@ def main() -> NoReturn:
     module = AnsibleModule(
         argument_spec={
             "folder": {"type": "path", "default": "/opt/gpuserve/gateway"},
-            "url": {"type": "str", "required": True},
-            "generation": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["serving", "stopped"], "default": "serving"},
+            "url": {"type": "str"},
+            "generation": {"type": "str"},
+            "drain_dir": {"type": "path"},
+            "others": {"type": "list", "elements": "str", "default": []},
+            "leave_s": {"type": "float", "default": 5},
             "start": {"type": "bool", "default": True},
             "reload": {"type": "bool", "default": False},
             "timeout_s": {"type": "float", "default": 30},
@@ -123,14 +169,19 @@ def main() -> NoReturn:
             "key": {"type": "str", "default": "", "no_log": True},
             "prove_timeout_s": {"type": "float", "default": 60},
         },
+        required_if=[("state", "serving", ("url", "generation"))],
         supports_check_mode=True,
     )
     params = module.params
     if module.check_mode:
         module.exit_json(changed=False, started=False, reloaded=False, seconds={})
-    gateway = Serving(Path(params["folder"]), params["url"], params["generation"], module.run_command)
+    gateway = Serving(Path(params["folder"]), params["url"] or "", params["generation"] or "", module.run_command)
+    folder = Path(params["drain_dir"]) if params["drain_dir"] else None
+    leaving = Leaving(folder, params["others"], params["leave_s"])
     try:
-        found = serve(gateway, start=params["start"], reload=params["reload"], timeout_s=params["timeout_s"])
+        if params["state"] == "stopped":
+            module.exit_json(**stop(gateway, leaving), seconds={})
+        found = serve(gateway, leaving, start=params["start"], reload=params["reload"], timeout_s=params["timeout_s"])
         seconds = prove(
             lambda model: Stream(params["url"], model, params["key"]), params["prove"], params["prove_timeout_s"]
         )

@@ -128,6 +128,9 @@ end
 -- Whether nginx answers: what restarts it, or sends requests to this host, asks this.
 function answers.alive()
     ngx.header["Cache-Control"] = "no-store"
+    if engines.are_left() then
+        return say(503, '{"status":"leaving"}\n')
+    end
     say(200, '{"status":"alive"}\n')
 end
 

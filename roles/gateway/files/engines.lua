@@ -257,6 +257,16 @@ local function look_at_folders()
         -- 2 is ENOENT: one that may not be read is there.
         dict:set("drain " .. endpoint, (file or code ~= 2 or refuses(endpoint)) and 1 or 0)
     end
+    local file = io.open("/draining/leaving")
+    if file then
+        file:close()
+    end
+    dict:set("leaving", file and 1 or 0)
+end
+
+-- Whether this edge is about to stop: it answers on, and clients are to go to another one.
+function engines.are_left()
+    return dict:get("leaving") == 1
 end
 
 -- One of nginx's processes watches for all of them.

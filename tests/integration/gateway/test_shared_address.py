@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.leaving import FILE
 from ansible_collections.gpuserve.fleet.tests.support.gateway.edges import Edges
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import docker
 
@@ -39,6 +40,17 @@ def test_the_address_is_with_an_edge_that_answers_and_moves_for_nothing_else() -
             time.sleep(2 * SETTLED_S)
         assert edges.holders() == [second]
         assert len(answered) > 10 and all(answered)
+
+        # One that is about to stop says so, and answers until the address has moved: nobody is refused. What was under way then is lost.
+        with edges.asked() as answered:
+            edges.on(second, "touch", f"/draining/{FILE}")
+            assert edges.holder(other_than=second) == first
+            time.sleep(SETTLED_S / 2)
+        edges.on(second, "rm", f"/draining/{FILE}")
+        assert len(answered) > 10 and answered.count(False) <= 1
+        time.sleep(SETTLED_S)
+        assert edges.holders() == [first]
+        first, second = second, first
 
         # A gateway that has stopped, and one that hangs; keepalived is well at both.
         edges.nginx(second, "stop")

@@ -123,7 +123,7 @@ class DistantBoxes:
 
     def _render(self, live: Path, model: str, engine: str) -> None:
         variables = {
-            "gateway_models": [{"name": model, "endpoints": [engine]}],
+            "gateway_models": [{"name": model, "endpoints": [engine], "task": "generate"}],
             "gateway_auth": False,
             "gateway_workers": 1,
             "gateway_tls": "self_signed" if model in self._tls else "off",

@@ -21,6 +21,9 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.stream 
 Run = Callable[[list[str]], tuple[int, str, str]]
 # Compose says so of a container on stderr.
 _BEGAN = ("Recreated", "Started", "Created")
+_REPLACED = "Recreate"
+# What is under way may take so long to end.
+GRACE_S = 30
 LOGS = f"`docker logs {CONTAINER}` says why."
 POLL_S = 0.25
 ANSWER_S = 10.0
@@ -42,9 +45,21 @@ class Serving:
         told = ["--detach", "--remove-orphans", "--quiet-pull"]
         code, _out, error = self.run(["docker", "compose", "--file", str(self.compose), "up", *told])
         if code:
-            last = next((line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason given")
-            fail("", f"the gateway's container did not start: {last}.", LOGS)
+            fail("", f"the gateway's container did not start: {_last(error)}.", LOGS)
         return any(word in error for word in _BEGAN)
+
+    def is_replaced(self) -> bool:
+        """Tell whether a start would end the container that runs: Compose says so of a dry run, where it is new enough for one."""
+        _code, _out, error = self.run(["docker", "compose", "--dry-run", "--file", str(self.compose), "up", "--detach"])
+        return _REPLACED in error
+
+    def stop(self) -> bool:
+        """Remove the container; tell whether there was one. What it is made of stays: keys, and what was used."""
+        told = ["down", "--timeout", str(GRACE_S)]
+        code, _out, error = self.run(["docker", "compose", "--file", str(self.compose), *told])
+        if code:
+            fail("", f"the gateway's container was not removed: {_last(error)}.", LOGS)
+        return "Removed" in error
 
     def is_current(self) -> bool:
         """Tell whether nginx answers with the generation that is wanted."""
@@ -76,3 +91,8 @@ class Serving:
             if time.monotonic() > end:
                 fail("", f"the gateway does not serve its new configuration after {timeout_s:.0f} s.", LOGS)
             time.sleep(POLL_S)
+
+
+def _last(error: str) -> str:
+    """Return what was said last."""
+    return next((line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason given")

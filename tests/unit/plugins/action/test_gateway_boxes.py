@@ -15,7 +15,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.gpuserve.fleet.plugins.action import gateway_boxes_info, gateway_drain
+from ansible_collections.gpuserve.fleet.plugins.action import gateway_boxes_info, gateway_drain, gateway_serve
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
 
 KEY = "an-edge-key-of-enough-letters"
@@ -206,3 +206,22 @@ def test_an_edge_that_may_be_down_is_told_and_any_other_is_unreachable() -> None
     assert (answer["reached"], answer["why"], answer["models"]) == (False, REASON, []) and not answer.get("failed")
     with pytest.raises(AnsibleConnectionFailure):
         controller.run(gateway_boxes_info, "edge01", key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("host", "others"),
+    [("edge01", ["192.0.2.11:443", "192.0.2.12:8000"]), ("edge02", ["192.0.2.10:8000", "192.0.2.12:8000"]), ("a", [])],
+)
+def test_an_edge_is_told_of_the_others_and_a_box_of_none(host: str, others: list[str]) -> None:
+    raw: dict[str, dict[str, Any]] = {
+        "a": box(1),
+        "edge01": {"ansible_host": "192.0.2.10"},
+        "edge02": {"ansible_host": "192.0.2.11", "gateway_port": trusted("{{ 443 }}")},
+        "edge03": {"ansible_host": "192.0.2.12"},
+    }
+    loader = DataLoader()
+    action = gateway_serve.ActionModule(None, None, None, loader, Templar(loader, {}), None)
+    groups = {"gpu_hosts": ["a"], "edge": ["edge01", "edge02", "edge03"]}
+    variables = {"inventory_hostname": host, "groups": groups, "hostvars": SimpleNamespace(raw_get=raw.__getitem__)}
+    assert action._others(variables) == others
+    assert action._others({**variables, "groups": {}}) == []

@@ -110,7 +110,7 @@ def test_a_model_that_streams_nothing_is_named_and_the_key_is_not(
             served.append("serving")
 
     monkeypatch.setattr(gateway_serve, "Serving", Serving)
-    monkeypatch.setattr(gateway_serve, "serve", lambda _gateway, **_given: {"changed": False})
+    monkeypatch.setattr(gateway_serve, "serve", lambda *_parts, **_given: {"changed": False})
     monkeypatch.setattr(gateway_serve, "Stream", Stream)
     given["generation"] = "1"
     assert list(call(capsys, gateway_serve, prove=["qwen"], **given)["seconds"]) == ["qwen"]
@@ -118,3 +118,8 @@ def test_a_model_that_streams_nothing_is_named_and_the_key_is_not(
     assert answer["failed"] and answer["msg"].startswith("gateway_prove: yi streams no token")
     assert KEY not in json.dumps(answer) and served == ["serving"] * 2
     assert call(capsys, gateway_serve, **given)["seconds"] == {}
+    # A gateway that is stopped needs neither.
+    monkeypatch.setattr(gateway_serve, "stop", lambda *_parts: {"changed": True})
+    assert call(capsys, gateway_serve, state="stopped", drain_dir="/nowhere")["changed"]
+    assert not call(capsys, gateway_serve, state="stopped", _ansible_check_mode=True)["changed"]
+    assert "url" in call(capsys, gateway_serve)["msg"]

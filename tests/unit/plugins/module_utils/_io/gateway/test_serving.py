@@ -18,7 +18,8 @@ import pytest
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway import serving
-from ansible_collections.gpuserve.fleet.plugins.modules.gateway_serve import serve
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.leaving import FILE, Leaving
+from ansible_collections.gpuserve.fleet.plugins.modules.gateway_serve import serve, stop
 
 
 @dataclass
@@ -75,24 +76,23 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Host, serving.Servin
 
 
 Pair = tuple[Host, serving.Serving]
+ALONE = Leaving(Path("/nowhere"), (), 0)
 
 
 def test_what_is_served_already_is_left_alone(host: Pair) -> None:
     host[0].generation, host[0].status = "new", 503
-    found = serve(host[1], start=True, reload=False, timeout_s=1)
+    found = serve(host[1], ALONE, start=True, reload=False, timeout_s=1)
     assert found == {"changed": False, "started": False, "reloaded": False} and host[0].signals == []
     assert host[0].called == [
         [
-            *[
-                "docker",
-                "compose",
-                "--file",
-                "/opt/gateway/compose.yml",
-                "up",
-                "--detach",
-                "--remove-orphans",
-                "--quiet-pull",
-            ]
+            "docker",
+            "compose",
+            "--file",
+            "/opt/gateway/compose.yml",
+            "up",
+            "--detach",
+            "--remove-orphans",
+            "--quiet-pull",
         ]
     ]
 
@@ -100,7 +100,7 @@ def test_what_is_served_already_is_left_alone(host: Pair) -> None:
 @pytest.mark.parametrize(("serves", "reload"), [("old", False), ("old", True), ("new", True)])
 def test_files_that_nginx_has_yet_to_read_are_read(host: Pair, serves: str, reload: bool) -> None:
     host[0].generation = serves
-    found = serve(host[1], start=True, reload=reload, timeout_s=1)
+    found = serve(host[1], ALONE, start=True, reload=reload, timeout_s=1)
     assert found == {"changed": True, "started": False, "reloaded": True}
     assert host[0].signals == [(4711, signal.SIGHUP)]
 
@@ -108,29 +108,29 @@ def test_files_that_nginx_has_yet_to_read_are_read(host: Pair, serves: str, relo
 @pytest.mark.parametrize("word", ["Created", "Recreated", "Started"])
 def test_a_container_that_begins_reads_its_files_by_itself(host: Pair, word: str) -> None:
     host[0].generation, host[0].up = "new", (0, f" Container gpuserve-gateway  {word}\n")
-    found = serve(host[1], start=True, reload=True, timeout_s=1)
+    found = serve(host[1], ALONE, start=True, reload=True, timeout_s=1)
     assert found == {"changed": True, "started": True, "reloaded": False} and host[0].signals == []
 
 
 def test_keys_alone_start_no_container(host: Pair) -> None:
-    assert serve(host[1], start=False, reload=True, timeout_s=1)["reloaded"]
+    assert serve(host[1], ALONE, start=False, reload=True, timeout_s=1)["reloaded"]
     assert [command[1] for command in host[0].called] == ["inspect"]
 
 
 def test_a_container_that_does_not_start_says_why(host: Pair) -> None:
     host[0].up = (1, "Creating\nport is already allocated\n\n")
     with pytest.raises(FleetError, match=r"did not start: port is already allocated\. `docker logs"):
-        serve(host[1], start=True, reload=False, timeout_s=1)
+        serve(host[1], ALONE, start=True, reload=False, timeout_s=1)
     host[0].up = (1, "")
     with pytest.raises(FleetError, match="no reason given"):
-        serve(host[1], start=True, reload=False, timeout_s=1)
+        serve(host[1], ALONE, start=True, reload=False, timeout_s=1)
 
 
 @pytest.mark.parametrize("pid", ["0\n", ""])
 def test_no_signal_goes_to_a_container_that_does_not_run(host: Pair, pid: str) -> None:
     host[0].pid = pid
     with pytest.raises(FleetError, match="does not run"):
-        serve(host[1], start=False, reload=True, timeout_s=1)
+        serve(host[1], ALONE, start=False, reload=True, timeout_s=1)
     assert host[0].signals == []
 
 
@@ -138,7 +138,65 @@ def test_no_signal_goes_to_a_container_that_does_not_run(host: Pair, pid: str) -
 def test_a_configuration_that_is_not_served_in_time_is_a_failure(host: Pair, status: int) -> None:
     host[0].reads, host[0].status = status != 200, status
     with pytest.raises(FleetError, match="does not serve its new configuration"):
-        serve(host[1], start=True, reload=False, timeout_s=0.05)
+        serve(host[1], ALONE, start=True, reload=False, timeout_s=0.05)
+
+
+class Left:
+    """An edge beside another one, and what was under way each time that clients had gone."""
+
+    def __init__(self, folder: Path, host: Host, others: list[str]) -> None:
+        self.file, self.host = folder / FILE, host
+        self.before: list[list[str]] = []
+        self.leaving = Leaving(folder, others, 5, self.pause)
+
+    def pause(self, seconds: float) -> None:
+        """Note what had been called while the edge says that it leaves."""
+        assert seconds == 5 and self.file.exists()
+        self.before.append([command[-2] if "--dry-run" in command else command[4] for command in self.host.called])
+
+
+@pytest.fixture
+def left(host: Pair, tmp_path: Path) -> Left:
+    host[1].compose = tmp_path / "compose.yml"
+    host[1].compose.touch()
+    # The host's own server stands for the other edge as well.
+    return Left(tmp_path, host[0], ["127.0.0.1:1", host[1].url.netloc])
+
+
+def test_an_edge_whose_container_is_replaced_leaves_first(host: Pair, left: Left) -> None:
+    host[0].generation, host[0].up = "new", (0, " Container gpuserve-gateway  Recreated\n")
+    assert serve(host[1], left.leaving, start=True, reload=False, timeout_s=1)["started"]
+    assert left.before == [["up"]] and len(host[0].called) == 2 and not left.file.exists()
+
+
+def test_an_edge_that_is_stopped_leaves_first(host: Pair, left: Left) -> None:
+    host[0].up = (0, " Container gpuserve-gateway  Removed\n")
+    assert stop(host[1], left.leaving)["changed"]
+    assert left.before == [[]] and host[0].called[0][4] == "down" and not left.file.exists()
+    host[1].compose.unlink()
+    assert not stop(host[1], left.leaving)["changed"] and len(host[0].called) == len(left.before) == 1
+
+
+def test_an_edge_that_only_reads_its_files_does_not_leave(host: Pair, left: Left) -> None:
+    # A run that was killed has left this.
+    left.file.touch()
+    assert serve(host[1], left.leaving, start=True, reload=False, timeout_s=1)["reloaded"]
+    assert serve(host[1], left.leaving, start=False, reload=True, timeout_s=1)["reloaded"]
+    assert left.before == [] and not left.file.exists()
+
+
+@pytest.mark.parametrize("others", [[], ["127.0.0.1:1"]])
+def test_nobody_leaves_where_no_other_edge_answers(host: Pair, tmp_path: Path, others: list[str]) -> None:
+    alone = Left(tmp_path, host[0], others)
+    host[0].generation, host[0].up = "new", (0, " Container gpuserve-gateway  Recreated\n")
+    assert serve(host[1], alone.leaving, start=True, reload=False, timeout_s=1)["started"] and alone.before == []
+
+
+def test_a_container_that_is_not_removed_says_why(host: Pair, left: Left) -> None:
+    host[0].up = (1, "Cannot connect to the Docker daemon\n")
+    with pytest.raises(FleetError, match="was not removed: Cannot connect to the Docker daemon"):
+        stop(host[1], left.leaving)
+    assert not left.file.exists()
 
 
 def test_who_does_not_answer_serves_nothing() -> None:
