@@ -220,7 +220,8 @@ def test_an_edge_is_told_of_the_others_and_a_box_of_none(host: str, others: list
         "edge03": {"ansible_host": "192.0.2.12"},
     }
     loader = DataLoader()
-    action = gateway_serve.ActionModule(None, None, None, loader, Templar(loader, {}), None)
+    part: Any = SimpleNamespace()
+    action = gateway_serve.ActionModule(part, part, part, loader, Templar(loader, {}), None)
     groups = {"gpu_hosts": ["a"], "edge": ["edge01", "edge02", "edge03"]}
     variables = {"inventory_hostname": host, "groups": groups, "hostvars": SimpleNamespace(raw_get=raw.__getitem__)}
     assert action._others(variables) == others
