@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -14,6 +15,7 @@ from ansible.utils.display import Display
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 # Of an edge that is not reached, by what was to be done there.
 _UNREACHED = {
@@ -33,9 +35,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
+        hosts = plain(arguments.pop("hosts", None))
         try:
-            if not arguments.get("endpoint"):
-                arguments["endpoint"] = self._endpoint(variables)
+            if hosts is not None:
+                arguments["endpoints"] = self._endpoints(variables, hosts)
+            elif not arguments.get("endpoint"):
+                arguments["endpoint"] = self._endpoints(variables, [variables["inventory_hostname"]])[0]
         except FleetError as error:
             return {**result, "failed": True, "msg": str(error), "field": error.where}
         try:
@@ -51,8 +56,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Return the name of the edge that the task is delegated to."""
         return str(self._task.delegate_to or variables.get("inventory_hostname", "the edge"))
 
-    def _endpoint(self, variables: dict[str, Any]) -> str:
-        host, hostvars = str(variables["inventory_hostname"]), variables["hostvars"]
+    def _endpoints(self, variables: dict[str, Any], hosts: Sequence[str]) -> list[str]:
+        """Return how the inventory has edges reach boxes."""
+        hostvars = variables["hostvars"]
         declared = collection_variables.declared(self._loader)
         templates = HostTemplates(self._templar, hostvars, lambda: declared)
-        return str(edge.Boxes(declared, templates.read, self._loader, {}).endpoint(host, dict(hostvars.raw_get(host))))
+        boxes = edge.Boxes(declared, templates.read, self._loader, {})
+        return [str(boxes.endpoint(host, dict(hostvars.raw_get(host)))) for host in map(str, hosts)]

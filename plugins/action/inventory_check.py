@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.inventory imp
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.spelling import meant, nearest
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
+    asked,
     collection_variables,
     edge,
     fleet,
@@ -28,7 +29,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import (
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-ARGUMENTS = ("hosts", "names_only", "need_models", "groups", "edges", "steps", "steps_named")
+ARGUMENTS = ("hosts", "names_only", "need_models", "groups", "edges", "steps", "steps_named", "asked")
 DEFAULT_GROUP = "gpu_hosts"
 # What a playbook does with hosts that serve a model together: nothing that matters, the same to all at once, or one after the other.
 GROUPS = ("any", "whole", "none")
@@ -104,7 +105,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             ),
             "told": told,
             "quarantine": out,
+            "asked": self._asked(hosts, raw, served, members) if values.flag(args.get("asked", False), "asked") else {},
         }
+
+    def _asked(
+        self,
+        hosts: Sequence[str],
+        raw: Mapping[str, Mapping[str, Any]],
+        served: Mapping[str, Sequence[str]],
+        members: Mapping[str, Any],
+    ) -> dict[str, str]:
+        """Return a digest of what each host is asked for; none of one that serves a model together with others."""
+        wishes = asked.Asked(self._declared(), self._templates.of)
+        told_by = self._variables["hostvars"].raw_get(self._variables["inventory_hostname"])
+        of_the_play = asked.of_the_play(self._variables, told_by)
+        together = {host for told in members.values() for host in told}
+        edges = sorted(self._groups().get(edge.GROUP, ()))
+        found: dict[str, str] = {}
+        for host in hosts:
+            if host not in together:
+                variables = {**raw[host], **of_the_play}
+                here = sorted(model for model, on in served.items() if host in on)
+                more = {"edges": edges, "served": here}
+                found[host] = wishes.digest(variables, fleet.fingerprint(host, variables), more)
+        return found
 
     def _groups(self) -> Mapping[str, Sequence[str]]:
         groups: Mapping[str, Sequence[str]] = self._variables.get("groups", {})

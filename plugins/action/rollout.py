@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import 
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet, private_files, this_run
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
+# What a task before left of each host: whether it is and serves what it was brought to.
+COMPARED = "_site_before"
 ARGUMENTS: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["planned", "started", "done", "failed", "read"], "required": True},
+    "state": {"type": "str", "choices": ["planned", "narrowed", "started", "done", "failed", "read"], "required": True},
     "journal": {"type": "path", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "batches": {"type": "list", "elements": "int", "default": []},
@@ -36,6 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "resume": {"type": "bool", "default": False},
     "max_failed": {"type": "int", "default": 0},
     "asked": {"type": "dict", "default": {}},
+    "is_rollout": {"type": "bool", "default": True},
     "reason": {"type": "str", "default": ""},
 }
 
@@ -55,6 +58,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         try:
             if self._params["state"] == "planned":
                 return {**result, "changed": False, **self._plan()}
+            if self._params["state"] == "narrowed":
+                return {**result, "changed": False, **self._narrow()}
             return {**result, "changed": False, **self._note()}
         except FleetError as error:
             return {**result, "failed": True, "msg": f"{error} Nothing was changed.", "field": error.where}
@@ -66,8 +71,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         raw = {host: dict(hostvars.raw_get(host)) for host in self._params["hosts"]}
         hosts = [host for host in raw if self._serves(host, raw[host])]
         asked = {host: fleet.asked_of(host, raw[host], self._params["placement"]) for host in hosts}
-        label = self._params["canary_label"]
-        canaries = {host for host in hosts if label in fleet.labels_of(raw[host], self._templated)}
+        canaries = self._canaries(raw, hosts)
         with self._locked():
             before = self._journal()
             if self._params["resume"] and not before.is_unfinished:
@@ -101,6 +105,38 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "is_rollout": is_rollout,
             "notes": notes,
         }
+
+    def _narrow(self) -> dict[str, Any]:
+        """Return order and steps without the hosts on which nothing is to be done; they have what they are asked for."""
+        hostvars = self._variables["hostvars"]
+        raw = {host: dict(hostvars.raw_get(host)) for host in self._params["hosts"]}
+        compared = {host: plain(raw[host].get(COMPARED) or {}) for host in raw}
+        kept = [host for host in raw if compared[host].get("as_before") is True]
+        left = [host for host in raw if host not in kept]
+        resumes, asked = self._params["resume"], self._params["asked"]
+        with self._locked():
+            journal = self._journal()
+            found = rollout.plan(
+                left,
+                rollout.parse_steps(plain(self._params["steps"])),
+                self._canaries(raw, left),
+                journal if resumes else None,
+                asked,
+                list(self._params["members"].values()),
+            )
+            if kept and self._params["is_rollout"]:
+                self._keep(journal.with_done(kept, asked))
+        return {
+            "hosts": list(found.hosts),
+            "batches": list(found.batches) or [1],
+            "skipped": list(found.skipped),
+            "kept": kept,
+            "notes": rollout.told(len(kept), {host: str(compared[host].get("why", "")) for host in left}),
+        }
+
+    def _canaries(self, raw: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> set[str]:
+        label = self._params["canary_label"]
+        return {host for host in hosts if label in fleet.labels_of(raw[host], self._templated)}
 
     def _note(self) -> dict[str, Any]:
         """Note how hosts fared, or none; return whether the rollout stops, and what is told then."""

@@ -28,6 +28,19 @@ options:
     description:
       - The box, as HOST:PORT in C(gateway_boxes) of the edge. Left out, it is the host of the task, as the inventory has it.
     type: str
+  endpoints:
+    description:
+      - Several boxes, for V(returned).
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
+  hosts:
+    description:
+      - Several boxes by their names in the inventory, in place of O(endpoints). The action plugin looks up where they are reached.
+    type: list
+    elements: str
+    version_added: 0.3.0
   timeout_s:
     description:
       - How long to wait for requests that are under way.
@@ -71,9 +84,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.drain i
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Keep the box out and wait, or give it back."""
-    drain = Drain(params["folder"], params["endpoint"])
     if params["state"] == "returned":
-        return {"changed": drain.give_back(check_mode)}
+        boxes = params["endpoints"] or [params["endpoint"]]
+        # Each of them, whatever the one before came to.
+        given = [Drain(params["folder"], box).give_back(check_mode) for box in boxes]
+        return {"changed": any(given)}
+    drain = Drain(params["folder"], params["endpoint"])
     changed = drain.keep_out(check_mode)
     left = 0 if check_mode or not drain.is_edge else drain.wait(params["timeout_s"])
     return {"changed": changed, "left": left}
@@ -85,6 +101,8 @@ def main() -> NoReturn:
         argument_spec={
             "state": {"type": "str", "choices": ["drained", "returned"], "required": True},
             "endpoint": {"type": "str"},
+            "endpoints": {"type": "list", "elements": "str", "default": []},
+            "hosts": {"type": "list", "elements": "str"},
             "timeout_s": {"type": "float", "default": 60},
             "folder": {"type": "path", "default": "/opt/gpuserve/gateway"},
         },

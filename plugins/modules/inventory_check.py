@@ -63,6 +63,12 @@ options:
     type: str
     default: gpuserve_rollout_steps
     version_added: 0.3.0
+  asked:
+    description:
+      - Whether RV(asked) is returned.
+    type: bool
+    default: false
+    version_added: 0.3.0
 extends_documentation_fragment:
   - gpuserve.fleet.attributes.reads
 """
@@ -123,6 +129,12 @@ quarantine:
   returned: success
   type: dict
   sample: {"gpu03": "Xid 79 on Friday"}
+asked:
+  description:
+    - A digest of what each host is asked for, for M(gpuserve.fleet.last_applied). None of one that serves a model together with others, and
+      an empty one where each run does something, as with hooks, or where a variable needs the host's facts.
+  returned: success; empty without O(asked)
+  type: dict
 told:
   description: The same as a sentence a model, every host's included; empty where no model has such a rule.
   returned: success

@@ -19,11 +19,13 @@ author:
 options:
   state:
     description:
-      - V(planned) returns order and steps, and begins the journal. V(started) is for the begin of a step, V(done) for its end. V(failed)
-        notes that the task's host failed. V(read) says how it went. Of the steps in O(hosts) and O(batches), for V(started) of those before
-        O(step), a host that began and is neither done nor failed counts as failed, and so do all hosts of a step that none of them began.
+      - V(planned) returns order and steps, and begins the journal. V(narrowed) returns both without the hosts that
+        M(gpuserve.fleet.last_applied) found as the run before left them, and notes these as done. V(started) is for the begin of a step,
+        V(done) for its end. V(failed) notes that the task's host failed. V(read) says how it went. Of the steps in O(hosts) and O(batches),
+        for V(started) of those before O(step), a host that began and is neither done nor failed counts as failed, and so do all hosts of a
+        step that none of them began.
     type: str
-    choices: [planned, started, done, failed, read]
+    choices: [planned, narrowed, started, done, failed, read]
     required: true
   journal:
     description:
@@ -32,7 +34,8 @@ options:
     required: true
   hosts:
     description:
-      - The hosts of the run, for V(planned); for V(started) and V(read), RV(hosts) of that.
+      - The hosts of the run, for V(planned); RV(hosts) and RV(skipped) of that for V(narrowed); and the last RV(hosts) for V(started) and
+        V(read).
     type: list
     elements: str
     default: []
@@ -89,9 +92,15 @@ options:
     default: 0
   asked:
     description:
-      - RV(asked) of V(planned), for V(done).
+      - RV(asked) of V(planned), for V(narrowed) and V(done).
     type: dict
     default: {}
+  is_rollout:
+    description:
+      - RV(is_rollout) of V(planned), for V(narrowed).
+    type: bool
+    default: true
+    version_added: 0.3.0
   reason:
     description:
       - Why the host failed.
@@ -114,31 +123,36 @@ EXAMPLES = r"""
 RETURN = r"""
 hosts:
   description: The hosts in the order in which they change.
-  returned: for V(planned)
+  returned: for V(planned) and V(narrowed)
   type: list
   elements: str
 batches:
   description: How many of them change in each step.
-  returned: for V(planned)
+  returned: for V(planned) and V(narrowed)
   type: list
   elements: int
   sample: [1, 10, 29]
 skipped:
   description: The hosts that an earlier run is done with.
-  returned: for V(planned)
+  returned: for V(planned) and V(narrowed)
   type: list
   elements: str
 asked:
   description: A digest of what each host is asked for.
   returned: for V(planned)
   type: dict
+kept:
+  description: The hosts that are as the run before left them.
+  returned: for V(narrowed)
+  type: list
+  elements: str
 is_rollout:
   description: Whether there is more than one host, or a rollout goes on, and the run is no dry one.
   returned: for V(planned)
   type: bool
 notes:
   description: What a person should know before it begins, a sentence each.
-  returned: for V(planned)
+  returned: for V(planned) and V(narrowed)
   type: list
   elements: str
 stopped:

@@ -21,7 +21,7 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_v
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
 # Where templates look for files, whatever they name.
-_PLACES = ("inventory_dir", "playbook_dir")
+PLACES = ("inventory_dir", "playbook_dir")
 # Of a host, one variable's value by its name.
 Read = Callable[[str, str, Any], Any]
 
@@ -32,7 +32,7 @@ def fingerprint(host: str, raw: Mapping[str, Any], more: Sequence[str] = ()) -> 
         variables = plain(raw)
     except Exception:  # A vault without its password: whoever reads the variable says which one it is.
         return f"alone {host}"
-    ours = (name for name in variables if name.startswith(names.PREFIXES) or name in _PLACES or name in more)
+    ours = (name for name in variables if name.startswith(names.PREFIXES) or name in PLACES or name in more)
     return equal.fingerprint(host, variables, ours)
 
 

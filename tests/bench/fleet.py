@@ -84,6 +84,8 @@ def recorded(converged: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     (host,) = listed["gpu_hosts"]["hosts"]
     variables = listed["_meta"]["hostvars"][host]
     with tempfile.TemporaryDirectory() as folder:
+        # What is recorded is told of a host that a run before has brought to the same.
+        playbook(SITE, converged, {})
         recorder = answers.recorder(Path(folder))
         _cost, text = playbook(SITE, converged, recorder)
         if not unchanged(text):
@@ -158,7 +160,8 @@ def main() -> None:
         "hosts_1000_s": round(noops[1000].seconds, 1) if 1000 in noops else None,
         "plan_1000_hosts_s": round(plans[1000].seconds, 1) if 1000 in plans else None,
         "mib_per_host": per_host(noops or plans),
-        "moved_models_when_one_of_20_leaves": max(moved),
+        "moved_models_when_one_of_20_leaves": round(mean(moved), 2),
+        "moved_at_most": max(moved),
     }
     print(json.dumps(answer))
 

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway import edge
 from ansible_collections.gpuserve.fleet.tests.support.edge_clients import ALIAS, KEY, STREAM_S, Clients
 from ansible_collections.gpuserve.fleet.tests.support.lab import boxes
 
@@ -202,13 +203,16 @@ def compared(fleet: Fleet) -> None:
 
 
 def nothing_to_do(fleet: Fleet) -> None:
-    """A run with nothing to do drains nobody and changes nothing."""
+    """A run with nothing to do drains nobody and changes nothing; a box that a run kept out of an edge and then left comes back."""
     before = fleet.started(A), fleet.started(B)
+    left = f"/run/gpuserve/draining/{fleet.addresses[B]}:8000"
+    fleet.on(EDGE, "sh", "-c", f"printf '{edge.DRAINED}' > {left}")
     with fleet.asked("nothing to do"):
         status, output = fleet.site()
         fleet.on(EDGE, "docker", "kill", "--signal", "HUP", "gpuserve-gateway")
         time.sleep(STREAM_S + 1)
-    check(status == 0 and output.count("changed=0") == 3, output)
+    check(status == 0 and output.count("changed=0") == 2 and fleet.drained() == "", output)
+    check(all(f"{box} is as the last run left it" in output for box in (A, B)), output)
     check((fleet.started(A), fleet.started(B)) == before, "an engine was started")
 
 

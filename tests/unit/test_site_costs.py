@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, gpuserve.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host on which site.yml has nothing to do costs its controller a process for each task, and for each inclusion more than one."""
+"""What a host costs the controller of site.yml: a process for each task, and for each inclusion more than one.
+
+A host that is as the last run left it has the first play's tasks alone; one that is looked at whole has those of a rollout's step, too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ import yaml
 
 COLLECTION = Path(__file__).parents[2]
 # As measured in docs/performance.md: what Ansible's controller does for a task of a host, 25 ms of its processors.
-MOST_TASKS = 45
+MOST_TASKS = 42
+MOST_OF_A_HOST_AS_BEFORE = 22
+FIRST = "Install the host's part of the stack"
 
 
 def tasks_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -34,15 +39,12 @@ def walked(tasks: list[dict[str, Any]], path: Path) -> Iterator[tuple[str, dict[
             yield path.relative_to(COLLECTION).as_posix(), task
 
 
-def of_a_host() -> list[tuple[str, dict[str, Any]]]:
+def of_a_host(
+    names: tuple[str, ...] = (FIRST, "Start what serves, step by step", "Give the hosts of a rollout back"),
+) -> list[tuple[str, dict[str, Any]]]:
     plays = {
         play["name"]: play for play in yaml.safe_load((COLLECTION / "playbooks/site.yml").read_text(encoding="utf-8"))
     }
-    names = (
-        "Install the host's part of the stack",
-        "Start what serves, step by step",
-        "Give the hosts of a rollout back",
-    )
     return [one for name in names for one in walked(plays[name]["tasks"], COLLECTION / "playbooks/site.yml")]
 
 
@@ -58,3 +60,4 @@ def test_what_is_included_for_each_host_has_a_condition() -> None:
 
 def test_a_host_has_few_tasks() -> None:
     assert len(of_a_host()) <= MOST_TASKS
+    assert len(of_a_host((FIRST,))) <= MOST_OF_A_HOST_AS_BEFORE

@@ -15,7 +15,7 @@ import yaml
 
 from ansible_collections.gpuserve.fleet.tests.bench import fleet_boxes
 from ansible_collections.gpuserve.fleet.tests.bench.gateway import prefix_engine, prefixes
-from ansible_collections.gpuserve.fleet.tests.bench.run_cost import unchanged
+from ansible_collections.gpuserve.fleet.tests.bench.run_cost import Cost, unchanged
 from ansible_collections.gpuserve.fleet.tests.support.edge_clients import Clients
 from ansible_collections.gpuserve.fleet.tests.support.lab.boxes import Box
 
@@ -48,6 +48,11 @@ def test_runs_for_one_and_for_more_boxes_take_turns_and_the_least_of_each_counts
     ran: list[int] = []
 
     class Timed(fleet_boxes.Fleet):
+        def run(self, path: Path, inventory: Path, *words: str) -> tuple[Cost, str]:
+            # Before anything is measured.
+            assert not ran and path == fleet_boxes.SITE and not words
+            return Cost(1.0, 1.0, 1.0), ""
+
         def noop(self, count: int) -> float:
             ran.append(count)
             return 10.0 * count + len(ran)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import fail
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet import last_applied
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.claim import Claim
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.units import whole_number
 
@@ -239,6 +240,30 @@ def begun(
     done = {host: had for host, had in before.done.items() if host not in again and asked.get(host, had) == had}
     # A failure counts in the run that saw it.
     return Journal(done, {}, all_hosts)
+
+
+def told(kept: int, whys: Mapping[str, str]) -> list[str]:
+    """Return what a person reads of how hosts were found: how many have nothing to be done, and why others are looked at whole.
+
+    whys has a reason for each host that is left; empty where none was looked for, as in a dry run. Who changed the inventory knows that.
+    """
+    lines = (
+        [f"Nothing to do on {kept} of {_hosts(kept + len(whys))}: as the last run left {_them(kept)}."]
+        if kept and whys
+        else []
+    )
+    by_reason: dict[str, list[str]] = {}
+    for host, why in whys.items():
+        if why not in ("", last_applied.NO_RECORD, last_applied.OTHER_WISH):
+            by_reason.setdefault(why, []).append(host)
+    for why, hosts in by_reason.items():
+        more = f" and {len(hosts) - _MOST_NAMED} more" if len(hosts) > _MOST_NAMED else ""
+        lines.append(f"{', '.join(hosts[:_MOST_NAMED])}{more}: {why}.")
+    return lines
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def check_alone(journal: Journal, run: Claim, is_gone: Callable[[Claim], bool]) -> None:

@@ -42,6 +42,50 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets im
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.state_dir import StateDir
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import ownership
 
+# What a bring-up is told, as Ansible checks it.
+ARGUMENTS: dict[str, Any] = {
+    "services": {"type": "list", "elements": "dict", "default": []},
+    "plan": {"type": "dict", "default": {}},
+    "endpoints": {"type": "list", "elements": "dict", "default": []},
+    "rollback": {"type": "bool", "default": False},
+    "project_name": {"type": "str", "default": "gpuserve"},
+    "project_dir": {"type": "path", "required": True},
+    "state_dir": {"type": "path", "default": "/var/lib/gpuserve"},
+    "lock_dir": {"type": "path", "default": "/run/gpuserve/locks"},
+    "drain_dir": {"type": "path"},
+    "gateway_interval_s": {"type": "float", "default": 0.0},
+    "keys_dir": {"type": "path", "no_log": False},
+    "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
+    "api_key": {"type": "str", "default": "", "no_log": True},
+    "mode": {"type": "str", "choices": ["auto", "serial", "parallel"], "default": "auto"},
+    "max_parallel": {"type": "int", "default": 0},
+    "order": {
+        "type": "str",
+        "choices": ["smallest_first", "largest_first", "listed"],
+        "default": "smallest_first",
+    },
+    "surge_offset": {"type": "int", "default": 0},
+    "min_headroom_bytes": {"type": "int", "default": 536870912},
+    "tolerance_bytes": {"type": "int", "default": 536870912},
+    "settle_s": {"type": "float", "default": 2.0},
+    "gate_timeout_s": {"type": "float", "default": 120.0},
+    "start_timeout_s": {"type": "float", "default": 7200.0},
+    "stall_timeout_s": {"type": "float", "default": 600.0},
+    "phase_limits_s": {"type": "dict", "default": {}},
+    "token_timeout_s": {"type": "float", "default": 60.0, "no_log": False},
+    "drain_s": {"type": "float", "default": 60.0},
+    "lock_wait_s": {"type": "float", "default": 900.0},
+    "docker_wait_s": {"type": "float", "default": 60.0},
+    "stop_grace_s": {"type": "int", "default": 30},
+    "probe_only": {"type": "bool", "default": False},
+    "memory_seen": {"type": "dict", "default": {}},
+    "progress_file": {"type": "path"},
+    "peers_file": {"type": "path"},
+    "anew": {"type": "list", "elements": "str", "default": []},
+    "together": {"type": "list", "elements": "str", "default": []},
+    "came_by": {"type": "list", "elements": "str", "default": []},
+    "boot_file": {"type": "path"},
+}
 # Docker kills what has not ended within its grace; a container that is there this long after that is stuck.
 STOP_S = 60.0
 # Something that serves and missed an answer is asked again this often.

@@ -164,6 +164,12 @@ def test_a_box_is_drained_by_where_edges_reach_it() -> None:
     ]
 
 
+def test_several_boxes_are_given_back_in_one_trip() -> None:
+    controller = Controller({"a": box(1, gateway_port=9000), "b": box(2, gpuserve_address="fd00::2"), "edge01": {}})
+    controller.run(gateway_drain, "a", state="returned", hosts=["b", "a"])
+    assert controller.asked == [{"state": "returned", "endpoints": ["[fd00::2]:8000", "192.0.2.1:9000"]}]
+
+
 TOLD = "Warning: Permanently added it.\nssh: connect to host 192.0.2.9 port 22: No route to host"
 REASON = "ssh: connect to host 192.0.2.9 port 22: No route to host"
 

@@ -91,6 +91,7 @@ def test_a_right_inventory_passes() -> None:
         "headless": [],
         "told": [],
         "quarantine": {},
+        "asked": {},
     }
     assert run({"gpu01": {}, "gpu02": {}}) == right
 
