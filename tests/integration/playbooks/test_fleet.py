@@ -254,6 +254,14 @@ BEFORE = """---
     path: "{{ fleet_folder }}/changed/{{ inventory_hostname }}"
     state: absent
 """
+APPLIED = """---
+- name: Compare a double with what a double of the last run left
+  ansible.builtin.set_fact:
+    _site_before:
+      as_before: "{{ (fleet_folder ~ '/as-before-' ~ inventory_hostname) is exists }}"
+      why: "{{ 'container vllm-qwen differs' if (fleet_folder ~ '/by-hand-' ~ inventory_hostname) is exists else '' }}"
+  when: _applied == 'compared'
+"""
 HOOK = """---
 - name: Check what has changed by then
   ansible.builtin.shell:
@@ -293,7 +301,12 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     """Run the plays of site.yml that roll out, with a double of what serves; return status, which hosts changed, and output."""
     tasks = folder / "tasks"
     tasks.mkdir(exist_ok=True)
-    for name, text in (("engines", ENGINES), ("measure", MEASURE), ("set_before", BEFORE)):
+    for name, text in (
+        ("engines", ENGINES),
+        ("measure", MEASURE),
+        ("set_before", BEFORE),
+        ("last_applied", APPLIED),
+    ):
         (tasks / f"{name}.yml").write_text(text)
     for name in ("rollout_step", "acceptance", "claim", "edge", "edge_boxes"):
         shutil.copy(CHECKOUT / f"playbooks/tasks/{name}.yml", tasks)
@@ -309,7 +322,8 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
     # All that comes before the first host is asked, and who changes it.
     block = next(task for task in host["tasks"] if "block" in task)
     names = [task["name"] for task in host["tasks"]]
-    host["tasks"] = [*host["tasks"][: names.index("Stop here on hosts that serve nothing")], block]
+    after = host["tasks"][host["tasks"].index(block) + 1 :]
+    host["tasks"] = [*host["tasks"][: names.index("Stop here on hosts that serve nothing")], block, *after]
     block["block"] = [task for task in block["block"] if not of_a_role(task)] + [UNREADY]
     for one in plays[1:]:
         one["module_defaults"] = {"gpuserve.fleet.host_claim": {"folder": f"{folder}/run-{{{{ inventory_hostname }}}}"}}
@@ -376,6 +390,38 @@ def test_as_many_may_fail_as_are_allowed_and_what_is_no_step_is_refused(tmp_path
     assert (status, changed) == (2, ""), output
     said = "gpuserve_rollout_steps[0]: a step of 0 % changes no host, and would never end. Take 1 for a single host, or leave it out."
     assert f"{said} Nothing was changed." in " ".join(output.split())
+
+
+def test_hosts_with_nothing_to_do_are_in_no_step_and_the_others_have_a_canary_of_their_own(tmp_path: Path) -> None:
+    path = inventory(tmp_path, {name: {} for name in "abcdefgh"})
+    for name in "abcd":
+        (tmp_path / f"as-before-{name}").touch()
+    (tmp_path / "by-hand-e").touch()
+    (tmp_path / "broken-e").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    # The first of those that are left is the canary: it failed, and no other one follows.
+    assert (status, changed) == (2, "e"), output
+    assert "Nothing to do on 4 of 8 hosts: as the last run left them." in output
+    assert "e: container vllm-qwen differs." in output
+    assert "4 hosts with the new set, 1 failed, 3 not touched." in output
+    # All of them are free for other runs.
+    assert not [name for name in "abcdefgh" if (tmp_path / f"run-{name}" / "run.json").exists()]
+
+    (tmp_path / "broken-e").unlink()
+    status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_resume=true")
+    assert (status, changed) == (0, "efgh"), output
+    for name in "efgh":
+        (tmp_path / f"as-before-{name}").touch()
+    status, changed, output = rolled_out(tmp_path, path)
+    assert (status, changed) == (0, "") and "Stop here where too many hosts failed" not in output, output
+    # A host alone is no rollout, and free again as well.
+    status, changed, output = rolled_out(tmp_path, path, "-l", "a")
+    assert (status, changed) == (0, ""), output
+    assert not (tmp_path / "run-a" / "run.json").exists()
+
+    # With a part of the tasks nobody knows what the rest would do: all are asked.
+    status, changed, output = rolled_out(tmp_path, path, "--tags", "vllm_stack")
+    assert (status, changed) == (0, "abcdefgh"), output
 
 
 # In place of ssh: it runs what it is given here, unless the host is dead.

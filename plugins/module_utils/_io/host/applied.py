@@ -24,8 +24,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files impo
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
 RECORD = "last_applied.json"
-# What runs and engines write there whenever they like, and weights, which are told by their sizes.
-_OF_NO_WISH = ("usage", "cache", "report.json", "collection", "proof", RECORD)
+# What runs, engines, measurements and the renewal of certificates write there whenever they like, and weights, told by their sizes.
+_OF_NO_WISH = ("usage", "cache", "benchmarks", "acme", "failed", "proof", "report.json", "collection", RECORD)
 _OF_PASSING = ("progress-", ".")
 _LOCK = ".lock"
 # Ours, wherever systemd looks for them.
