@@ -216,11 +216,11 @@ def test_paths_of_the_host_are_those_that_variables_name() -> None:
     naming = [
         [{"name": "qwen", "model": "/srv/models/qwen", "extra_args": ["--chat-template=/srv/templates/a.jinja"]}],
         ["/srv/templates:/templates:ro"],
-        "/etc/letsencrypt/live/door/fullchain.pem",
+        "/etc/letsencrypt/live/gateway/fullchain.pem",
         "",
     ]
     assert compared(DIFFERS, naming=naming)[0]["paths"] == [
-        "/etc/letsencrypt/live/door/fullchain.pem",
+        "/etc/letsencrypt/live/gateway/fullchain.pem",
         "/srv/models/qwen",
         "/srv/templates",
         "/srv/templates/a.jinja",
