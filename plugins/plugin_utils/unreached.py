@@ -73,10 +73,12 @@ class Patience:
 
 
 def reason(error: Exception) -> str:
-    """Return what was said last: ssh warns of other things before it."""
+    """Return what was said last: ssh warns of other things before it, and of a connection that it had kept says nothing."""
     said = str(error).strip()
     for words in _BEFORE:
-        said = said.rpartition(words)[2].strip() or said
+        if said.endswith(words):
+            return "ssh gave no reason"
+        said = said.rpartition(words)[2].strip()
     lines = said.splitlines() or [type(error).__name__]
     return lines[-1].strip().rstrip(".")
 
