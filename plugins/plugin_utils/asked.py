@@ -57,6 +57,7 @@ def of_the_play(variables: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[st
     }
 
 
+@cache
 def _public() -> frozenset[str]:
     declared = (collection_variables.specifications(), collection_variables.playbooks())
     return frozenset(name for of_each in declared for options in of_each.values() for name in options)
