@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         super().run(tmp, task_vars)
         _valid, asked = self.validate_argument_spec(OPTIONS)
         task = self._task.copy()
-        task.action, task.args = asked["module"], asked["args"]
+        task.action, task.args = asked["module"], {**self._defaults_of(asked["module"]), **asked["args"]}
         actions = self._shared_loader_obj.action_loader
         action = actions.get(
             # Some have an action of the same name, the others what runs a module.
@@ -43,3 +43,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             # What it made on the host only it removes.
             action.cleanup()
         return result
+
+    def _defaults_of(self, module: str) -> dict[str, Any]:
+        """Return what a play's module_defaults say of a module, the innermost last: Ansible gives a task those of its own action alone."""
+        found: dict[str, Any] = {}
+        for defaults in self._task.module_defaults or []:
+            found |= defaults.get(module) or {}
+        return dict(self._templar.template(found)) if found else {}

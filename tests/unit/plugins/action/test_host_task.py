@@ -81,6 +81,17 @@ def test_a_module_is_run_with_its_own_options_by_what_runs_it_in_ansible(module:
     assert played.action._task.args["module"] == module, "the next item of a loop is run by the same task"
 
 
+def test_a_play_s_defaults_of_the_module_hold_and_the_innermost_and_what_is_written_go_first() -> None:
+    played = Played("ansible.builtin.dnf", name="docker-ce")
+    played.action._task.module_defaults = [
+        {"ansible.builtin.dnf": {"use_backend": "dnf5", "name": "all", "lock_timeout": "{{ seconds }}"}},
+        {"ansible.builtin.dnf": {"use_backend": "dnf4"}, "ansible.builtin.apt": {"update_cache": True}},
+    ]
+    played.action._templar = SimpleNamespace(template=lambda values: {**values, "lock_timeout": 30})
+    played.answer({})
+    assert played.task.args == {"name": "docker-ce", "use_backend": "dnf4", "lock_timeout": 30}
+
+
 @pytest.mark.parametrize("when", ["lost", "lost_after"])
 def test_a_host_that_is_lost_fails_where_the_play_goes_on(when: str) -> None:
     found = Played("ansible.builtin.slurp", **{when: True}).answer(GOES_ON)  # type: ignore[arg-type]
