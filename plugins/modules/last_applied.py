@@ -240,10 +240,11 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     """Return whether the host is as before; whatever can't be told is taken for a difference, which the run then meets itself."""
     params = module.params
     record = applied.record_of(params["state_dir"])
+    # What is asked for is told first: where that differs, nothing has to be read.
+    is_wished = record is not None and record.asked == params["asked"]
     try:
-        why = "" if record is None or record.asked != params["asked"] else copies_differ(params)
-        # What is asked for is told first: then nothing has to be read.
-        there = found(params) if record is not None and record.asked == params["asked"] and not why else {}
+        why = copies_differ(params) if is_wished else ""
+        there = found(params) if is_wished and not why else {}
         why = why or difference(record, params["asked"], there, time.time())
         told = {"why": why} if why or record is None else serving(module, record)
     except (FleetError, Refused, DockerError, OSError) as error:

@@ -26,8 +26,7 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import 
 RECORD = "last_applied.json"
 # What runs, engines, measurements and the renewal of certificates write there whenever they like, and weights, told by their sizes.
 _OF_NO_WISH = ("usage", "cache", "benchmarks", "acme", "failed", "proof", "report.json", "collection", RECORD)
-_OF_PASSING = ("progress-", ".")
-_LOCK = ".lock"
+_PROGRESS, _LOCK = "progress-", ".lock"
 # Ours, wherever systemd looks for them.
 _UNITS = ("etc/systemd/system", "etc/tmpfiles.d")
 _UNIT_NAMES = "**/gpuserve-*"
@@ -98,7 +97,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """Walk over the files of a folder of ours, but for what is written there without anybody's wish."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
-            if entry.name in _OF_NO_WISH or entry.name.startswith(_OF_PASSING) or entry.name.endswith(_LOCK):
+            if entry.name in _OF_NO_WISH or entry.name.startswith(_PROGRESS) or entry.name.endswith(_LOCK):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 yield from _files(entry)

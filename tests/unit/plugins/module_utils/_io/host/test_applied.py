@@ -100,6 +100,7 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
     "a compose file": write("stack/compose.yml"),
     "an engine's environment": write("stack/env/qwen.env"),
     "a file that nobody of ours wrote": write("stack/compose.override.yml"),
+    "what Compose reads beside it": write("stack/.env"),
     "a set that was proved": remove("stack/proved/plan.json"),
     "the gateway's configuration": write("gateway/conf/live/nginx.conf"),
     "a file's mode": lambda host: (host.root / "gateway/conf/live/nginx.conf").chmod(0o666),
