@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -13,11 +12,10 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import edge
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 
-# Of an edge that is not reached, by what was to be done there.
+# Of an edge that is not reached, by what was to be done there. What one that only was to be read has to say, nobody waits for.
 _UNREACHED = {
     "drained": "An edge that is down sends boxes nothing, so they change without it.",
     "returned": "If it is up after all, it sends a box that was drained there nothing new until site.yml has run for that box again.",
@@ -35,31 +33,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        hosts = plain(arguments.pop("hosts", None))
+        state, hosts = str(arguments.get("state")), plain(arguments.pop("hosts", None))
+        asked = [variables["inventory_hostname"]] if hosts is None else hosts
+        at: dict[str, str] = {}
         try:
-            if hosts is not None:
-                arguments["endpoints"] = self._endpoints(variables, hosts)
-            elif not arguments.get("endpoint"):
-                arguments["endpoint"] = self._endpoints(variables, [variables["inventory_hostname"]])[0]
+            if hosts is not None or not arguments.get("endpoint"):
+                at = dict(
+                    zip(edge.endpoints(self._templar, variables["hostvars"], self._loader, asked), asked, strict=True)
+                )
+                arguments |= {"endpoint": next(iter(at))} if hosts is None else {"endpoints": list(at)}
         except FleetError as error:
             return {**result, "failed": True, "msg": str(error), "field": error.where}
         try:
-            return {**result, **self._execute_module(module_args=arguments, task_vars=variables)}
+            answer = self._execute_module(module_args=arguments, task_vars=variables)
         except AnsibleConnectionFailure:
             # Without the box and without why, which differs from try to try: Ansible says one sentence once a run.
-            said = f"{self._edge(variables)} was not reached. {_UNREACHED[str(arguments.get('state'))]}"
-            # Those of a result are hidden with it where a run shows only what changed. This one is the controller's, and said once.
-            Display().system_warning(said)
-            return {**result, "changed": False, "reached": False, "left": 0}
+            if state in _UNREACHED:
+                # Those of a result are hidden with it where a run shows only what changed. This one is the controller's, and said once.
+                Display().system_warning(f"{self._edge(variables)} was not reached. {_UNREACHED[state]}")
+            return {**result, "changed": False, "reached": False, "left": 0, "drained": []}
+        if "drained" in answer:
+            answer["drained"] = [at.get(endpoint, endpoint) for endpoint in answer["drained"]]
+        return {**result, **answer}
 
     def _edge(self, variables: dict[str, Any]) -> str:
         """Return the name of the edge that the task is delegated to."""
         return str(self._task.delegate_to or variables.get("inventory_hostname", "the edge"))
-
-    def _endpoints(self, variables: dict[str, Any], hosts: Sequence[str]) -> list[str]:
-        """Return how the inventory has edges reach boxes."""
-        hostvars = variables["hostvars"]
-        declared = collection_variables.declared(self._loader)
-        templates = HostTemplates(self._templar, hostvars, lambda: declared)
-        boxes = edge.Boxes(declared, templates.read, self._loader, {})
-        return [str(boxes.endpoint(host, dict(hostvars.raw_get(host)))) for host in map(str, hosts)]

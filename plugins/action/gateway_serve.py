@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, edge
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import edge
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.unreached import OnHost, is_failure
 
 
@@ -33,6 +32,4 @@ class ActionModule(OnHost):
         others = [other for other in edges if other != host] if host in edges else []
         if not others:
             return []
-        hostvars, declared = variables["hostvars"], collection_variables.declared(self._loader)
-        found = edge.Boxes(declared, HostTemplates(self._templar, hostvars, lambda: declared).read, self._loader, {})
-        return [str(found.endpoint(other, dict(hostvars.raw_get(other)))) for other in others]
+        return edge.endpoints(self._templar, variables["hostvars"], self._loader, others)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.filter.closing_screen import closing_screen
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import NO_RECORD, RECORD
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
@@ -22,6 +24,9 @@ from ansible_collections.gpuserve.fleet.plugins.plugin_utils.shown import shown
 # In a text of a model's entry, a volume or an argument: a path of the host, alone or after what it is for; a volume's other end is none.
 _PATH = re.compile(r"(?:^|[\s=,'\"])(/[^\s:,'\"]+)")
 
+# What a shell returns of a program that is not there: the stack's Python, where no run has brought one.
+_NO_INTERPRETER = 127
+STATE_DIR = "/var/lib/gpuserve"
 _KEYS = ("key", "api_key", "api_key_file")
 
 
@@ -39,6 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         args = plain(self._task.args)
         facts, naming = args.pop("facts", {}), args.pop("naming", [])
         copies, key_file = args.pop("copies", {}) or {}, args.pop("key_file", "")
+        args["differs"] = _kept_out(args.pop("edges", []), str(variables.get("inventory_hostname")))
         if args.get("asked"):
             told = json.dumps([args["asked"], facts], sort_keys=True, default=str)
             args["asked"] = hashlib.sha256(told.encode()).hexdigest()
@@ -52,7 +58,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         answer = self._execute_module(module_args=args, task_vars=variables)
         answer.pop("invocation", None)
         if answer.get("failed") and args.get("state") == "compared":
-            return {**result, "changed": False, "as_before": False, "why": str(answer.get("msg", ""))}
+            if not self._task.check_mode:
+                # Without the stack's own Python no module can remove the note.
+                note = f"{args.get('state_dir', STATE_DIR)}/{RECORD}"
+                self._low_level_execute_command(f"rm -f {shlex.quote(note)}")
+            why = NO_RECORD if answer.get("rc") == _NO_INTERPRETER else str(answer.get("msg", ""))
+            return {**result, "changed": False, "as_before": False, "why": why}
         if answer.get("as_before") and args.get("state") == "compared":
             shown(self._screen(variables, answer))
         return {**result, **answer}
@@ -66,6 +77,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             f"{host} is as the last run left it: nothing to do there.",
             *closing_screen(answer["endpoints"], host, address, *serves),
         ]
+
+
+def _kept_out(edges: Sequence[Mapping[str, Any]], host: str) -> str:
+    """Return which edge keeps a host out of its new requests, by what edges were read; empty where none does."""
+    return next(
+        (f"{each['_gateway_edge']} sends it no new requests" for each in edges if host in each.get("drained", ())), ""
+    )
 
 
 def _paths(value: Any) -> Iterator[str]:

@@ -292,7 +292,6 @@ HEADER = "# Written by gpuserve.fleet.nvidia_driver: a driver that unloads costs
 # What stands at the top of each of the role's other files, and how a line becomes a comment there.
 WRITTEN = "Written by gpuserve.fleet.nvidia_driver."
 FILES = ("preferences", "unattended", "sources")
-KERNELS = ("linux-image-*", "linux-headers-*", "linux-modules-nvidia-*", "proxmox-*")
 
 
 def describe(device: pci.Gpu) -> dict[str, Any]:
@@ -311,7 +310,7 @@ def read_packages(run: gpu.Run, others: Sequence[str]) -> dict[str, distribution
     fields = "${Package}\t${Version}\t${db:Status-Abbrev}\n"
     names = [
         *driver_packages.PATTERNS,
-        *KERNELS,
+        *driver_packages.KERNELS,
         KEYRING_PACKAGE,
         *(distribution.split_wanted(name)[0] for name in others),
     ]

@@ -19,10 +19,10 @@ author:
 options:
   state:
     description:
-      - V(drained) keeps new requests away and waits; V(returned) lets them come again.
-      - A box that a person drained is left as it is by both.
+      - V(drained) keeps new requests away and waits; V(returned) lets them come again; V(read) tells which of O(endpoints) are kept out.
+      - A box that a person drained is left as it is, and not told.
     type: str
-    choices: [drained, returned]
+    choices: [drained, returned, read]
     required: true
   endpoint:
     description:
@@ -30,7 +30,7 @@ options:
     type: str
   endpoints:
     description:
-      - Several boxes, for V(returned).
+      - Several boxes, for V(read).
     type: list
     elements: str
     default: []
@@ -68,6 +68,11 @@ left:
   description: How many requests were still under way when the time was over.
   returned: when O(state=drained)
   type: int
+drained:
+  description: Which of the boxes a run keeps out of new requests, by their names where O(hosts) named them.
+  returned: when O(state=read)
+  type: list
+  elements: str
 reached:
   description: False where the edge was not reached, and nothing was done there.
   returned: when the edge was not reached
@@ -83,13 +88,13 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.drain i
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Keep the box out and wait, or give it back."""
-    if params["state"] == "returned":
-        boxes = params["endpoints"] or [params["endpoint"]]
-        # Each of them, whatever the one before came to.
-        given = [Drain(params["folder"], box).give_back(check_mode) for box in boxes]
-        return {"changed": any(given)}
+    """Keep the box out and wait, give it back, or tell which boxes are kept out."""
+    if params["state"] == "read":
+        drained = [box for box in params["endpoints"] if Drain(params["folder"], box).is_ours]
+        return {"changed": False, "drained": drained}
     drain = Drain(params["folder"], params["endpoint"])
+    if params["state"] == "returned":
+        return {"changed": drain.give_back(check_mode)}
     changed = drain.keep_out(check_mode)
     left = 0 if check_mode or not drain.is_edge else drain.wait(params["timeout_s"])
     return {"changed": changed, "left": left}
@@ -99,7 +104,7 @@ def main() -> NoReturn:
     """Run."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["drained", "returned"], "required": True},
+            "state": {"type": "str", "choices": ["drained", "returned", "read"], "required": True},
             "endpoint": {"type": "str"},
             "endpoints": {"type": "list", "elements": "str", "default": []},
             "hosts": {"type": "list", "elements": "str"},

@@ -12,7 +12,8 @@ short_description: Tell whether a host still is and serves what the run before h
 version_added: 0.3.0
 description:
   - With V(recorded) it notes on the host what was asked for, as a digest, and a digest of each thing that serves there. Those are files
-    in the folders of stack and gateway, units, files that variables name, weights by their sizes, containers, cards, and Docker's version.
+    in the folders of stack and gateway, units, files that variables name, weights by their sizes, containers and cards, and what driver,
+    Docker and container toolkit are set up by, such as packages with their versions, repositories, keys, daemon.json and kernels.
   - With V(compared) it tells whether all of that is as it was, and whether each engine makes a token and each model streams one through
     the gateway. Then a run has nothing to do there. Where anything differs, and after a week, the note is removed before the host changes.
 author:
@@ -60,6 +61,17 @@ options:
     type: list
     elements: str
     default: []
+  packages:
+    description:
+      - Packages that variables name, with or without a version. Those of driver, Docker and toolkit are told anyway.
+    type: list
+    elements: str
+    default: []
+  differs:
+    description:
+      - What is known to be otherwise than it was, whatever is found on the host.
+    type: str
+    default: ""
   copies:
     description:
       - Checksums (SHA-256) that files of the host have to have, by their paths, because somebody else has a copy.
@@ -176,17 +188,25 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.bringup
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import PROVED, Sets
 
 
-def found(params: dict[str, Any]) -> dict[str, str]:
+def found(module: AnsibleModule) -> dict[str, str]:
     """Return digests of what is on the host."""
-    return applied.found(
-        [params["project_dir"], params["gateway_dir"], params["state_dir"]],
-        params["paths"],
-        params["cache_dir"],
-        params["project_name"],
-        params["device"],
-        params["docker_socket"],
-        params["root"],
+    params = module.params
+    scope = applied.Scope(
+        folders=[params["project_dir"], params["gateway_dir"], params["state_dir"]],
+        cache_dir=params["cache_dir"],
+        paths=params["paths"],
+        packages=params["packages"],
+        project=params["project_name"],
+        device=params["device"],
+        socket=params["docker_socket"],
+        root=params["root"],
     )
+
+    def command(arguments: list[str]) -> tuple[int, str, str]:
+        program = module.get_bin_path(arguments[0])
+        return module.run_command([program, *arguments[1:]]) if program else (127, "", f"no {arguments[0]}")
+
+    return applied.found(scope, command)
 
 
 def copies_differ(params: dict[str, Any]) -> str:
@@ -243,8 +263,8 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     # What is asked for is told first: where that differs, nothing has to be read.
     is_wished = record is not None and record.asked == params["asked"]
     try:
-        why = copies_differ(params) if is_wished else ""
-        there = found(params) if is_wished and not why else {}
+        why = params["differs"] or copies_differ(params) if is_wished else ""
+        there = found(module) if is_wished and not why else {}
         why = why or difference(record, params["asked"], there, time.time())
         told = {"why": why} if why or record is None else serving(module, record)
     except (FleetError, Refused, DockerError, OSError) as error:
@@ -267,7 +287,9 @@ def main() -> NoReturn:
             "cache_dir": {"type": "path", "required": True},
             "gateway_dir": {"type": "path", "default": "/opt/gpuserve/gateway"},
             "paths": {"type": "list", "elements": "str", "default": []},
+            "packages": {"type": "list", "elements": "str", "default": []},
             "copies": {"type": "dict", "default": {}},
+            "differs": {"type": "str", "default": ""},
             "device": {"type": "str", "choices": ["cuda", "cpu"], "default": "cuda"},
             "bringup": {"type": "dict", "default": {}},
             "api_key": {"type": "str", "default": "", "no_log": True},
@@ -282,12 +304,13 @@ def main() -> NoReturn:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
     params = module.params
     try:
         if params["state"] == "compared":
             module.exit_json(changed=False, **compare(module))
         if params["asked"] and not module.check_mode:
-            record = Record(params["asked"], found(params), time.time(), params["gateway"], params["access"])
+            record = Record(params["asked"], found(module), time.time(), params["gateway"], params["access"])
             applied.keep(params["state_dir"], record)
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: it can't be read or written ({error.strerror}). Mend the folder.")

@@ -21,7 +21,8 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.gateway impor
     registry,
 )
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.ports import MODELS
-from ansible_collections.gpuserve.fleet.plugins.plugin_utils import fleet
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, fleet
+from ansible_collections.gpuserve.fleet.plugins.plugin_utils.host_templates import HostTemplates
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.key_registry import Registry
 
 GROUP = edge.GROUP
@@ -74,6 +75,13 @@ class Boxes:
     def _registered(self, host: str, value: Any) -> list[dict[str, Any]]:
         path = str(value("gateway_keys_file") or "")
         return registry.for_host(Registry(Path(path), self._loader).entries(), host) if path else []
+
+
+def endpoints(templar: Any, hostvars: Any, loader: DataLoader, hosts: Sequence[str]) -> list[str]:
+    """Return how the inventory has an edge reach gateways of boxes, or of other edges."""
+    declared = collection_variables.declared(loader)
+    boxes = Boxes(declared, HostTemplates(templar, hostvars, lambda: declared).read, loader, {})
+    return [str(boxes.endpoint(host, dict(hostvars.raw_get(host)))) for host in map(str, hosts)]
 
 
 def _planned(models: Sequence[Any]) -> list[edge.Served]:

@@ -36,8 +36,9 @@ def test_the_folder_of_draining_is_written_once_in_its_role() -> None:
 
 def test_the_stack_hands_on_what_the_gateway_claims() -> None:
     facts = tasks("roles/gateway/tasks/claims.yml")[0]["ansible.builtin.set_fact"]
-    assert set(facts) == {"gateway_ports", "gateway_claims"}
-    assert facts["gateway_claims"] == {
+    assert set(facts) == {"gateway_ports", "gateway_claims"} and facts["gateway_claims"] == "{{ _gateway_claims }}"
+    variables = yaml.safe_load((COLLECTION / "roles/gateway/vars/main.yml").read_text(encoding="utf-8"))
+    assert variables["_gateway_claims"] == {
         "drain_dir": "{{ gateway_drain_dir }}",
         "keys_dir": "{{ _gateway_folder }}/engine_keys",
         "check_interval_s": "{{ gateway_check_interval_s | int }}",
@@ -54,6 +55,8 @@ def test_whoever_starts_engines_and_a_gateway_reads_the_claims_first() -> None:
         if path.name == "serve.yml":
             # Tasks of site.yml, which reads the claims in a play before.
             text = path.parents[1].joinpath("site.yml").read_text(encoding="utf-8") + text
+            # What its models are is read before a host is asked for anything.
+            text = text.replace("name: gpuserve.fleet.vllm_stack\n        tasks_from: models.yml", "", 1)
         gateway = text.find("vllm_stack_gateway_prove")
         if gateway < 0:
             continue

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The note's name in the folder of state.
+RECORD = "last_applied.json"
 # What somebody has never looked at for so long is looked at as if nothing were known: certificates and keys end, whatever is asked for.
 MOST_AGE_S = 7 * 86400.0
 NO_RECORD = "no run has come to its end there since it changed last"

@@ -29,6 +29,8 @@ PATTERNS = (
     "libnvoptix1",
     "libxnvctrl*",
 )
+# Kernels, and what a module is built or chosen for.
+KERNELS = ("linux-image-*", "linux-headers-*", "linux-modules-nvidia-*", "proxmox-*")
 # The container toolkit has versions of its own; kernels named after NVIDIA (linux-image-nvidia) are kernels.
 _OTHERS = ("*container*", "linux-*")
 # Modules that Canonical builds and signs for one kernel. Their versions are that kernel's.

@@ -39,12 +39,17 @@ class Drain:
             atomic.write(self.path, edge.DRAINED, 0o644)
         return True
 
-    def give_back(self, check_mode: bool = False) -> bool:
-        """Let new requests come again where we kept them away; tell whether we did."""
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is kept out, and by a run rather than by a person."""
         try:
-            ours = self.path.read_text(encoding="utf-8") == edge.DRAINED
+            return self.path.read_text(encoding="utf-8") == edge.DRAINED
         except FileNotFoundError:
             return False
+
+    def give_back(self, check_mode: bool = False) -> bool:
+        """Let new requests come again where we kept them away; tell whether we did."""
+        ours = self.is_ours
         if ours and not check_mode:
             self.path.unlink()
         return ours

@@ -6,32 +6,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import Record
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import RECORD, Record
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.removal import STACK
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import CONTAINER
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import digests, docker_socket, host_layer
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
-RECORD = "last_applied.json"
 # What runs, engines, measurements and the renewal of certificates write there whenever they like, and weights, told by their sizes.
 _OF_NO_WISH = ("usage", "cache", "benchmarks", "acme", "failed", "proof", "report.json", "collection", RECORD)
 _PROGRESS, _LOCK = "progress-", ".lock"
 # Ours, wherever systemd looks for them.
 _UNITS = ("etc/systemd/system", "etc/tmpfiles.d")
 _UNIT_NAMES = "**/gpuserve-*"
-# Of a larger file its size and its age tell: nobody reads weights through for this.
-_READ_BYTES = 4 * 2**20
 # A folder that somebody mounts or serves from; what is deeper in it is not looked at.
 _MOST_ENTRIES = 2000
 
@@ -55,35 +52,43 @@ def forget(state_dir: str) -> None:
         Path(state_dir, RECORD).unlink()
 
 
-def found(
-    folders: Sequence[str],
-    paths: Iterable[str],
-    cache_dir: str,
-    project: str,
-    device: str,
-    socket: str,
-    root: str = "/",
-) -> dict[str, str]:
-    """Return digests by name: of files in folders of ours and of units, of paths that variables name, weights, containers and cards."""
-    there: dict[str, str] = {}
-    for folder in folders:
+@dataclass(frozen=True)
+class Scope:
+    """Where on a host is looked: folders of ours whole, paths and packages that variables name, a Compose project, below a root."""
+
+    folders: Sequence[str]
+    cache_dir: str
+    paths: Iterable[str] = ()
+    packages: Sequence[str] = ()
+    project: str = "gpuserve"
+    device: str = "cuda"
+    socket: str = "/var/run/docker.sock"
+    root: str = "/"
+
+
+def found(scope: Scope, run: host_layer.Run) -> dict[str, str]:
+    """Return digests by name: of the host's layer, files, units, paths, weights, containers and cards."""
+    there = host_layer.found(HostFiles(scope.root), run, scope.socket, scope.packages)
+    for folder in scope.folders:
         for path in _files(Path(folder)):
-            there[str(path)] = _digest(path)
+            there[str(path)] = digests.of_file(path)
     for folder in _UNITS:
-        for path in sorted(Path(root, folder).glob(_UNIT_NAMES)):
-            there[str(path)] = _digest(path)
-    for name in sorted(set(paths)):
+        for path in sorted(Path(scope.root, folder).glob(_UNIT_NAMES)):
+            there[str(path)] = digests.of_file(path)
+    for name in sorted(set(scope.paths)):
         path = Path(name)
         if path.is_dir():
-            there[name] = _sum(sorted(_entries(path)))
+            there[name] = digests.of_value(sorted(_entries(path)))
         elif path.exists():
-            there[name] = _digest(path)
-    there["weights"] = _sum(sorted(_weights(Path(cache_dir))))
-    there["Docker"] = str((docker_socket.get(socket, "/version") or {}).get("Version", ""))
-    there |= _containers(socket, project)
-    if device != "cpu":
-        there["cards"] = _sum(
-            [[card["uuid"], card["name"], card["memory_total_bytes"], card["driver_version"]] for card in _cards(root)]
+            there[name] = digests.of_file(path)
+    there["weights"] = digests.of_value(sorted(_weights(Path(scope.cache_dir))))
+    there |= _containers(scope.socket, scope.project)
+    if scope.device != "cpu":
+        there["cards"] = digests.of_value(
+            [
+                [card["uuid"], card["name"], card["memory_total_bytes"], card["driver_version"]]
+                for card in _cards(scope.root)
+            ]
         )
     return there
 
@@ -103,21 +108,6 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield from _files(entry)
             else:
                 yield entry
-
-
-def _digest(path: Path) -> str:
-    """Return a digest of a file with its owner and mode, or of where a link leads; of one that can't be read, that."""
-    try:
-        seen = path.lstat()
-        if stat.S_ISLNK(seen.st_mode):
-            return _sum(["link", os.readlink(path), path.exists()])
-        if not stat.S_ISREG(seen.st_mode):
-            return _sum(["other", stat.S_IFMT(seen.st_mode)])
-        whole = seen.st_size <= _READ_BYTES
-        content: Any = hashlib.sha256(path.read_bytes()).hexdigest() if whole else [seen.st_size, seen.st_mtime_ns]
-        return _sum([content, seen.st_uid, seen.st_gid, stat.S_IMODE(seen.st_mode)])
-    except OSError as error:
-        return f"unreadable: {error.errno}"
 
 
 def _entries(folder: Path) -> Iterator[list[Any]]:
@@ -152,11 +142,7 @@ def _containers(socket: str, project: str) -> dict[str, str]:
     gateway = quote(json.dumps({"name": [f"^/{CONTAINER}$"]}))
     listed += docker_socket.get(socket, f"/containers/json?all=true&filters={gateway}") or []
     return {
-        f"container {str(each['Names'][0]).lstrip('/')}": _sum([each["Id"], each["ImageID"], each["State"]])
+        f"container {str(each['Names'][0]).lstrip('/')}": digests.of_value([each["Id"], each["ImageID"], each["State"]])
         for each in listed
         if each.get("Names")
     }
-
-
-def _sum(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -42,6 +42,8 @@ class Controller:
             for host, variables in hosts.items()
         }
         self.answers = answers or {}
+        # Which of the boxes an edge keeps out, as its module says it.
+        self.drained: list[str] | None = None
         # Why a host is not reached.
         self.broken = ""
         self.asked: list[dict[str, Any]] = []
@@ -50,7 +52,7 @@ class Controller:
         if self.broken:
             raise AnsibleConnectionFailure(self.broken)
         self.asked.append(module_args)
-        return {"changed": False, "answers": self.answers}
+        return {"changed": False, "answers": self.answers} | ({} if self.drained is None else {"drained": self.drained})
 
     def run(self, action: Any, host: str, check_mode: bool = False, **args: Any) -> dict[str, Any]:
         """Run an action for a host."""
@@ -164,10 +166,23 @@ def test_a_box_is_drained_by_where_edges_reach_it() -> None:
     ]
 
 
-def test_several_boxes_are_given_back_in_one_trip() -> None:
+def test_which_boxes_an_edge_keeps_out_is_one_trip_and_told_by_their_names() -> None:
     controller = Controller({"a": box(1, gateway_port=9000), "b": box(2, gpuserve_address="fd00::2"), "edge01": {}})
-    controller.run(gateway_drain, "a", state="returned", hosts=["b", "a"])
-    assert controller.asked == [{"state": "returned", "endpoints": ["[fd00::2]:8000", "192.0.2.1:9000"]}]
+    controller.drained = ["192.0.2.1:9000"]
+    answer = controller.run(gateway_drain, "a", state="read", hosts=["b", "a"])
+    assert controller.asked == [{"state": "read", "endpoints": ["[fd00::2]:8000", "192.0.2.1:9000"]}]
+    assert answer["drained"] == ["a"]
+
+
+def test_an_edge_that_can_not_be_read_keeps_nobody_out_and_nobody_waits_for_what_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(gateway_drain, "Display", lambda: SimpleNamespace(system_warning=warned.append))
+    controller = Controller({"a": box(1), "edge01": {}})
+    controller.broken = "Connection timed out"
+    answer = controller.run(gateway_drain, "a", state="read", hosts=["a"])
+    assert (answer["drained"], answer["reached"], answer.get("failed"), warned) == ([], False, None, [])
 
 
 TOLD = "Warning: Permanently added it.\nssh: connect to host 192.0.2.9 port 22: No route to host"

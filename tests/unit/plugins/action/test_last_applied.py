@@ -18,6 +18,7 @@ from ansible.template import Templar
 
 from ansible_collections.gpuserve.fleet.plugins.action import inventory_check, last_applied, rollout
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import NO_RECORD
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import asked
 
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "port": 8001}
@@ -184,8 +185,10 @@ def test_the_code_is_read_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(found) == 4
 
 
-def compared(answer: dict[str, Any], **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the action hands to its module, and what it answers."""
+def compared(
+    answer: dict[str, Any], commands: list[str] | None = None, **arguments: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the action hands to its module, and what it answers; commands takes what else it has the host run."""
     task: Any = SimpleNamespace(args={"state": "compared", "asked": "wish", **arguments}, async_val=0, check_mode=False)
     loader = DataLoader()
     plugin: Any = last_applied.ActionModule(task, CONNECTION, CONTEXT, loader, Templar(loader, {}), None)
@@ -196,6 +199,7 @@ def compared(answer: dict[str, Any], **arguments: Any) -> tuple[dict[str, Any], 
         return dict(answer)
 
     plugin._execute_module = on_host
+    plugin._low_level_execute_command = (commands if commands is not None else []).append
     return handed, plugin.run(task_vars={"inventory_hostname": "gpu01"})
 
 
@@ -247,9 +251,30 @@ def test_a_copy_is_handed_over_by_its_checksum(tmp_path: Path) -> None:
     }
 
 
-def test_a_comparison_that_fails_is_a_difference() -> None:
-    answer = compared({"failed": True, "msg": "No module named docker"})[1]
-    assert (answer.get("failed"), answer["as_before"], answer["why"]) == (None, False, "No module named docker")
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"failed": True, "msg": "No module named docker", "rc": 1}, "No module named docker"),
+        # The stack's Python, of a host on which nothing was installed yet.
+        ({"failed": True, "msg": "The module interpreter was not found.", "rc": 127}, NO_RECORD),
+    ],
+)
+def test_a_comparison_that_fails_is_a_difference_and_leaves_no_note(answer: dict[str, Any], why: str) -> None:
+    commands: list[str] = []
+    told = compared(answer, commands, state_dir="/srv/a state")[1]
+    assert (told.get("failed"), told["as_before"], told["why"]) == (None, False, why)
+    assert commands == ["rm -f '/srv/a state/last_applied.json'"]
+
+
+def test_a_host_that_an_edge_keeps_out_is_not_as_before() -> None:
+    edges: list[dict[str, Any]] = [
+        {"_gateway_edge": "edge01", "drained": ["gpu02"]},
+        {"_gateway_edge": "edge02", "unreachable": True},
+    ]
+    assert compared(DIFFERS, edges=edges)[0]["differs"] == ""
+    edges[0]["drained"] = ["gpu02", "gpu01"]
+    handed = compared(DIFFERS, edges=edges)[0]
+    assert handed["differs"] == "edge01 sends it no new requests" and "edges" not in handed
 
 
 def test_a_host_that_is_as_before_shows_what_it_serves(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import RECORD
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.docker import DockerError
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import applied
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.bringup import Refused
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.rollout.sets import Sets
 from ansible_collections.gpuserve.fleet.plugins.modules import last_applied
@@ -62,11 +63,13 @@ class World:
 
     @property
     def is_noted(self) -> bool:
-        return (self.folder / "state" / applied.RECORD).exists()
+        return (self.folder / "state" / RECORD).exists()
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
+    # The module closes it for its own process, which is that of all tests here.
+    mask = os.umask(0o022)
     there = World(tmp_path)
     for name in ("stack", "state", "gateway"):
         (tmp_path / name).mkdir()
@@ -95,7 +98,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(last_applied, "prove", prove)
     monkeypatch.setattr(Sets, "read", lambda _self, _name: there.kept)
     there.run(capsys, "recorded")
-    return there
+    yield there
+    os.umask(mask)
 
 
 def test_a_host_that_is_as_it_was_tells_what_it_serves(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,9 +172,9 @@ def test_a_dry_run_leaves_the_note(world: World, capsys: pytest.CaptureFixture[s
     (world.folder / "stack/file").write_text("x")
     assert not world.run(capsys, _ansible_check_mode=True)["as_before"]
     assert world.is_noted
-    before = (world.folder / "state" / applied.RECORD).read_text()
+    before = (world.folder / "state" / RECORD).read_text()
     world.run(capsys, "recorded", _ansible_check_mode=True)
-    assert (world.folder / "state" / applied.RECORD).read_text() == before
+    assert (world.folder / "state" / RECORD).read_text() == before
 
 
 def test_who_asks_for_nothing_that_can_be_told_notes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +189,11 @@ def test_a_copy_that_somebody_else_has_counts(world: World, capsys: pytest.Captu
     assert world.run(capsys, copies={str(path): right})["as_before"]
     answer = world.run(capsys, copies={str(path): ""})
     assert answer["why"] == f"{path} is not what the controller has of it" and not world.is_noted
+
+
+def test_what_is_known_to_differ_is_told_and_nothing_is_read(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = world.run(capsys, differs="edge01 sends it no new requests")
+    assert answer["why"] == "edge01 sends it no new requests" and not world.is_noted and world.told == {}
 
 
 def test_the_engines_key_is_read_where_it_lies(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,17 +144,18 @@ def test_what_a_person_drained_stays(tmp_path: Path, server: Server) -> None:
     assert not box.keep_out() and not box.give_back() and file.exists()
 
 
-def test_several_boxes_are_given_back_and_what_a_person_drained_stays(tmp_path: Path, server: Server) -> None:
+def test_boxes_that_a_run_keeps_out_are_told_and_what_a_person_drained_is_not(tmp_path: Path, server: Server) -> None:
     drained(tmp_path, server)
     folder = tmp_path / "draining"
     folder.mkdir()
     for at, text in enumerate((edge.DRAINED, "", edge.DRAINED), 1):
         (folder / f"192.0.2.{at}:8000").write_text(text)
-    given = {"state": "returned", "endpoints": [f"192.0.2.{at}:8000" for at in (1, 2, 3, 4)], "folder": str(tmp_path)}
-    assert gateway_drain.run({**given, "endpoint": None}, True) == {"changed": True}
-    assert gateway_drain.run({**given, "endpoint": None}, False) == {"changed": True}
-    assert [path.name for path in folder.iterdir()] == ["192.0.2.2:8000"]
-    assert gateway_drain.run({**given, "endpoint": None}, False) == {"changed": False}
+    given = {"state": "read", "endpoints": [f"192.0.2.{at}:8000" for at in (1, 2, 3, 4)], "folder": str(tmp_path)}
+    said = {"changed": False, "drained": ["192.0.2.1:8000", "192.0.2.3:8000"]}
+    assert gateway_drain.run(given, False) == said
+    assert len([*folder.iterdir()]) == 3
+    # A host that is no edge yet keeps nobody out.
+    assert gateway_drain.run({**given, "folder": str(tmp_path / "bare")}, False) == {"changed": False, "drained": []}
 
 
 def test_a_host_without_an_edges_gateway_is_left_alone(tmp_path: Path, server: Server) -> None:

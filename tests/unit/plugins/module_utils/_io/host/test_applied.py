@@ -7,15 +7,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import Record
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import RECORD, Record
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import applied, docker_socket
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import applied, docker_socket, host_layer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
+
+ROLES = Path(__file__).resolve().parents[6] / "roles"
+_HOST_FILE = re.compile(r"(?<![\w}./:])/(?:etc|var|run|usr|lib|proc|sys)/[\w./-]*\w")
+# Sockets and logs, a program that its package brings, what says which host it is, whether it has systemd, and folders of files above.
+OF_NO_DECISION = {
+    "/var/run/docker.sock",
+    "/var/run/docker.pid",
+    "/var/log/docker.log",
+    "/usr/bin/nvidia-container-runtime",
+    "/etc/machine-id",
+    "/proc/sys/kernel/random/boot_id",
+    "/run/systemd/system",
+    "/etc/apt",
+    "/etc/apt/sources.list.d",
+}
 
 CARD = {
     "uuid": "GPU-1",
@@ -34,7 +52,13 @@ class Host:
         self.cards: list[dict[str, Any]] = [dict(CARD)]
         self.engine: dict[str, Any] = {"Names": ["/vllm-qwen"], "Id": "1", "ImageID": "sha256:a", "State": "running"}
         self.gateway = {"Names": ["/gpuserve-gateway"], "Id": "2", "ImageID": "sha256:b", "State": "running"}
-        self.version = "28.2.0"
+        self.daemon: dict[str, Any] = {
+            "ServerVersion": "28.2.0",
+            "DockerRootDir": "/var/lib/docker",
+            "Swarm": {"LocalNodeState": "inactive"},
+            "Containers": 2,
+        }
+        self.packages = {"docker-ce": "5:28.2.0", "linux-image-6.12.0-1-amd64": "6.12.1", "nvidia-driver": "580.1"}
         for path in (
             "stack/compose.yml",
             "stack/env/qwen.env",
@@ -52,6 +76,16 @@ class Host:
             "etc/tmpfiles.d/gpuserve-engines.conf",
             "srv/tls/fullchain.pem",
             "srv/models/qwen/config.json",
+            "etc/os-release",
+            "etc/apt/sources.list.d/docker.sources",
+            "etc/apt/keyrings/gpuserve-docker.gpg",
+            "etc/docker/daemon.json",
+            "run/cdi/nvidia.yaml",
+            "lib/modules/6.12.0-1-amd64/modules.dep",
+            "lib/modules/6.12.0-1-amd64/updates/dkms/nvidia.ko.xz",
+            "etc/systemd/system/multi-user.target.wants/docker.service",
+            "etc/systemd/system/docker.service.d/10-gpuserve-cdi.conf",
+            "sys/bus/pci/devices/0000:01:00.0/vendor",
         ):
             self.write(path, path)
         monkeypatch.setattr(docker_socket, "get", self.answer)
@@ -63,16 +97,21 @@ class Host:
         place.write_text(text)
 
     def answer(self, _socket: str, endpoint: str) -> Any:
-        if endpoint == "/version":
-            return {"Version": self.version}
+        if endpoint == "/info":
+            return self.daemon
         return [self.engine] if "label" in endpoint else [self.gateway]
 
-    def found(self) -> dict[str, str]:
+    def run(self, command: list[str]) -> tuple[int, str, str]:
+        """Answer as dpkg does, for the packages that are asked for."""
+        assert command[:3] == ["dpkg-query", "-W", "-f"]
+        known = {name: version for name, version in self.packages.items() if any(fnmatch(name, one) for one in command)}
+        return 1, "".join(f"{name}\t{version}\tii \n" for name, version in known.items()), "no packages found"
+
+    def found(self, more: tuple[str, ...] = ()) -> dict[str, str]:
         folders = [str(self.root / name) for name in ("stack", "gateway", "state")]
         paths = [str(self.root / name) for name in ("srv/tls/fullchain.pem", "srv/models/qwen", "srv/absent")]
-        return applied.found(
-            folders, paths, str(self.root / "state/cache"), "gpuserve", "cuda", "/docker.sock", str(self.root)
-        )
+        cache = str(self.root / "state/cache")
+        return applied.found(applied.Scope(folders, cache, paths, more, root=str(self.root)), self.run)
 
 
 @pytest.fixture
@@ -120,7 +159,27 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
     "an engine that stands": lambda host: host.engine.update(State="exited"),
     "an engine that is another container": lambda host: host.engine.update(Id="3"),
     "a gateway of another image": lambda host: host.gateway.update(ImageID="sha256:c"),
-    "Docker's version": lambda host: setattr(host, "version", "29.1.0"),
+    "Docker's version": lambda host: host.daemon.update(ServerVersion="29.1.0"),
+    "a swarm": lambda host: host.daemon.update(Swarm={"LocalNodeState": "active"}),
+    "daemon.json": write("etc/docker/daemon.json"),
+    "how Docker is started": write("etc/systemd/system/docker.service.d/10-gpuserve-cdi.conf"),
+    "a Docker that no boot starts": remove("etc/systemd/system/multi-user.target.wants/docker.service"),
+    "who may ask Docker": write("etc/group", "docker:x:999:alice\n"),
+    "a Compose that no package brought": write("usr/local/lib/docker/cli-plugins/docker-compose"),
+    "a repository": write("etc/apt/sources.list.d/docker.sources"),
+    "a second source of the same packages": write("etc/apt/sources.list.d/cuda.list"),
+    "a key": write("etc/apt/keyrings/gpuserve-docker.gpg"),
+    "a pin": write("etc/apt/preferences.d/mine.pref"),
+    "a package's version": lambda host: host.packages.update({"nvidia-driver": "590.2"}),
+    "a package that is gone": lambda host: host.packages.pop("docker-ce"),
+    "a kernel's package": lambda host: host.packages.update({"linux-image-6.12.0-2-amd64": "6.12.2"}),
+    "a kernel that can be booted": write("lib/modules/6.12.0-2-amd64/modules.dep"),
+    "a module that was built": remove("lib/modules/6.12.0-1-amd64/updates/dkms/nvidia.ko.xz"),
+    "a driver that is loaded": write("proc/driver/nvidia/version"),
+    "nouveau": lambda host: (host.root / "sys/module/nouveau").mkdir(parents=True),
+    "a description of the GPUs": write("run/cdi/nvidia.yaml"),
+    "an older recipe's description": write("etc/cdi/nvidia.yaml"),
+    "the system's release": write("etc/os-release"),
     "a card's driver": lambda host: host.cards[0].update(driver_version="590.2"),
     "one card more": lambda host: host.cards.append({**CARD, "uuid": "GPU-2"}),
     "a card that is gone": lambda host: host.cards.clear(),
@@ -157,8 +216,39 @@ def test_what_is_written_without_anybodys_wish_does_not_show(host: Host, path: s
 
 
 def test_a_host_without_a_card_is_not_told_by_its_memory(host: Host) -> None:
-    there = applied.found([], [], str(host.root), "gpuserve", "cpu", "/docker.sock", str(host.root))
+    there = applied.found(applied.Scope([], str(host.root), device="cpu", root=str(host.root)), host.run)
     assert "cards" not in there
+
+
+def test_packages_count_where_a_role_or_a_variable_names_them(host: Host) -> None:
+    before, named = host.found(), host.found(("nvtop=3.1",))
+    host.packages["nvtop"] = "3.1"
+    assert host.found() == before and host.found(("nvtop=3.1",)) != named
+
+
+def test_a_host_with_rpm_is_told_by_its_packages(host: Host) -> None:
+    def run(command: list[str]) -> tuple[int, str, str]:
+        return (0, "".join(sorted(host.packages.values())), "") if command[0] == "rpm" else (127, "", "no dpkg-query")
+
+    def packages() -> str:
+        return host_layer.found(HostFiles(str(host.root)), run, "/docker.sock", ())["packages"]
+
+    before = packages()
+    host.packages["docker-ce"] = "5:29.0.0"
+    assert packages() != before
+
+
+@pytest.mark.parametrize("role", ["nvidia_driver", "docker_engine", "nvidia_container_toolkit"])
+def test_each_file_that_a_role_of_the_hosts_layer_names_counts(role: str) -> None:
+    texts = [
+        path.read_text() for path in (ROLES / role).rglob("*.yml") if path.parent.name in ("vars", "defaults", "tasks")
+    ]
+    named = {match for text in texts for match in _HOST_FILE.findall(text)}
+    assert named, role
+    patterns = [f"/{pattern}" for pattern in host_layer.FILES]
+    # In the folder of state all counts.
+    unseen = {name for name in named if not any(fnmatch(name, one) for one in (*patterns, "/var/lib/gpuserve/*"))}
+    assert unseen - OF_NO_DECISION == set()
 
 
 def test_weights_are_told_by_where_their_links_lead(host: Host) -> None:
@@ -177,9 +267,9 @@ def test_a_note_is_kept_read_and_forgotten(tmp_path: Path) -> None:
     assert applied.record_of(folder) is None
     applied.keep(folder, record)
     assert applied.record_of(folder) == record
-    assert (tmp_path / applied.RECORD).stat().st_mode & 0o777 == 0o600
-    (tmp_path / applied.RECORD).write_text(json.dumps(record.data())[:-9])
+    assert (tmp_path / RECORD).stat().st_mode & 0o777 == 0o600
+    (tmp_path / RECORD).write_text(json.dumps(record.data())[:-9])
     assert applied.record_of(folder) is None
     applied.forget(folder)
     applied.forget(folder)
-    assert not (tmp_path / applied.RECORD).exists()
+    assert not (tmp_path / RECORD).exists()
