@@ -209,6 +209,9 @@ def nothing_to_do(fleet: Fleet) -> None:
     fleet.on(EDGE, "sh", "-c", f"printf '{edge.DRAINED}' > {left}")
     with fleet.asked("nothing to do"):
         status, output = fleet.site()
+        kept = f"{A} is as the last run left it" in output and f"{B}: {EDGE} sends it no new requests." in output
+        check(status == 0 and kept and fleet.drained() == "", output)
+        status, output = fleet.site()
         fleet.on(EDGE, "docker", "kill", "--signal", "HUP", "gpuserve-gateway")
         time.sleep(STREAM_S + 1)
     check(status == 0 and output.count("changed=0") == 2 and fleet.drained() == "", output)

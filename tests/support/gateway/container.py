@@ -25,6 +25,7 @@ from typing import Any
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core import sockets
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import ABSENT, STUBS, Gateway
+from ansible_collections.gpuserve.fleet.tests.support.gateway.started import Started
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, docker, labels, run
 
@@ -45,29 +46,20 @@ def scenario_variables() -> dict[str, Any]:
     return {name: value for name, value in everything.items() if name.startswith("gateway_")}
 
 
-class Container(Gateway):
+class Container(Started, Gateway):
     """A gateway of our own, from entering to leaving."""
 
     def __init__(self, variables: dict[str, Any] | None = None, stubs: Iterable[str] = STUBS) -> None:
         number = os.getpid()
         # One of a test's own may be there beside the session's.
         address = f"127.{64 + number % 64}.{number // 64 % 256}.{1 + (number // 16384 + next(_MADE)) % 254}"
-        super().__init__(address, address)
+        Started.__init__(self)
+        Gateway.__init__(self, address, address)
         self.name = f"gpuserve-lab-gateway-{number}-{id(self)}"
         self.variables = scenario_variables() if variables is None else variables
         self._stubs: dict[str, subprocess.Popen[bytes]] = {}
-        self._stack = contextlib.ExitStack()
         self._generation = ""
         self._wanted = tuple(stubs)
-
-    def __enter__(self) -> Container:
-        try:
-            self._start_all()
-        except BaseException:
-            # Nobody leaves what was not entered.
-            self._stack.close()
-            raise
-        return self
 
     def _start_all(self) -> None:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuserve-gateway-")))
@@ -98,9 +90,6 @@ class Container(Gateway):
             "run", "--detach", "--name", self.name, "--network", "host", *labels(), *may, *tmp, *more, image, *command
         )
         self.wait_until_it_serves()
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
 
     def render(self, **changes: Any) -> None:
         """Render the configuration, with variables changed for good."""

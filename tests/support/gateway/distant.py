@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpuserve.fleet.tests.support.gateway.container import BASE
+from ansible_collections.gpuserve.fleet.tests.support.gateway.started import Started
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, docker, labels, run
 
@@ -58,27 +58,15 @@ class DistantBox:
         docker("unpause", self.container)
 
 
-class DistantBoxes:
+class DistantBoxes(Started):
     """Boxes that serve a model each, from entering to leaving; those named in tls speak TLS, each with a certificate of its own."""
 
     def __init__(self, models: Iterable[str], tls: Iterable[str] = ()) -> None:
         self.network = f"gpuserve-lab-boxes-{os.getpid()}"
         self._models, self._tls = tuple(models), frozenset(tls)
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.boxes: dict[str, DistantBox] = {}
         self.certificates = ""
-
-    def __enter__(self) -> DistantBoxes:
-        try:
-            self._start_all()
-        except BaseException:
-            # Nobody leaves what was not entered.
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
 
     @property
     def edge(self) -> dict[str, Any]:

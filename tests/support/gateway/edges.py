@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.tests.support.gateway.client import KEY
+from ansible_collections.gpuserve.fleet.tests.support.gateway.started import Started
 from ansible_collections.gpuserve.fleet.tests.support.lab import bases
 from ansible_collections.gpuserve.fleet.tests.support.lab.common import CHECKOUT, docker, labels, run
 
@@ -45,22 +46,13 @@ def documented() -> str:
     return str(text)
 
 
-class Edges:
+class Edges(Started):
     """Both edges, from entering to leaving."""
 
     def __init__(self) -> None:
         self.network = f"gpuserve-lab-edges-{os.getpid()}"
         self.names = tuple(f"{self.network}-{at}" for at in (1, 2))
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Edges:
-        try:
-            self._start_all()
-        except BaseException:
-            # Nobody leaves what was not entered.
-            self._stack.close()
-            raise
-        return self
+        super().__init__()
 
     def _start_all(self) -> None:
         image = bases.ensure_base(BASE)
@@ -107,9 +99,6 @@ class Edges:
                 "-c",
                 START,
             )
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
 
     def on(self, edge: str, *command: str) -> str:
         """Run a command at an edge."""

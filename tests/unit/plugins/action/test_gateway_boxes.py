@@ -10,24 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible import template as templating
 from ansible.errors import AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.gpuserve.fleet.plugins.action import gateway_boxes_info, gateway_drain, gateway_serve
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import unreached
+from ansible_collections.gpuserve.fleet.tests.support.trusted import trusted
 
 KEY = "an-edge-key-of-enough-letters"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 LISTED = {"data": [{"id": "qwen", "root": "qwen", "max_model_len": 1536}]}
 MODELS = [{"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "aliases": ["q"]}]
-
-
-def trusted(value: Any) -> Any:
-    """Return a value as an inventory's file hands it over, where text may be a template."""
-    trust = getattr(templating, "trust_as_template", None)
-    return trust(value) if trust and isinstance(value, str) else value
 
 
 class Controller:

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible import template as templating
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.template import Templar
 
 from ansible_collections.gpuserve.fleet.plugins.action.inventory_check import ActionModule
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import collection_variables, host_variables
+from ansible_collections.gpuserve.fleet.tests.support.trusted import trusted
 
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "port": 8001}
 OTHER = {"name": "yi", "model": "01-ai/Yi-6B-Chat", "port": 8002}
@@ -34,16 +34,6 @@ def encrypted(text: str) -> Any:
     sealed = VaultLib([secret]).encrypt(text, secret[1]).decode()
     loaded: dict[str, Any] = DataLoader().load("value: !vault |\n" + textwrap.indent(sealed, "  "))
     return loaded["value"]
-
-
-def trusted(value: Any) -> Any:
-    """Return a value as an inventory's file hands it over, where text may be a template."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    trust = getattr(templating, "trust_as_template", None)
-    return trust(value) if trust and isinstance(value, str) else value
 
 
 def run(

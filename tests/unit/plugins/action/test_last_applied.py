@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible import template as templating
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
@@ -20,6 +19,7 @@ from ansible_collections.gpuserve.fleet.plugins.action import inventory_check, l
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.errors import FleetError
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import NO_RECORD
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import asked
+from ansible_collections.gpuserve.fleet.tests.support.trusted import trusted
 
 MODEL = {"name": "qwen", "model": "Qwen/Qwen2.5-3B-Instruct", "port": 8001}
 EDGE_KEY = "an-edge-key-of-enough-letters"
@@ -27,14 +27,6 @@ RIGHT: dict[str, Any] = {"vllm_stack_models": [MODEL], "gateway_keys": [{"name":
 HOSTS = ("gpu01", "gpu02", "gpu03", "gpu04")
 CONNECTION: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
 CONTEXT: Any = SimpleNamespace()
-
-
-def trusted(value: Any) -> Any:
-    """Return a value as an inventory's file hands it over, where text may be a template."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    trust = getattr(templating, "trust_as_template", None)
-    return trust(value) if trust and isinstance(value, str) else value
 
 
 def digests(
