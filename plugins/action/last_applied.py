@@ -73,10 +73,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         host = str(variables.get("inventory_hostname", ""))
         address = str(variables.get("ansible_host", host))
         serves = [answer[name] for name in ("access", "generating", "report")]
-        return [
-            f"{host} is as the last run left it: nothing to do there.",
-            *closing_screen(answer["endpoints"], host, address, *serves),
-        ]
+        screen = closing_screen(answer["endpoints"], host, address, *serves)
+        if len(variables.get("ansible_play_hosts_all", ())) > 1:
+            # Of forty hosts nobody reads forty screens.
+            return [f"{host} is as the last run left it, and {screen[0].removeprefix(f'{host} ')}"]
+        return [f"{host} is as the last run left it: nothing to do there.", *screen]
 
 
 def _kept_out(edges: Sequence[Mapping[str, Any]], host: str) -> str:

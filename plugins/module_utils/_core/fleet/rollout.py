@@ -246,10 +246,12 @@ def told(kept: int, whys: Mapping[str, str]) -> list[str]:
     """Return what a person reads of how hosts were found: how many have nothing to be done, and why others are looked at whole.
 
     whys has a reason for each host that is left; empty where none was looked for, as in a dry run. Who changed the inventory knows that.
+    One host alone says it itself.
     """
+    hosts = kept + len(whys)
     lines = (
-        [f"Nothing to do on {kept} of {_hosts(kept + len(whys))}: as the last run left {_them(kept)}."]
-        if kept and whys
+        [f"Nothing to do on {kept} of {_hosts(hosts)}: as the last run left {_them(kept)}."]
+        if kept and hosts > 1
         else []
     )
     by_reason: dict[str, list[str]] = {}

@@ -178,7 +178,7 @@ def test_the_code_is_read_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def compared(
-    answer: dict[str, Any], commands: list[str] | None = None, **arguments: Any
+    answer: dict[str, Any], commands: list[str] | None = None, hosts: tuple[str, ...] = ("gpu01",), **arguments: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the action hands to its module, and what it answers; commands takes what else it has the host run."""
     task: Any = SimpleNamespace(args={"state": "compared", "asked": "wish", **arguments}, async_val=0, check_mode=False)
@@ -192,7 +192,7 @@ def compared(
 
     plugin._execute_module = on_host
     plugin._low_level_execute_command = (commands if commands is not None else []).append
-    return handed, plugin.run(task_vars={"inventory_hostname": "gpu01"})
+    return handed, plugin.run(task_vars={"inventory_hostname": "gpu01", "ansible_play_hosts_all": hosts})
 
 
 DIFFERS = {"changed": False, "as_before": False, "why": "something"}
@@ -281,8 +281,12 @@ def test_a_host_that_is_as_before_shows_what_it_serves(capsys: pytest.CaptureFix
     }
     compared(answer)
     shown = capsys.readouterr().out
-    assert "gpu01 is as the last run left it" in shown
-    assert "gpu01 serves 1 model" in shown
+    assert "gpu01 is as the last run left it: nothing to do there.\n" in shown
+    assert "gpu01 serves 1 model   http://gpu01:8000/v1\n" in shown and "curl" in shown
+    # One of several has a line.
+    compared(answer, hosts=HOSTS)
+    shown = capsys.readouterr().out
+    assert shown.strip() == "gpu01 is as the last run left it, and serves 1 model   http://gpu01:8000/v1"
 
 
 def narrowed(journal: Path, as_before: dict[str, str], **arguments: Any) -> dict[str, Any]:
@@ -329,7 +333,8 @@ def test_a_host_that_nobody_compared_is_left(tmp_path: Path) -> None:
 
 def test_nothing_is_left_where_all_are_as_before(tmp_path: Path) -> None:
     answer = narrowed(begun(tmp_path), {f"gpu{at:02d}": "" for at in range(40)})
-    assert (answer["hosts"], answer["batches"], answer["notes"]) == ([], [1], [])
+    assert (answer["hosts"], answer["batches"]) == ([], [1])
+    assert answer["notes"] == ["Nothing to do on 40 of 40 hosts: as the last run left them."]
 
 
 def test_a_rollout_that_goes_on_leaves_out_who_is_done_or_as_before(tmp_path: Path) -> None:
@@ -342,5 +347,5 @@ def test_a_rollout_that_goes_on_leaves_out_who_is_done_or_as_before(tmp_path: Pa
 
 def test_a_host_alone_has_no_journal(tmp_path: Path) -> None:
     answer = narrowed(tmp_path / "rollout.json", {"gpu00": ""}, hosts=["gpu00"], is_rollout=False)
-    assert (answer["hosts"], answer["kept"]) == ([], ["gpu00"])
+    assert (answer["hosts"], answer["kept"], answer["notes"]) == ([], ["gpu00"], [])
     assert not (tmp_path / "rollout.json").exists()
