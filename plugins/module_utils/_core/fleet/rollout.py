@@ -248,12 +248,9 @@ def told(kept: int, whys: Mapping[str, str]) -> list[str]:
     whys has a reason for each host that is left; empty where none was looked for, as in a dry run. Who changed the inventory knows that.
     One host alone says it itself.
     """
-    hosts = kept + len(whys)
-    lines = (
-        [f"Nothing to do on {kept} of {_hosts(hosts)}: as the last run left {_them(kept)}."]
-        if kept and hosts > 1
-        else []
-    )
+    found = kept + len(whys)
+    said = f"Nothing to do on {kept} of {_hosts(found)}: as the last run left {_them(kept)}."
+    lines = [said] if kept and found > 1 else []
     by_reason: dict[str, list[str]] = {}
     for host, why in whys.items():
         if why not in ("", last_applied.NO_RECORD, last_applied.OTHER_WISH):
