@@ -67,7 +67,8 @@ def found(files: HostFiles, run: Run, socket: str, more_packages: Sequence[str])
     """Return digests by name. more_packages are those that variables name, with or without a version."""
     there = {str(path): digests.of_file(path) for pattern in FILES for path in sorted(Path(files.root).glob(pattern))}
     named = [distribution.split_wanted(name)[0] for name in more_packages]
-    there["packages"] = digests.of_value(_packages(run, sorted({*PACKAGES, *named})))
+    release = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
+    there["packages"] = digests.of_value(_packages(run, release.family, sorted({*PACKAGES, *named})))
     there["kernels"] = digests.of_value([platform.release(), gpu.bootable_kernels(files)])
     there["cards on the bus"] = digests.of_value(
         [[card.address, card.device_id, card.driver] for card in gpu.gpus(files)]
@@ -79,15 +80,13 @@ def found(files: HostFiles, run: Run, socket: str, more_packages: Sequence[str])
     return there
 
 
-def _packages(run: Run, names: Sequence[str]) -> list[str]:
-    """Return a line for each package with its version and whether it is held; a host has one of the two package managers."""
-    for command in (
-        ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\n", *names],
-        ["rpm", "-qa", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\n", *names],
-    ):
-        if lines := sorted(run(command)[1].splitlines()):
-            return lines
-    return []
+def _packages(run: Run, family: str, names: Sequence[str]) -> list[str]:
+    """Return a line for each package, with its version and whether it is held."""
+    if family == "redhat":
+        command = ["rpm", "-qa", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\n", *names]
+    else:
+        command = ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\n", *names]
+    return sorted(run(command)[1].splitlines())
 
 
 def _docker(socket: str) -> list[str]:
