@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -34,14 +35,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         variables = task_vars or {}
         arguments = dict(self._task.args)
         state, hosts = str(arguments.get("state")), plain(arguments.pop("hosts", None))
-        asked = [variables["inventory_hostname"]] if hosts is None else hosts
-        at: dict[str, str] = {}
+        names: dict[str, str] = {}
         try:
-            if hosts is not None or not arguments.get("endpoint"):
-                at = dict(
-                    zip(edge.endpoints(self._templar, variables["hostvars"], self._loader, asked), asked, strict=True)
-                )
-                arguments |= {"endpoint": next(iter(at))} if hosts is None else {"endpoints": list(at)}
+            if hosts is not None:
+                names = dict(zip(self._endpoints(variables, hosts), hosts, strict=True))
+                arguments["endpoints"] = list(names)
+            elif not arguments.get("endpoint"):
+                (arguments["endpoint"],) = self._endpoints(variables, [variables["inventory_hostname"]])
         except FleetError as error:
             return {**result, "failed": True, "msg": str(error), "field": error.where}
         try:
@@ -53,8 +53,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 Display().system_warning(f"{self._edge(variables)} was not reached. {_UNREACHED[state]}")
             return {**result, "changed": False, "reached": False, "left": 0, "drained": []}
         if "drained" in answer:
-            answer["drained"] = [at.get(endpoint, endpoint) for endpoint in answer["drained"]]
+            answer["drained"] = [names.get(endpoint, endpoint) for endpoint in answer["drained"]]
         return {**result, **answer}
+
+    def _endpoints(self, variables: dict[str, Any], hosts: Sequence[str]) -> list[str]:
+        return edge.endpoints(self._templar, variables["hostvars"], self._loader, hosts)
 
     def _edge(self, variables: dict[str, Any]) -> str:
         """Return the name of the edge that the task is delegated to."""

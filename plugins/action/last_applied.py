@@ -16,6 +16,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpuserve.fleet.plugins.filter.closing_screen import closing_screen
+from ansible_collections.gpuserve.fleet.plugins.module_utils._core import closing
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_applied import NO_RECORD, RECORD
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils import private_files, unreached
 from ansible_collections.gpuserve.fleet.plugins.plugin_utils.plain import plain
@@ -72,11 +73,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def _screen(variables: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
         host = str(variables.get("inventory_hostname", ""))
         address = str(variables.get("ansible_host", host))
-        serves = [answer[name] for name in ("access", "generating", "report")]
-        screen = closing_screen(answer["endpoints"], host, address, *serves)
+        models, access = answer["endpoints"], answer["access"]
         if len(variables.get("ansible_play_hosts_all", ())) > 1:
             # Of forty hosts nobody reads forty screens.
-            return [f"{host} is as the last run left it, and {screen[0].removeprefix(f'{host} ')}"]
+            return [f"{host} is as the last run left it, and {closing.summary(models, access, address)}"]
+        screen = closing_screen(models, host, address, access, answer["generating"], answer["report"])
         return [f"{host} is as the last run left it: nothing to do there.", *screen]
 
 

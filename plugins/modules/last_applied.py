@@ -263,7 +263,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     # What is asked for is told first: where that differs, nothing has to be read.
     is_wished = record is not None and record.asked == params["asked"]
     try:
-        why = params["differs"] or copies_differ(params) if is_wished else ""
+        why = (params["differs"] or copies_differ(params)) if is_wished else ""
         there = found(module) if is_wished and not why else {}
         why = why or difference(record, params["asked"], there, time.time())
         told = {"why": why} if why or record is None else serving(module, record)

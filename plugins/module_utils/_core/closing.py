@@ -28,8 +28,7 @@ def render(host: str, models: Sequence[Mapping[str, Any]], access: Mapping[str, 
     if not access:
         return [f"{host} answers for no model itself: it computes for the first host of its group."]
     url = _url(access, address)
-    count = f"{len(models)} model{'' if len(models) == 1 else 's'}"
-    lines = [f"{host} serves {count}   {url}/v1"]
+    lines = [f"{host} {summary(models, access, address)}"]
     rows = [_row(model) for model in models]
     widths = [max(len(row[column]) for row in rows) for column in range(_COLUMNS)] if rows else []
     lines += [
@@ -43,6 +42,11 @@ def render(host: str, models: Sequence[Mapping[str, Any]], access: Mapping[str, 
             f"The gateway listens on the host alone: ssh -L {access['port']}:127.0.0.1:{access['port']} {host} brings it here."
         )
     return [*lines, *NEXT]
+
+
+def summary(models: Sequence[Mapping[str, Any]], access: Mapping[str, Any], address: str) -> str:
+    """Return how many models are served, and where, for a line of somebody else."""
+    return f"serves {len(models)} model{'' if len(models) == 1 else 's'}   {_url(access, address)}/v1"
 
 
 def _row(model: Mapping[str, Any]) -> list[str]:

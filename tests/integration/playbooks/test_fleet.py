@@ -260,9 +260,7 @@ APPLIED = """---
     _site_before:
       as_before: "{{ (fleet_folder ~ '/as-before-' ~ inventory_hostname) is exists }}"
       why: "{{ 'container vllm-qwen differs' if (fleet_folder ~ '/by-hand-' ~ inventory_hostname) is exists else '' }}"
-  when: >-
-    _applied == 'compared' and not ansible_check_mode and 'all' in ansible_run_tags
-    and ansible_skip_tags | intersect(['vllm_stack', 'gateway', 'always', 'tagged', 'all']) | length == 0
+  when: ["_applied == 'compared'", {condition}]
 """
 HOOK = """---
 - name: Check what has changed by then
@@ -283,6 +281,22 @@ UNREADY = {
 
 
 COMPARED, LAYER = "Check which hosts have anything to do", "Install the host's part of the stack"
+
+
+# Somebody at another controller, as a host's note has it.
+OTHER_RUN = {
+    "run": "0123456789abcdef",
+    "who": "operator-b",
+    "controller": "desk-7",
+    "pid": 1,
+    "since": "2026-11-26 12:01:00 UTC",
+}
+
+
+def applied() -> str:
+    """Return the double of a comparison, which is made when the real one is."""
+    (real,) = yaml.safe_load((CHECKOUT / "playbooks/tasks/last_applied.yml").read_text())
+    return APPLIED.replace("{condition}", json.dumps(real["when"]))
 
 
 def of_a_role(task: Any) -> bool:
@@ -310,7 +324,7 @@ def rolled_out(folder: Path, hosts: Path, *arguments: str) -> tuple[int, str, st
         ("engines", ENGINES),
         ("measure", MEASURE),
         ("set_before", BEFORE),
-        ("last_applied", APPLIED),
+        ("last_applied", applied()),
     ):
         (tasks / f"{name}.yml").write_text(text)
     for name in ("rollout_step", "acceptance", "claim", "edge", "edge_boxes"):
@@ -416,8 +430,13 @@ def test_hosts_with_nothing_to_do_are_in_no_step_and_the_others_have_a_canary_of
     assert (status, changed) == (0, "efgh"), output
     for name in "efgh":
         (tmp_path / f"as-before-{name}").touch()
+    # Another run's host is nothing to a run that has nothing to do there.
+    note = tmp_path / "run-e" / "run.json"
+    note.write_text(json.dumps(OTHER_RUN))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (0, "") and "Stop here where too many hosts failed" not in output, output
+    assert json.loads(note.read_text()) == OTHER_RUN
+    note.unlink()
     # A host alone is no rollout, and free again as well.
     status, changed, output = rolled_out(tmp_path, path, "-l", "a")
     assert (status, changed) == (0, ""), output
@@ -603,19 +622,12 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     (tmp_path / "unready-b").unlink()
 
     # Somebody at another controller has a host: nobody's is changed, and what was taken is given back.
-    other = {
-        "run": "0123456789abcdef",
-        "who": "operator-b",
-        "controller": "desk-7",
-        "pid": 1,
-        "since": "2026-11-26 12:01:00 UTC",
-    }
-    notes[1].write_text(json.dumps(other))
+    notes[1].write_text(json.dumps(OTHER_RUN))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (2, ""), output
     told = "gpuserve_take_over: b is being changed by a run of operator-b on desk-7, since 2026-11-26 12:01:00 UTC. Wait until it has ended"
     assert told in " ".join(output.split()) and "Nothing was changed." in output
-    assert [note.exists() for note in notes] == [False, True, False] and json.loads(notes[1].read_text()) == other
+    assert [note.exists() for note in notes] == [False, True, False] and json.loads(notes[1].read_text()) == OTHER_RUN
     status, changed, output = rolled_out(tmp_path, path, "-l", "a,c")
     assert (status, changed) == (0, "ac"), output
     status, changed, output = rolled_out(tmp_path, path, "-e", "gpuserve_take_over=true")
@@ -631,7 +643,7 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
 
     # A run of this controller that was killed has nothing any more, and one that lives has its journal.
     # No kernel numbers a process beyond 2^22.
-    notes[1].write_text(json.dumps({**other, "controller": socket.gethostname(), "pid": 2**22 + 1}))
+    notes[1].write_text(json.dumps({**OTHER_RUN, "controller": socket.gethostname(), "pid": 2**22 + 1}))
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (0, "abc"), output
     assert (tmp_path / "collection").read_text().strip() == yaml.safe_load((CHECKOUT / "galaxy.yml").read_text())[
@@ -639,7 +651,9 @@ def test_a_second_run_is_told_who_changes_a_host_and_changes_nothing(tmp_path: P
     ]
     journal = tmp_path / ".gpuserve" / "rollout.json"
     kept = json.loads(journal.read_text())
-    journal.write_text(json.dumps({**kept, "run": {**other, "controller": socket.gethostname(), "pid": os.getpid()}}))
+    journal.write_text(
+        json.dumps({**kept, "run": {**OTHER_RUN, "controller": socket.gethostname(), "pid": os.getpid()}})
+    )
     status, changed, output = rolled_out(tmp_path, path)
     assert (status, changed) == (2, ""), output
     assert f"these hosts are being changed by a run of operator-b on {socket.gethostname()}" in " ".join(output.split())

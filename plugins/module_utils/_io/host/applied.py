@@ -19,7 +19,12 @@ from ansible_collections.gpuserve.fleet.plugins.module_utils._core.fleet.last_ap
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.stack.removal import STACK
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io import gpus
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.gateway.probe import CONTAINER
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import digests, docker_socket, host_layer
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import (
+    digests,
+    docker_socket,
+    host_layer,
+    packages,
+)
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.storage import atomic
 
@@ -66,7 +71,7 @@ class Scope:
     root: str = "/"
 
 
-def found(scope: Scope, run: host_layer.Run) -> dict[str, str]:
+def found(scope: Scope, run: packages.Run) -> dict[str, str]:
     """Return digests by name: of the host's layer, files, units, paths, weights, containers and cards."""
     there = host_layer.found(HostFiles(scope.root), run, scope.socket, scope.packages)
     for folder in scope.folders:

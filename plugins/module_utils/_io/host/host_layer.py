@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import container_toolkit as toolkit
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import distribution, driver_packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._core.host import docker_engine as engine
-from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import digests, docker_socket, gpu
+from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host import digests, docker_socket, gpu, packages
 from ansible_collections.gpuserve.fleet.plugins.module_utils._io.host.files import HostFiles
-
-Run = Callable[[list[str]], tuple[int, str, str]]
 
 # Below the root. Whole folders, since a role also looks for what others put there: a second source of the same packages, for one.
 FILES = (
@@ -63,12 +62,13 @@ PACKAGES = (
 _DOCKER_GROUP = "docker:"
 
 
-def found(files: HostFiles, run: Run, socket: str, more_packages: Sequence[str]) -> dict[str, str]:
+def found(files: HostFiles, run: packages.Run, socket: str, more_packages: Sequence[str]) -> dict[str, str]:
     """Return digests by name. more_packages are those that variables name, with or without a version."""
     there = {str(path): digests.of_file(path) for pattern in FILES for path in sorted(Path(files.root).glob(pattern))}
     named = [distribution.split_wanted(name)[0] for name in more_packages]
     release = distribution.parse_os_release(files.read("/etc/os-release") or files.read("/usr/lib/os-release") or "")
-    there["packages"] = digests.of_value(_packages(run, release.family, sorted({*PACKAGES, *named})))
+    installed = packages.read_installed(run, release.family, sorted({*PACKAGES, *named}))
+    there["packages"] = digests.of_value({name: asdict(package) for name, package in installed.items()})
     there["kernels"] = digests.of_value([platform.release(), gpu.bootable_kernels(files)])
     there["cards on the bus"] = digests.of_value(
         [[card.address, card.device_id, card.driver] for card in gpu.gpus(files)]
@@ -78,15 +78,6 @@ def found(files: HostFiles, run: Run, socket: str, more_packages: Sequence[str])
         [line for line in (files.read("/etc/group") or "").splitlines() if line.startswith(_DOCKER_GROUP)]
     )
     return there
-
-
-def _packages(run: Run, family: str, names: Sequence[str]) -> list[str]:
-    """Return a line for each package, with its version and whether it is held."""
-    if family == "redhat":
-        command = ["rpm", "-qa", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\n", *names]
-    else:
-        command = ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\n", *names]
-    return sorted(run(command)[1].splitlines())
 
 
 def _docker(socket: str) -> list[str]:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -76,7 +76,6 @@ class Host:
             "etc/tmpfiles.d/gpuserve-engines.conf",
             "srv/tls/fullchain.pem",
             "srv/models/qwen/config.json",
-            "etc/os-release",
             "etc/apt/sources.list.d/docker.sources",
             "etc/apt/keyrings/gpuserve-docker.gpg",
             "etc/docker/daemon.json",
@@ -85,9 +84,9 @@ class Host:
             "lib/modules/6.12.0-1-amd64/updates/dkms/nvidia.ko.xz",
             "etc/systemd/system/multi-user.target.wants/docker.service",
             "etc/systemd/system/docker.service.d/10-gpuserve-cdi.conf",
-            "sys/bus/pci/devices/0000:01:00.0/vendor",
         ):
             self.write(path, path)
+        self.write("etc/os-release", 'ID=debian\nVERSION_ID="13"\n')
         monkeypatch.setattr(docker_socket, "get", self.answer)
         monkeypatch.setattr(gpus, "read", lambda _device, _files: {"gpus": self.cards})
 
@@ -135,6 +134,11 @@ def link(path: str) -> Callable[[Host], None]:
     return change
 
 
+def card_on_the_bus(host: Host) -> None:
+    for name, value in {"vendor": "0x10de", "class": "0x030000", "device": "0x2b85"}.items():
+        host.write(f"sys/bus/pci/devices/0000:01:00.0/{name}", value)
+
+
 CHANGES: dict[str, Callable[[Host], Any]] = {
     "a compose file": write("stack/compose.yml"),
     "an engine's environment": write("stack/env/qwen.env"),
@@ -179,8 +183,9 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
     "nouveau": lambda host: (host.root / "sys/module/nouveau").mkdir(parents=True),
     "a description of the GPUs": write("run/cdi/nvidia.yaml"),
     "an older recipe's description": write("etc/cdi/nvidia.yaml"),
-    "the system's release": write("etc/os-release"),
+    "the system's release": write("etc/os-release", 'ID=debian\nVERSION_ID="14"\n'),
     "a card's driver": lambda host: host.cards[0].update(driver_version="590.2"),
+    "a card on the bus": card_on_the_bus,
     "one card more": lambda host: host.cards.append({**CARD, "uuid": "GPU-2"}),
     "a card that is gone": lambda host: host.cards.clear(),
 }
@@ -229,7 +234,8 @@ def test_packages_count_where_a_role_or_a_variable_names_them(host: Host) -> Non
 def test_a_host_with_rpm_is_told_by_its_packages(host: Host) -> None:
     def run(command: list[str]) -> tuple[int, str, str]:
         # dpkg may be there for other purposes, and knows nothing of them.
-        return (0, "".join(sorted(host.packages.values())), "") if command[0] == "rpm" else (0, "iptables", "")
+        lines = "".join(f"{name}\t{version}\n" for name, version in host.packages.items())
+        return (0, lines, "") if command[0] == "rpm" else (0, "iptables\t1.8\tii \n", "")
 
     def packages() -> str:
         return host_layer.found(HostFiles(str(host.root)), run, "/docker.sock", ())["packages"]
@@ -249,7 +255,10 @@ def test_each_file_that_a_role_of_the_hosts_layer_names_counts(role: str) -> Non
     assert named, role
     patterns = [f"/{pattern}" for pattern in host_layer.FILES]
     # In the folder of state all counts.
-    unseen = {name for name in named if not any(fnmatch(name, one) for one in (*patterns, "/var/lib/gpuserve/*"))}
+    # By names of one folder each, as they are looked for.
+    unseen = {
+        name for name in named if not any(PurePath(name).match(one) for one in (*patterns, "/var/lib/gpuserve/*"))
+    }
     assert unseen - OF_NO_DECISION == set()
 
 
